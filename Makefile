@@ -1,0 +1,40 @@
+# `make app` and `make test` do all their set-up on a fresh machine with Python 3.11 or newer.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: app test setup lint golden bench
+
+app: .venv/app
+	$(BIN)/python app.py
+
+test: .venv/dev .venv/browser
+	$(BIN)/python -m pytest
+
+setup: .venv/dev .venv/browser
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+golden: .venv/dev
+	GENMODELS_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
+
+bench: .venv/dev
+	$(BIN)/python training/bench.py
+
+.venv/app: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+.venv/dev: .venv/app
+	$(BIN)/pip install --quiet -e '.[train,eval,dev]'
+	touch $@
+
+# Playwright's own Chromium where it can be downloaded, else the system's, else Debian's package.
+.venv/browser: .venv/dev
+	command -v chromium >/dev/null || $(BIN)/playwright install --with-deps chromium || \
+		{ apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	touch $@

@@ -1,0 +1,36 @@
+"""genmodels: small generative models that people train on images of their own, and show to others.
+
+`genmodels.load(...)` is the door. Importing this costs nothing: torch and diffusers come with the
+first name that needs them (PEP 562).
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "load": "genmodels.hub",
+    "replay": "genmodels.recipe",
+    "list_models": "genmodels.zoo",
+    "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
+}
+
+__all__ = [
+    "DCGANPipeline",
+    "StyleGAN2Pipeline",
+    "__version__",
+    "list_models",
+    "load",
+    "metrics",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return importlib.import_module("genmodels.metrics")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'genmodels' has no attribute {name!r}")

@@ -1,0 +1,197 @@
+"""Pixels: PIL <-> uint8 <-> float. The only place where 0..255 and [-1, 1] meet.
+
+Files are untrusted: `open_rgb` reads the header, refuses what is too large or of an unknown kind,
+and only then decodes. Start there; `to_float` and `to_uint8` are the two borders of the networks.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
+
+# What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Uint8 [N, 3, H, W] -> float32 [N, 3, H, W] in [-1, 1], on the same device."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float [N, 3, H, W] in [-1, 1] -> uint8, rounded; what lies outside the range is clamped."""
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating point in [-1, 1], got {images.dtype}")
+    if not images.isfinite().all():
+        raise ValueError("images hold NaN or infinite values: the network that made them diverged")
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """Float [N, 3, H, W] in [-1, 1] -> N RGB pictures."""
+    return [Image.fromarray(pixels) for pixels in _to_rows(to_uint8(images))]
+
+
+def from_pil(images: Sequence[Image.Image]) -> Tensor:
+    """N RGB pictures of one size -> uint8 [N, 3, H, W]."""
+    if not images:
+        raise ValueError("images must hold at least one picture, got none")
+    for image in images:
+        if image.mode != "RGB" or image.size != images[0].size:
+            raise ValueError(
+                f"pictures must be RGB of one size, {images[0].size}, got {image.mode} {image.size}"
+            )
+    pixels = np.stack([np.asarray(image) for image in images])  # [N, H, W, 3]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def open_rgb(
+    source: str | Path | BinaryIO,  # A file's path, or a seekable binary file.
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
+    min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
+) -> Image.Image:
+    """An image file as an RGB picture, upright; of an animation, the first frame.
+
+    Grey, palette, CMYK, transparent, 16-bit grey and float files are understood. A float picture
+    counts in [0, 1], or in [0, 255] if any value is above 1. `ValueError` names the file if it is
+    of another format than `FORMATS`, has more than `MAX_PIXELS` pixels, is damaged, or its values
+    fit no scale. No pixel is decoded before format and size are known to be fine.
+    """
+    name = str(getattr(source, "name", "image")) if hasattr(source, "read") else str(source)
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"{width}x{height} has more than {MAX_PIXELS} pixels")
+            if min_side is not None:
+                image.draft(None, (min_side, min_side))
+            image.load()
+            return _flatten(_to_8_bit(ImageOps.exif_transpose(image)), background)
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"{name}: not a readable {', '.join(FORMATS)} image") from error
+    except FileNotFoundError as error:
+        raise ValueError(f"{name}: no such file") from error
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"{name}: {error or type(error).__name__}") from error
+
+
+def fit_square(
+    image: Image.Image,
+    resolution: int,  # Side of the result in pixels.
+    crop: Literal["center", "none"] = "center",  # Cut the middle square, or squeeze the whole.
+) -> Image.Image:
+    """The picture as a square, resized by an antialiased Lanczos filter."""
+    if crop not in ("center", "none"):
+        raise ValueError(f'crop must be "center" or "none", got {crop!r}')
+    if resolution < 1:
+        raise ValueError(f"resolution must be 1 or more, got {resolution}")
+    width, height = image.size
+    side_x, side_y = (min(image.size),) * 2 if crop == "center" else image.size
+    left, top = (width - side_x) // 2, (height - side_y) // 2
+    box = (left, top, left + side_x, top + side_y)
+    # The gap of 3 lets Pillow shrink large photos by whole numbers first: no visible difference.
+    return image.resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def grid(
+    images: Sequence[Image.Image] | Tensor,  # RGB pictures of one size, or uint8 [N, 3, H, W].
+    columns: int,  # Pictures per row; the last row may be shorter.
+    *,
+    gap: int = 2,  # Pixels between pictures.
+    background: tuple[int, int, int] = (255, 255, 255),  # Colour of gaps and empty places.
+) -> Image.Image:
+    """A sheet of pictures, filled row by row."""
+    if columns < 1:
+        raise ValueError(f"columns must be 1 or more, got {columns}")
+    pixels = images if isinstance(images, Tensor) else from_pil(images)
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or not len(pixels):
+        raise ValueError(
+            f"images must be uint8 [N, 3, H, W], got {pixels.dtype} {list(pixels.shape)}"
+        )
+    height, width = pixels.shape[2:]
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    size = (columns * (width + gap) - gap, rows * (height + gap) - gap)
+    sheet = Image.new("RGB", size, background)
+    for index, picture in enumerate(_to_rows(pixels)):
+        row, column = divmod(index, columns)
+        sheet.paste(Image.fromarray(picture), (column * (width + gap), row * (height + gap)))
+    return sheet
+
+
+def encode_animation(
+    frames: Sequence[Image.Image],
+    path: str | Path,  # Ends in .gif or .webp, which chooses the format.
+    fps: float,  # Frames per second, at most 50: browsers slow down a GIF that asks for more.
+) -> None:
+    """Write the frames as an animation that repeats for ever. GIF times are rounded to 10 ms."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".gif", ".webp"):
+        raise ValueError(f"path must end in .gif or .webp, got {str(path)!r}")
+    if not frames:
+        raise ValueError("frames must hold at least one picture, got none")
+    if not 0 < fps <= 50:
+        raise ValueError(f"fps must be above 0 and at most 50, got {fps}")
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / fps),
+        loop=0,
+        quality=90,  # Of WebP; a GIF has none.
+    )
+
+
+def _to_rows(pixels: Tensor) -> np.ndarray:
+    """Uint8 [N, 3, H, W] -> array [N, H, W, 3], the order in which PIL keeps pixels."""
+    if pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise ValueError(f"images must be [N, 3, H, W], got {list(pixels.shape)}")
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey pictures of 16 bits, 32 bits or float as 8-bit grey; others as they are.
+
+    Pillow's own conversion cuts off all above 255 instead of scaling.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image).astype(np.float32)
+    float_top = 1.0 if values.max() <= 1 else 255.0
+    top = float_top if image.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= top):
+        raise ValueError(f"values must be in 0..{top:g}, got {values.min():g}..{values.max():g}")
+    return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
+
+
+def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Any 8-bit mode as RGB, transparent pixels composited over the background."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    canvas = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(canvas, rgba).convert("RGB")

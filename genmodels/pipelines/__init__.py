@@ -1,0 +1,1 @@
+"""One file per pipeline: a Hub folder in, PIL images out."""

@@ -1,0 +1,147 @@
+"""A picture's recipe: the JSON that remakes it, in the picture's own file and in a link.
+
+A recipe names the model, the hash of its weights, the seed and every setting, and the hash of the
+pixels, so that a replay can tell whether it made the same picture. It also says that the picture is
+generated, in our own words and in IPTC's, for those who meet it without us.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import ExifTags, Image, PngImagePlugin
+
+import genmodels
+from genmodels import hub
+
+KEY = "genmodels"  # The PNG text chunk that holds the recipe.
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
+
+
+class GeneratedImage(Image.Image):
+    """A PIL image that writes its recipe, `info["genmodels"]`, into every file it is saved to."""
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """As PIL's. PNG carries the recipe as text, formats with EXIF as ImageDescription."""
+        if KEY in self.info:
+            if "pnginfo" not in params:
+                params["pnginfo"] = PngImagePlugin.PngInfo()
+                for key in (KEY, "Software", "DigitalSourceType"):
+                    params["pnginfo"].add_itxt(key, self.info[key])
+            if "exif" not in params:
+                params["exif"] = Image.Exif()
+                params["exif"][ExifTags.Base.ImageDescription] = self.info[KEY]
+                params["exif"][ExifTags.Base.Software] = self.info["Software"]
+        super().save(fp, format, **params)
+
+
+def make(pipeline: hub.HubPipeline, seed: int, **settings: Any) -> dict[str, Any]:
+    """The recipe of one picture that `pipeline(1, seed=seed, **settings)` makes."""
+    return {
+        "generated": True,
+        "pipeline": type(pipeline).__name__,
+        "model": pipeline.source,
+        "weights_sha256": pipeline.weights_sha256,
+        "seed": seed,
+        "settings": settings,
+        "versions": {"genmodels": genmodels.__version__, "torch": torch.__version__},
+    }
+
+
+def attach(image: Image.Image, recipe: dict[str, Any]) -> GeneratedImage:
+    """The picture with its recipe, to which the hash of the pixels is added in place."""
+    recipe["pixels_sha256"] = _pixels_sha256(image)
+    generated = GeneratedImage()
+    generated.__dict__.update(image.__dict__)
+    generated.info = {
+        KEY: json.dumps(recipe),
+        "Software": f"genmodels {genmodels.__version__}",
+        "DigitalSourceType": SOURCE_TYPE,
+    }
+    return generated
+
+
+def read(source: str | Path | Image.Image) -> dict[str, Any]:
+    """The recipe in an image file, or in an open image. ValueError when it has none."""
+    if isinstance(source, Image.Image):
+        text = source.info.get(KEY) or source.getexif().get(ExifTags.Base.ImageDescription)
+    else:
+        with Image.open(source) as image:
+            return read(image)
+    if not text:
+        raise ValueError("the image holds no recipe: it was not made here, or its metadata is gone")
+    return _parse(text)
+
+
+def to_query(recipe: dict[str, Any]) -> str:
+    """The recipe as the value of a link's query parameter."""
+    packed = zlib.compress(json.dumps(recipe, separators=(",", ":")).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def from_query(value: str) -> dict[str, Any]:
+    """The recipe in a link's query parameter. ValueError when it is damaged."""
+    try:
+        packed = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(packed, MAX_BYTES).decode()
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise ValueError(f"the link holds no recipe: {error}") from error
+    return _parse(text)
+
+
+def replay(source: str | Path | Image.Image | dict[str, Any]) -> GeneratedImage:
+    """Make the picture again from its file, the open image or its recipe.
+
+    Errors: ValueError when the model is another one by now. Warns when the pixels differ, which
+    another release of torch or another processor can cause.
+    """
+    recipe = source if isinstance(source, dict) else read(source)
+    _check(recipe)
+    if recipe["model"] is None:
+        raise ValueError("the model was never saved or published, so its pictures cannot be remade")
+    pipeline = hub.load(recipe["model"])
+    if pipeline.weights_sha256 != recipe["weights_sha256"]:
+        raise ValueError(
+            f"{recipe['model']} holds other weights ({pipeline.weights_sha256[:12]}) than the "
+            f"picture was made with ({recipe['weights_sha256'][:12]})"
+        )
+    (image,) = pipeline(1, seed=recipe["seed"], **recipe["settings"]).images
+    if _pixels_sha256(image) != recipe.get("pixels_sha256"):
+        made, here = recipe["versions"].get("torch"), torch.__version__
+        warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)
+    return image
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"a recipe has at most {MAX_BYTES} characters, got {len(text)}")
+    try:
+        recipe = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"the recipe is not JSON: {error}") from error
+    _check(recipe)
+    return recipe
+
+
+def _check(recipe: object) -> None:
+    """Keys and types only; the pipeline checks the settings themselves."""
+    kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
+    if not isinstance(recipe, dict):
+        raise ValueError(f"a recipe must be a JSON object, got {type(recipe).__name__}")
+    for key, kind in kinds.items():
+        if not isinstance(recipe.get(key), kind):
+            raise ValueError(f"the recipe's {key} must be {kind.__name__}, got {recipe.get(key)!r}")
+    if not isinstance(recipe.get("model"), str | None):
+        raise ValueError(f"the recipe's model must be a name, got {recipe.get('model')!r}")
+
+
+def _pixels_sha256(image: Image.Image) -> str:
+    return hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()

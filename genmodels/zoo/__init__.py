@@ -1,0 +1,27 @@
+"""The embedded default models: each folder beside this file is exactly a Hub repo.
+
+Knows names and facts only, so that a page can list the models without loading torch.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+def list_models() -> dict[str, str]:
+    """The names of the embedded models, each with a one-line fact about it."""
+    return {name: facts(name)["summary"] for name in names()}
+
+
+def names() -> list[str]:
+    """The names of the embedded models in alphabetical order."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/model_index.json"))
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What the training run recorded of a model: its run.json."""
+    if name not in names():
+        raise ValueError(f"name must be one of {', '.join(names())}, got {name!r}")
+    return json.loads((FOLDER / name / "run.json").read_text())

@@ -1,0 +1,144 @@
+"""prepare_cars.py: a label table and photographs to two image folders."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from genmodels.data import ImageFolder
+from training.prepare_cars import Config, make_of, prepare, split_of
+
+COLUMNS = ["file", "class", "year", "body", "source_path", "filled_fraction"]
+
+
+def write_table(path, rows, columns=COLUMNS):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([columns, *rows])
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Sixty photographs and their table."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rows = []
+    for index in range(60):
+        Image.new("RGB", (40, 30), (4 * index, 0, 0)).save(photos / f"{index:03d}.jpg")
+        body = ("suv", "sedan")[index % 2]
+        model = ("Land Rover LR2 SUV 2012", "Audi A4 Sedan 2007")[index % 2]
+        rows.append([f"{index:03d}.jpg", model, model[-4:], body, "x", index / 100])
+    write_table(tmp_path / "labels.csv", rows)
+    return Config(
+        photos,
+        tmp_path / "labels.csv",
+        tmp_path / "out",
+        resolution=16,
+        held_out_fraction=0.3,
+    )
+
+
+def names(config, split):
+    return ImageFolder(config.out, 16, split=split).names
+
+
+def test_the_two_folders_are_image_folders_with_labels(config, capsys):
+    counts = prepare(config)
+    train = ImageFolder(config.out, 16, conditions=["body", "year"])
+    held_out = ImageFolder(config.out, 16, split="held_out")
+    assert counts == {"train": len(train), "held_out": len(held_out)}
+    assert len(train) + len(held_out) == 60
+    assert 8 <= len(held_out) <= 28
+    assert train.skipped == held_out.skipped == []
+    index = int(train.names[0][:3])
+    assert train.rows[0] == {
+        "body": ("suv", "sedan")[index % 2],
+        "year": (2012, 2007)[index % 2],
+        "make": ("Land Rover", "Audi")[index % 2],
+        "filled_fraction": index / 100,
+    }
+    assert train.schema["body"]["values"] == ["sedan", "suv"]
+    assert f"train: {len(train)} images" in capsys.readouterr().out
+
+
+def test_the_split_is_disjoint_and_does_not_move_when_photographs_go(config):
+    prepare(config)
+    train, held_out = set(names(config, "train")), set(names(config, "held_out"))
+    assert not train & held_out
+    (config.photos / "010.jpg").unlink()
+    (config.photos / "020.jpg").unlink()
+    prepare(config)
+    gone = {"010.png", "020.png"}
+    assert set(names(config, "train")) == train - gone
+    assert set(names(config, "held_out")) == held_out - gone
+
+
+def test_a_larger_held_out_part_contains_the_smaller_one():
+    photos = [f"{index:06d}.jpg" for index in range(5000)]
+    small, large = (
+        {name for name in photos if split_of(name, fraction) == "held_out"}
+        for fraction in (0.08, 0.2)
+    )
+    assert small < large
+    assert abs(len(small) / 5000 - 0.08) < 0.015
+    # Written down once: a photograph that was held out must stay so in every release.
+    assert sorted(small)[:3] == ["000005.jpg", "000018.jpg", "000023.jpg"]
+
+
+def test_unusable_photographs_are_skipped_with_a_line(config, capsys):
+    (config.photos / "000.jpg").write_text("not a picture")
+    Image.new("RGB", (9, 30)).save(config.photos / "001.jpg")
+    limited = Config(**{**vars(config), "min_side": 10, "max_filled_fraction": 0.49})
+    counts = prepare(limited)
+    assert sum(counts.values()) == 48
+    out = capsys.readouterr().out
+    assert "000.jpg: not a readable" in out
+    assert "001.jpg: 9x30 is too small" in out
+
+
+def test_a_folder_of_somebody_else_is_not_touched(config):
+    config.out.mkdir()
+    (config.out / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="not empty and was not written by prepare_cars"):
+        prepare(config)
+    assert [path.name for path in config.out.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["0.jpg", "Audi A4 2007", "", "sedan", "x", "0.1"], r"line 2: \['year'\] is empty"),
+        (["0.jpg", "Audi A4 2007", "new", "sedan", "x", "0.1"], r"line 2: .*'new'"),
+        (["0.jpg", "Audi A4 2007", "2007", "sedan"], r"line 2: \['filled_fraction'\] is empty"),
+    ],
+)
+def test_a_bad_line_of_the_table_is_named(config, row, message):
+    write_table(config.labels, [row])
+    with pytest.raises(ValueError, match=message):
+        prepare(config)
+    assert not config.out.exists()
+
+
+def test_a_table_without_a_column_or_with_a_file_twice_is_refused(config):
+    row = ["0.jpg", "Audi A4 Sedan 2007", 2007, "sedan", "x", 0.1]
+    write_table(config.labels, [row, row])
+    with pytest.raises(ValueError, match="must name each file once"):
+        prepare(config)
+    write_table(config.labels, [], columns=["file", "class"])
+    with pytest.raises(ValueError, match=r"it lacks \['year', 'body', 'filled_fraction'\]"):
+        prepare(config)
+
+
+def test_makes_of_two_words_are_known():
+    assert make_of("Aston Martin Virage Coupe 2012") == "Aston Martin"
+    assert make_of("Ram C/V Cargo Van Minivan 2012") == "Ram"
+
+
+@pytest.mark.slow
+def test_the_script_runs_from_the_command_line(config):
+    flags = ["--photos", config.photos, "--labels", config.labels, "--out", config.out]
+    command = [sys.executable, "training/prepare_cars.py", *flags, "--resolution", "16"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert names(config, "train")

@@ -1,0 +1,142 @@
+"""Resume state as safetensors + JSON: written atomically, verified on reading, the newest k kept.
+
+A checkpoint is a folder `step_00001000` with `state.safetensors` (every tensor) and `state.json`
+(every number, and the hash of the tensors' file). It appears under its name only when complete.
+accelerate's own `save_state` pickles optimizers and random states, hence this.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+TENSORS = "state.safetensors"
+NUMBERS = "state.json"
+
+
+class Stateful(Protocol):
+    """A network, or anything else with a flat state of tensors and numbers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
+
+
+def save(
+    folder: Path,  # Where the checkpoints of a run are.
+    step: int,  # How many steps the state has behind it.
+    objects: dict[str, Stateful | Optimizer],  # What to keep, by name.
+    counters: dict[str, Any],  # Other JSON-able facts, given back by `load`.
+    *,
+    keep: int,  # How many of the newest checkpoints stay.
+) -> None:
+    """Write one checkpoint. On OSError (a full disk) the older ones are all still there."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for name, thing in objects.items():
+        for key, value in _flat_state(thing).items():
+            if isinstance(value, Tensor):
+                # Its own copy: tied or strided storage is nothing that safetensors takes.
+                tensors[f"{name}.{key}"] = value.detach().cpu().contiguous().clone()
+            else:
+                numbers[f"{name}.{key}"] = value
+    target = folder / f"step_{step:08d}"
+    partial = folder / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        save_file(tensors, partial / TENSORS)
+        record = {"step": step, "sha256": _sha256(partial / TENSORS)}
+        record |= {"counters": counters, "numbers": numbers}
+        (partial / NUMBERS).write_text(json.dumps(record, indent=1))
+        for path in partial.iterdir():
+            _flush(path)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OSError(
+            f"checkpoint of step {step} could not be written to {folder} ({error}); "
+            f"the newest one kept is {newest(folder) or 'none'}"
+        ) from error
+    for old in steps(folder)[:-keep]:
+        shutil.rmtree(folder / f"step_{old:08d}")
+
+
+def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, Any] | None:
+    """Restore the newest sound checkpoint and return its counters with its "step"; None if none.
+
+    A damaged one is passed over aloud. Errors: ValueError when a sound one does not fit `objects`.
+    """
+    for step in reversed(steps(folder)):
+        path = folder / f"step_{step:08d}"
+        try:
+            record = json.loads((path / NUMBERS).read_text())
+            if record["sha256"] != _sha256(path / TENSORS):
+                raise ValueError("its tensors are not the ones that were written")
+            tensors = load_file(path / TENSORS)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            print(f"{path} is damaged ({error}); falling back to the one before", flush=True)
+            continue
+        state = {**tensors, **record["numbers"]}
+        for name, thing in objects.items():
+            prefix = f"{name}."
+            part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            _restore(name, thing, part, path)
+        return {"step": record["step"], **record["counters"]}
+    return None
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint, oldest first."""
+    return sorted(int(path.name.removeprefix("step_")) for path in folder.glob("step_*"))
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint's folder."""
+    found = steps(folder)
+    return folder / f"step_{found[-1]:08d}" if found else None
+
+
+def _flat_state(thing: Stateful | Optimizer) -> dict[str, Any]:
+    """An optimizer's moments by parameter number; its settings belong to the command."""
+    if not isinstance(thing, Optimizer):
+        return thing.state_dict()
+    state = thing.state_dict()["state"]
+    return {f"{i}.{key}": value for i, slots in state.items() for key, value in slots.items()}
+
+
+def _restore(name: str, thing: Stateful | Optimizer, part: dict[str, Any], path: Path) -> None:
+    try:
+        if isinstance(thing, Optimizer):
+            slots: dict[int, dict[str, Any]] = {}
+            for key, value in part.items():
+                index, slot = key.split(".", 1)
+                slots.setdefault(int(index), {})[slot] = value
+            groups = thing.state_dict()["param_groups"]
+            thing.load_state_dict({"state": slots, "param_groups": groups})
+        else:
+            thing.load_state_dict(part)
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(f"{path} does not fit this command's {name}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Down to the disk, so that a power cut cannot leave a name without its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,245 @@
+"""From a finished run to a Hub repo: weights, config, card, run.json, sheets of samples.
+
+Everything on the card is measured here, on images that were held out.
+"""
+
+import json
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import genmodels
+from genmodels import hub, images, metrics
+from genmodels.hub import HubModel, HubPipeline
+from training.run import Run
+
+MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
+TITLES = {  # What each figure of `metrics.panel` is, and which way is better.
+    "swd": "sliced Wasserstein distance of patches, x1000 (lower)",
+    "random_kid": "kernel distance of random features (lower)",
+    "density": "density (near 1)",
+    "coverage": "coverage of the held-out images (higher)",
+    "ms_ssim_diversity": "MS-SSIM of random pairs (as low as the real value)",
+    "duplicates": "share of near-duplicates (lower)",
+    "closer_to_train_features": "chance to lie closer to a training image (0.5 is healthy)",
+    "copies_features": "share of copies of a training image (0)",
+}  # fmt: skip
+
+
+def publish(
+    run: Run,
+    pipeline: HubPipeline,  # Holds the EMA weights.
+    discriminator: HubModel,  # Published beside them, so that others can fine-tune.
+    *,
+    summary: str,  # One line for lists of models.
+    sampling: dict[str, Any] | None = None,  # Settings of the pipeline for the metrics.
+) -> Path:
+    """Write the repo's folder, `out/model`, and push it when the command says so."""
+    folder = run.config.out / "model"
+    if not run.is_main:
+        return folder
+    name = run.config.name or run.config.out.name
+    pipeline.save_pretrained(folder, dtype=_storage_dtype(pipeline))
+    discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
+    published = type(pipeline).from_pretrained(folder)
+
+    run.print("measuring on held-out images ...")
+    count = min(len(run.held_out), MAX_EVALUATED)
+    samples = [
+        image
+        for first in range(0, count, 250)
+        for image in published(
+            min(250, count - first), seed=1_000_000 + first, **(sampling or {})
+        ).images
+    ]
+    held_out, train = run.held_out.images[:count], run.data.images
+    panel = metrics.panel(images.from_pil(samples), held_out, train, seed=0)
+
+    images.grid(published(32, seed=0).images, 8).save(folder / "samples.png")
+    _worst_sheet(samples, held_out, train).save(folder / "worst.png")
+    facts = _facts(run, name, summary, published, panel, sampling or {})
+    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (folder / "README.md").write_text(_card(facts))
+    _film(run.config.out / "samples", run.config.out / "progress.webp")
+    run.print(f"{name} is in {folder}")
+    if run.config.push_to_hub:
+        address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
+        run.print(f"published: {address}")
+    return folder
+
+
+def _storage_dtype(pipeline: HubPipeline) -> torch.dtype | None:
+    """Half precision, unless that changes a picture by a whole level anywhere."""
+    half = _rounded(pipeline)
+    for seed in range(4):
+        before, after = (
+            np.asarray(p(1, seed=seed).images[0], dtype=np.int16) for p in (pipeline, half)
+        )
+        if np.abs(before - after).max() > 1:
+            return None
+    return torch.float16
+
+
+def _rounded(pipeline: HubPipeline) -> HubPipeline:
+    """The pipeline with its weights rounded to half precision."""
+    generator = type(pipeline.generator)(**_arguments(pipeline.generator))
+    state = pipeline.generator.state_dict()
+    generator.load_state_dict(
+        {k: v.half().to(v.dtype) if v.is_floating_point() else v for k, v in state.items()}
+    )
+    settings = {k: v for k, v in pipeline.config.items() if k == "conditions"}
+    return type(pipeline)(generator.eval(), **settings)
+
+
+def _arguments(model: HubModel) -> dict[str, Any]:
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
+
+
+def _worst_sheet(
+    samples: list[Image.Image], held_out: torch.Tensor, train: torch.Tensor
+) -> Image.Image:
+    """The samples least like held-out images, then those nearest to a training image, with it."""
+    neighbours = metrics.nearest_neighbours(images.from_pil(samples), train, held_out)["features"]
+    strangest = np.argsort(-neighbours.held_out_distance)[:16]
+    nearest = neighbours.worst[:8]
+    twins = images.to_pil(images.to_float(train[neighbours.train_index[nearest]]))
+    return images.grid([samples[i] for i in [*strangest, *nearest]] + twins, 8)
+
+
+def _facts(
+    run: Run,
+    name: str,
+    summary: str,
+    pipeline: HubPipeline,
+    panel: dict[str, Any],
+    sampling: dict[str, Any],
+) -> dict[str, Any]:
+    config = run.config
+    flags = json.loads((config.out / "config.json").read_text())
+    for private in ("data", "held_out", "out"):  # Paths of a machine are nobody's business.
+        flags.pop(private, None)
+    return {
+        "name": name,
+        "summary": summary,
+        "pipeline": type(pipeline).__name__,
+        "resolution": config.resolution,
+        "parameters": sum(p.numel() for p in pipeline.generator.parameters()),
+        "weights_sha256": pipeline.weights_sha256,
+        "steps": run.step,
+        "images_seen": run.images_seen,
+        "cost": {
+            "seconds": round(run.seconds),
+            "images_per_second": round(run.images_seen / max(run.seconds, 1), 1),
+            "device": _device_name(run.device),
+            "processes": run.world,
+        },
+        "data": {
+            "name": config.data_name or Path(config.data).name,
+            "fingerprint": run.data.fingerprint,
+            "num_train": len(run.data),
+            "num_held_out": len(run.held_out),
+            "num_skipped": len(run.data.skipped),
+        },
+        "licence": config.licence,
+        "parent": getattr(config, "init_from", None),
+        "metrics": panel,
+        "metric_sampling": sampling,
+        "config": flags,
+        "versions": {
+            "genmodels": genmodels.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "commit": _commit(),
+        },
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _card(facts: dict[str, Any]) -> str:
+    data, cost, panel = facts["data"], facts["cost"], facts["metrics"]
+    rows = "\n".join(
+        f"| {TITLES.get(key, key.replace('_', ' '))} | {figure['value']:.4g} "
+        f"| {figure['low']:.4g} to {figure['high']:.4g} | {figure['real_vs_real']:.4g} |"
+        for key, figure in panel.items()
+        if isinstance(figure, dict)
+    )
+    psi = facts["metric_sampling"].get("truncation_psi")
+    at = "" if psi is None else f" at truncation {psi}"
+    parent = f"\n- Fine-tuned from `{facts['parent']}`." if facts["parent"] else ""
+    return f"""---
+library_name: genmodels
+license: other
+license_name: see-card
+tags: [image-generation, gan, {facts["pipeline"].removesuffix("Pipeline").lower()}]
+pipeline_tag: unconditional-image-generation
+---
+
+# {facts["name"]}
+
+{facts["summary"]}
+
+![samples](samples.png)
+
+```python
+import genmodels
+
+genmodels.load("{facts["name"]}")(num_images=4, seed=7).images
+```
+
+## Figures
+
+{panel["n"]} samples{at} against {panel["n"]} held-out images at {facts["resolution"]} px, with
+95 % intervals. *Real* is the same figure between training and held-out photographs, the value of a
+perfect model. None of these is FID; they compare models on this data at this resolution only.
+
+| figure | value | 95 % interval | real |
+| --- | --- | --- | --- |
+{rows}
+
+## Worst samples
+
+The first two rows are the 16 samples least like any held-out image; the last two rows are the 8
+samples nearest to a training image, above that image.
+
+![worst samples](worst.png)
+
+## Data and licence
+
+- {data["name"]}: {data["num_train"]} images to train on, {data["num_held_out"]} held out,
+  {data["num_skipped"]} unreadable. Fingerprint `{data["fingerprint"][:16]}`.
+- {facts["licence"]}{parent}
+- Its pictures are generated: they carry a recipe and a mark that says so. Do not present them as
+  photographs.
+
+## Training
+
+{facts["images_seen"]:,} images seen in {facts["steps"]:,} steps, {cost["seconds"] / 3600:.1f} hours
+on {cost["processes"]} x {cost["device"]} ({cost["images_per_second"]} images/s).
+{facts["parameters"]:,} parameters. Every flag is in `run.json`.
+"""
+
+
+def _film(sheets: Path, target: Path) -> None:
+    """The sheets of the run as an animation of at most 60 frames."""
+    paths = sorted(sheets.glob("*.png"))
+    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(len(paths), 60))})
+    images.encode_animation([images.open_rgb(paths[i]) for i in chosen], target, fps=6)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads)"
+
+
+def _commit() -> str | None:
+    """The repository's commit, when the script runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

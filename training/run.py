@@ -1,0 +1,350 @@
+"""Run: what every training script shares. It offers verbs; the loop stays in the script.
+
+Everything random depends on (seed, step, part of the batch) alone, so a resumed run, or the same
+batch split over processes or micro-batches, draws the same numbers.
+"""
+
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from genmodels import images
+from genmodels.data import ImageFolder, epoch_flips, epoch_indices
+from genmodels.hub import HubModel
+from training import checkpoint
+from training.forecast import forecast
+
+# What a resumed command may change: where things are, how long it runs, what it shows.
+MAY_CHANGE = {"data", "held_out", "out", "steps", "budget_seconds", "save_every", "log_every"} | {
+    "keep_checkpoints", "accumulate", "push_to_hub", "name", "private", "data_name", "licence"
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Flags that all training scripts share."""
+
+    data: str  # Folder of images, or "user/repo" of a data set on the Hub.
+    out: Path  # Folder of the run; the same command again resumes from it.
+    held_out: str | None = None  # Images never trained on; default: 8 % of --data, by name.
+    resolution: int = 64  # Side of the images in pixels.
+    steps: int = 10_000  # Updates of the generator.
+    budget_seconds: float | None = None  # Finish earlier, after this much time in this command.
+    batch_size: int = 32  # Images per update, over all processes and micro-batches.
+    accumulate: int = 1  # Micro-batches per process and update; saves memory.
+    seed: int = 0  # Of everything random.
+    x_flip: bool = True  # Mirror half of the images; no for text and such.
+    mixed_precision: Literal["no", "bf16"] = "no"  # bf16 for a GPU that has it.
+    threads: int | None = None  # CPU threads; part of what "bit-equal" means.
+    save_every: int = 500  # Steps between checkpoints.
+    log_every: int = 50  # Steps between lines of the log.
+    keep_checkpoints: int = 2  # The newest so many stay.
+    name: str | None = None  # Of the model on its card; default: the folder's name.
+    data_name: str | None = None  # What the card calls the images and says of their origin.
+    licence: str = "unknown: say with --licence what the images' owners allow"  # On the card.
+    push_to_hub: str | None = None  # Publish the finished model as "user/name".
+    private: bool = False  # Whether that repo, when it is new, is private.
+
+    def __post_init__(self) -> None:
+        for field in ("resolution", "steps", "batch_size", "accumulate", "save_every", "log_every"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One process's part of a batch, on its device."""
+
+    real: Tensor  # [n, 3, R, R] in [-1, 1].
+    c: Tensor  # Conditions [n, c_dim].
+    z: Tensor  # Latents [n, z_dim].
+
+
+class Run:
+    """One training run: its processes, its data, its clock, its folder."""
+
+    def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
+        self.config = config
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        # Denormal numbers, common in a young discriminator's gradients, are ten times slower.
+        torch.set_flush_denormal(True)
+        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        self.device = self.accelerator.device
+        self.world = self.accelerator.num_processes
+        parts = self.world * config.accumulate
+        if config.batch_size % parts:
+            raise ValueError(
+                f"batch_size must be a multiple of processes x accumulate = {parts}, "
+                f"got {config.batch_size}"
+            )
+        self.micro_batch_size = config.batch_size // parts
+        config.out.mkdir(parents=True, exist_ok=True)
+        self._check_config()
+        with self.accelerator.main_process_first():
+            self.data, self.held_out = _load_data(config, conditions)
+        self.step = 0
+        self.seconds = 0.0  # Spent on training by all commands of this run.
+        self._state: dict[str, Any] = {}
+        self._noted: dict[str, tuple[Tensor, int]] = {}  # Sum and count since the last log line.
+        self._writer = SummaryWriter(config.out / "tensorboard") if self.is_main else None
+        self._interrupted = False  # This process has had a signal.
+        self._is_stopping = False  # All processes have agreed to end.
+        self._started = self._counted = self._logged_at = time.monotonic()
+        self._logged_step = 0
+        self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
+        for file, reason in self.data.skipped[:10]:
+            self.print(f"  skipped {file}: {reason}")
+
+    def copy_weights(self, G: HubModel, D: HubModel, source: str) -> None:
+        """Start from a published model's weights, for fine-tuning."""
+        for network, subfolder in ((G, "generator"), (D, "discriminator")):
+            parent = type(network).from_pretrained(source, subfolder=subfolder)
+            try:
+                network.load_state_dict(parent.state_dict())
+            except RuntimeError as error:
+                raise ValueError(f"{source} has another {subfolder} than asked: {error}") from error
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.accelerator.is_main_process
+
+    @property
+    def images_seen(self) -> int:
+        """Real images that the networks have learnt from."""
+        return self.step * self.config.batch_size
+
+    def print(self, text: str) -> None:
+        """One line, from the main process only."""
+        if self.is_main:
+            print(text, flush=True)
+
+    def resume(self, **state: checkpoint.Stateful | Optimizer) -> None:
+        """Name what a checkpoint holds, move networks to the device, restore the newest one."""
+        self._state = state
+        for thing in state.values():
+            if isinstance(thing, nn.Module):
+                thing.to(self.device)
+        counters = checkpoint.load(self.config.out / "checkpoints", state)
+        if counters is not None:
+            self._check_data(counters["fingerprint"])
+            self.step, self.seconds = counters["step"], counters["seconds"]
+            self.print(f"resumed at step {self.step}")
+        self._started = self._counted = self._logged_at = time.monotonic()
+        self._logged_step = self.step
+
+    def forecast(self, G: nn.Module, D: nn.Module, z_dim: int) -> None:
+        """Print what the rest of the run will cost and what to expect of it."""
+        if self.step >= self.config.steps:
+            return
+        n, batch_size = self.micro_batch_size, self.config.batch_size
+        c = self.data.c[torch.zeros(n, dtype=torch.int64)].to(self.device)
+        estimate = forecast(
+            G,
+            D,
+            torch.randn(n, z_dim, generator=torch.Generator().manual_seed(0)).to(self.device),
+            c if c.shape[1] else None,
+            images_left=(self.config.steps - self.step) * batch_size,
+            images_at_end=self.config.steps * batch_size,
+            processes=self.world,
+        )
+        self.print(str(estimate))
+        self._started = self._counted = self._logged_at = time.monotonic()
+
+    def steps(self) -> Iterator[int]:
+        """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM or a spent budget.
+
+        The body calls `end_step`; a second Ctrl-C ends at once.
+        """
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while self.step < self.config.steps and not self._is_stopping:
+                yield self.step
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def micro_batches(self, step: int, player: str, z_dim: int) -> Iterator[MicroBatch]:
+        """Parts of the batch of `step` for this process; seeds torch's global source for each."""
+        config, n = self.config, self.micro_batch_size
+        key = (len(self.data), config.batch_size, step, config.seed)
+        indices = epoch_indices(*key)
+        flips = epoch_flips(*key) if config.x_flip else None
+        rng = torch.Generator().manual_seed(_mix(config.seed, step, player))
+        z = torch.randn(config.batch_size, z_dim, generator=rng)
+        for i in range(config.accumulate):
+            part = self.accelerator.process_index * config.accumulate + i
+            rows = slice(part * n, (part + 1) * n)
+            pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
+            torch.manual_seed(_mix(config.seed, step, player, part))
+            yield MicroBatch(
+                real=images.to_float(pixels.to(self.device)),
+                c=c.to(self.device),
+                z=z[rows].to(self.device),
+            )
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a micro-batch's share to the gradients of the whole batch's mean."""
+        (loss / self.config.accumulate).backward()
+
+    def average(self, network: nn.Module) -> None:
+        """Make gradients and buffers the mean over processes.
+
+        By hand rather than by DistributedDataParallel, whose hooks R1's double backward and two
+        forwards per update trip over; one flat message costs no more at these sizes.
+        """
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        buffers = [b for b in network.buffers() if b.is_floating_point()]
+        tensors = gradients + buffers
+        flat = self.accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "mean")
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def note(self, **values: Tensor) -> None:
+        """Add to the averages of the next log line; tensors stay on the device until then."""
+        for name, value in values.items():
+            total, count = self._noted.get(name, (torch.zeros((), device=self.device), 0))
+            self._noted[name] = (total + value.detach().float().mean(), count + 1)
+
+    def end_step(self) -> None:
+        """Count the step, log when that is due, and agree whether to go on."""
+        self.step += 1
+        if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+            self._log()
+        wish = self._interrupted or self._is_budget_spent()
+        if self.world > 1:  # Or one process would wait for the others for ever.
+            wish = broadcast_object_list([wish])[0]
+        self._is_stopping = wish
+
+    @property
+    def is_save_due(self) -> bool:
+        """Whether this step ends with a checkpoint; the last one does."""
+        due = self.step % self.config.save_every == 0 or self.step == self.config.steps
+        return due or self._is_stopping
+
+    def save(self, samples: Tensor) -> None:
+        """Write a checkpoint and a sheet of samples [N, 3, R, R] from fixed latents."""
+        if not self.is_main:
+            return
+        now = time.monotonic()
+        self.seconds += now - self._counted
+        self._counted = now
+        counters = {"seconds": self.seconds, "fingerprint": self.data.fingerprint}
+        keep = self.config.keep_checkpoints
+        checkpoint.save(
+            self.config.out / "checkpoints", self.step, self._state, counters, keep=keep
+        )
+        sheets = self.config.out / "samples"
+        sheets.mkdir(exist_ok=True)
+        images.grid(images.to_uint8(samples.cpu()), 8).save(sheets / f"{self.images_seen:09d}.png")
+        self.print(f"saved step {self.step}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are done or the budget is spent, rather than the run interrupted."""
+        return self.step >= self.config.steps or (self._is_stopping and not self._interrupted)
+
+    def fixed_latents(self, num_images: int, z_dim: int) -> tuple[Tensor, Tensor]:
+        """z [N, z_dim] and c [N, c_dim] that are the same in every sheet of the run."""
+        rng = torch.Generator().manual_seed(_mix(self.config.seed, "fixed"))
+        z = torch.randn(num_images, z_dim, generator=rng)
+        rows = torch.randint(len(self.data), (num_images,), generator=rng)
+        return z.to(self.device), self.data.c[rows].to(self.device)
+
+    def _log(self) -> None:
+        steps = self.step - self._logged_step
+        means = {name: float(total / count) for name, (total, count) in self._noted.items()}
+        bad = [name for name, mean in means.items() if not np.isfinite(mean)]
+        if bad:
+            raise FloatingPointError(
+                f"{', '.join(bad)} is not finite at step {self.step}: lower the learning rate or "
+                f"raise R1, and start from {checkpoint.newest(self.config.out / 'checkpoints')}"
+            )
+        now = time.monotonic()
+        rate = steps * self.config.batch_size / (now - self._logged_at)
+        left = (self.config.steps - self.step) * self.config.batch_size / rate
+        memory = psutil.Process().memory_info().rss / 2**30
+        if self.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated() / 2**30
+        self._noted, self._logged_at, self._logged_step = {}, now, self.step
+        if self._writer is None:
+            return
+        figures = {**means, "images_per_second": rate, "memory_gib": memory}
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, self.images_seen)
+        with (self.config.out / "log.jsonl").open("a") as log:
+            line = {"step": self.step, "images_seen": self.images_seen, **figures}
+            log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+        self.print(
+            f"step {self.step}/{self.config.steps}  {self.images_seen / 1000:.1f}k images  {shown}"
+            f"  {rate:.1f} images/s  {memory:.1f} GiB  ETA {_duration(left)}"
+        )
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self.print(f"{signal.Signals(number).name}: saving, then stopping (again: at once)")
+
+    def _is_budget_spent(self) -> bool:
+        budget = self.config.budget_seconds
+        return budget is not None and time.monotonic() - self._started >= budget
+
+    def _check_config(self) -> None:
+        """The folder's first command decides what the run is; a later one must agree."""
+        path = self.config.out / "config.json"
+        mine = json.loads(json.dumps(dataclasses.asdict(self.config), default=str))
+        if path.is_file():
+            first = json.loads(path.read_text())
+            for key in sorted(set(first) | set(mine)):
+                if key not in MAY_CHANGE and first.get(key) != mine.get(key):
+                    raise ValueError(
+                        f"{self.config.out} holds a run with {key} = {first.get(key)}, this "
+                        f"command has {mine.get(key)}: repeat its flags or choose another --out"
+                    )
+        if self.is_main:
+            path.write_text(json.dumps(mine, indent=1))
+
+    def _check_data(self, fingerprint: str) -> None:
+        if fingerprint != self.data.fingerprint:
+            raise ValueError(
+                f"{self.config.out} was trained on other images than {self.config.data} holds now: "
+                "restore them, or choose another --out"
+            )
+
+
+def _load_data(config: RunConfig, conditions: tuple[str, ...]) -> tuple[ImageFolder, ImageFolder]:
+    cache = config.out / "cache"
+    data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
+    if config.held_out is None:
+        return data.hold_out(0.08)
+    return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+
+
+def _mix(*key: int | str) -> int:
+    """A seed for one purpose: unlike sums of its parts, no two purposes share one."""
+    numbers = [k if isinstance(k, int) else int.from_bytes(k.encode(), "big") for k in key]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h"

@@ -1,0 +1,99 @@
+"""Train DCGAN (Radford et al. 2015) on a folder of images.
+
+    accelerate launch training/train_dcgan.py --data photos/ --out runs/mine --resolution 64
+
+The same command again resumes. Everything lands in --out.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import tyro
+from torch.optim import Adam
+
+from genmodels import losses
+from genmodels.augment import classical_augment, diff_augment
+from genmodels.ema import EMA
+from genmodels.models import dcgan
+from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
+from training.publish import publish
+from training.run import Run, RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """Flags of the DCGAN script; the defaults are the paper's, but for the augmentation."""
+
+    z_dim: int = 100  # Length of the latent vector.
+    base_channels: int = 64  # Channels beside the image; doubles at every halving ...
+    max_channels: int = 1024  # ... up to this many.
+    batch_size: int = 64  # Images per update.
+    lr: float = 2e-4  # Of Adam, for both networks.
+    beta1: float = 0.5  # Of Adam.
+    augment: Literal["none", "classical", "diffaugment"] = "diffaugment"  # Classical leaks.
+    ema_halflife_images: float = 5_000  # Half-life of the published average.
+    init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
+
+
+def train(config: Config) -> None:
+    """Train until `config.steps`, resuming from `config.out` if it holds a checkpoint."""
+    run = Run(config)
+    torch.manual_seed(config.seed)
+    size = {"base_channels": config.base_channels, "max_channels": config.max_channels}
+    G = dcgan.Generator(config.resolution, config.z_dim, **size)
+    D = dcgan.Discriminator(config.resolution, **size)
+    if config.init_from:
+        run.copy_weights(G, D, config.init_from)
+    ema = EMA(G, config.ema_halflife_images)
+    opt_G, opt_D = (
+        Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999)) for network in (G, D)
+    )
+    run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
+    run.forecast(G, D, config.z_dim)
+    z_fixed, _ = run.fixed_latents(64, config.z_dim)
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        return diff_augment(images) if config.augment == "diffaugment" else images
+
+    for step in run.steps():
+        # Discriminator: real up, fake down, in batches of their own (BatchNorm sees each alone).
+        opt_D.zero_grad()
+        for batch in run.micro_batches(step, "D", config.z_dim):
+            real = classical_augment(batch.real) if config.augment == "classical" else batch.real
+            with run.accelerator.autocast():
+                with torch.no_grad():
+                    fake = G(batch.z)
+                real_logits = D(augment(real))
+                fake_logits = D(augment(fake))
+            loss_D = losses.bce_d(real_logits.float(), fake_logits.float())
+            run.backward(loss_D)
+        run.average(D)
+        opt_D.step()
+
+        # Generator: fake up.
+        opt_G.zero_grad()
+        D.requires_grad_(False)
+        for batch in run.micro_batches(step, "G", config.z_dim):
+            with run.accelerator.autocast():
+                fake_logits = D(augment(G(batch.z)))
+            loss_G = losses.non_saturating_g(fake_logits.float())
+            run.backward(loss_G)
+        D.requires_grad_(True)
+        run.average(G)
+        opt_G.step()
+        ema.update(G, config.batch_size, run.images_seen)
+
+        run.note(loss_D=loss_D, loss_G=loss_G, r_t=real_logits.sign())
+        run.end_step()
+        if run.is_save_due:
+            with torch.no_grad():
+                run.save(ema.model(z_fixed))
+
+    if run.is_finished:
+        summary = f"DCGAN at {config.resolution} px, {config.base_channels} channels"
+        publish(run, DCGANPipeline(ema.model), D, summary=summary)
+
+
+if __name__ == "__main__":
+    train(tyro.cli(Config))

@@ -1,0 +1,196 @@
+"""Train StyleGAN2 (Karras et al. 2019) on a folder of images.
+
+    accelerate launch training/train_stylegan2.py --data photos/ --out runs/mine --resolution 64
+
+The same command again resumes. Everything lands in --out.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import tyro
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from genmodels import losses
+from genmodels.augment import AdaptiveAugment, diff_augment
+from genmodels.ema import EMA
+from genmodels.models import stylegan2
+from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
+from training.publish import publish
+from training.run import Run, RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """Flags of the StyleGAN2 script. The defaults suit 64 px on a CPU; see training/README.md."""
+
+    conditions: tuple[str, ...] = ()  # Labels of the data to condition on, such as body year.
+    z_dim: int = 128  # Length of the latent vector.
+    w_dim: int = 128  # Length of the style vector.
+    mapping_layers: int = 2  # Depth of the mapping network.
+    base_channels: int = 16  # Channels at full resolution; doubles at every halving ...
+    max_channels: int = 128  # ... up to this many.
+    batch_size: int = 16  # Images per update.
+    lr: float = 2e-3  # Of Adam, for both networks.
+    r1_gamma: float = 0.3  # Weight of the R1 penalty; more is stabler and blander.
+    r1_every: int = 16  # Steps between R1 penalties ("lazy").
+    path_length_weight: float = 0.0  # 2 is the paper's; 0 saves a fifth of the time.
+    path_length_every: int = 4  # Steps between path-length penalties.
+    mixing_probability: float = 0.5  # Share of fakes with two styles.
+    augment: Literal["none", "diffaugment", "ada"] = "diffaugment"  # Of reals and fakes alike.
+    ada_target: float = 0.6  # Mean sign of D(real) that ADA steers to.
+    ema_halflife_images: float = 5_000  # Half-life of the published average.
+    init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
+    conditions_from_images: float = 20_000  # Unconditional until so many images seen, then ...
+    conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
+
+
+def train(config: Config) -> None:
+    """Train until `config.steps`, resuming from `config.out` if it holds a checkpoint."""
+    run = Run(config, conditions=config.conditions)
+    torch.manual_seed(config.seed)
+    c_dim = run.data.c.shape[1]
+    size = {"base_channels": config.base_channels, "max_channels": config.max_channels}
+    G = stylegan2.Generator(
+        config.resolution,
+        config.z_dim,
+        config.w_dim,
+        c_dim,
+        mapping_layers=config.mapping_layers,
+        **size,
+    )
+    D = stylegan2.Discriminator(config.resolution, c_dim, **size)
+    if config.init_from:
+        run.copy_weights(G, D, config.init_from)
+    ema = EMA(G, config.ema_halflife_images)
+    ada = AdaptiveAugment(config.ada_target)
+    # Lazy regularisation steps an optimiser more often per image; the paper corrects for that.
+    lazy_G = config.path_length_every / (config.path_length_every + 1)
+    opt_G = _adam(G, config.lr, lazy_G if config.path_length_weight else 1.0)
+    opt_D = _adam(D, config.lr, config.r1_every / (config.r1_every + 1))
+    path_mean = _PathMean()
+    run.resume(G=G, D=D, ema=ema.model, ada=ada, path_mean=path_mean, opt_G=opt_G, opt_D=opt_D)
+    run.forecast(G, D, config.z_dim)
+    z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
+
+    def augment(images: Tensor) -> Tensor:
+        if config.augment == "ada":
+            return ada(images)
+        return diff_augment(images) if config.augment == "diffaugment" else images
+
+    for step in run.steps():
+        c_weight = _condition_weight(config, run.images_seen)
+
+        # Discriminator: real up, fake down.
+        opt_D.zero_grad()
+        for batch in run.micro_batches(step, "D", config.z_dim):
+            c = batch.c * c_weight
+            with run.accelerator.autocast():
+                with torch.no_grad():
+                    ws = _mixed_styles(G, batch.z, c, config.mixing_probability)
+                    fake = G.synthesis(ws, "random")
+                real_logits = D(augment(batch.real), c, c_weight)
+                fake_logits = D(augment(fake), c, c_weight)
+            loss_D = losses.bce_d(real_logits, fake_logits)
+            run.backward(loss_D)
+            ada.update(run.accelerator.gather(real_logits.detach()))
+        run.average(D)
+        opt_D.step()
+
+        # R1: a gentle slope wherever real images lie. With respect to the augmented image, so that
+        # nothing has to differentiate the augmentation twice.
+        if step % config.r1_every == 0:
+            opt_D.zero_grad()
+            for batch in run.micro_batches(step, "R1", config.z_dim):
+                real = augment(batch.real).detach().requires_grad_()
+                r1 = losses.r1_penalty(D(real, batch.c * c_weight, c_weight), real)
+                run.backward(config.r1_gamma / 2 * config.r1_every * r1)
+            run.average(D)
+            opt_D.step()
+            run.note(r1=r1)
+
+        # Generator: fake up.
+        opt_G.zero_grad()
+        D.requires_grad_(False)
+        for batch in run.micro_batches(step, "G", config.z_dim):
+            c = batch.c * c_weight
+            with run.accelerator.autocast():
+                ws = _mixed_styles(G, batch.z, c, config.mixing_probability)
+                fake_logits = D(augment(G.synthesis(ws, "random")), c, c_weight)
+            loss_G = losses.non_saturating_g(fake_logits)
+            run.backward(loss_G)
+        D.requires_grad_(True)
+        run.average(G)
+        opt_G.step()
+
+        # Path length: equal steps in w change the image equally.
+        if config.path_length_weight and step % config.path_length_every == 0:
+            opt_G.zero_grad()
+            for batch in run.micro_batches(step, "path", config.z_dim):
+                ws = G.broadcast(G.mapping(batch.z, batch.c * c_weight))
+                fake = G.synthesis(ws, "random")
+                lengths = losses.path_length(fake, ws, torch.randn_like(fake))
+                penalty = path_mean.penalty(lengths, run.accelerator.gather(lengths.detach()))
+                run.backward(config.path_length_weight * config.path_length_every * penalty)
+            run.average(G)
+            opt_G.step()
+
+        ema.update(G, config.batch_size, run.images_seen)
+        if config.augment == "ada" and step % 4 == 3:
+            ada.adjust(run.images_seen)
+        run.note(loss_D=loss_D, loss_G=loss_G, r_t=real_logits.sign(), ada_p=ada.p)
+        run.end_step()
+        if run.is_save_due:
+            with torch.no_grad():
+                c = c_fixed * c_weight
+                w = torch.lerp(ema.model.w_avg(c), ema.model.mapping(z_fixed, c), 0.7)
+                run.save(ema.model.synthesis(ema.model.broadcast(w)))
+
+    if run.is_finished:
+        pipeline = StyleGAN2Pipeline(ema.model, conditions=run.data.schema or None)
+        summary = f"StyleGAN2 at {config.resolution} px, {config.base_channels} channels"
+        publish(run, pipeline, D, summary=summary, sampling={"truncation_psi": 1.0})
+
+
+class _PathMean(nn.Module):
+    """The running mean that path lengths are drawn to (StyleGAN2, eq. 4)."""
+
+    mean: Tensor  # A scalar, in a buffer so that checkpoints hold it.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def penalty(self, lengths: Tensor, lengths_everywhere: Tensor) -> Tensor:
+        """Mean squared distance of this process's lengths [n]; the mean is over all processes."""
+        self.mean.lerp_(lengths_everywhere.mean(), 0.01)
+        return (lengths - self.mean).square().mean()
+
+
+def _adam(network: nn.Module, lr: float, lazy: float) -> Adam:
+    """Adam without momentum, its rates corrected by the share of steps that are not penalties."""
+    return Adam(network.parameters(), lr * lazy, betas=(0.0, 0.99**lazy), eps=1e-8)
+
+
+def _mixed_styles(G: stylegan2.Generator, z: Tensor, c: Tensor, probability: float) -> Tensor:
+    """Styles [N, num_ws, w_dim]; some images take a second one from a random layer on."""
+    ws = G.broadcast(G.mapping(z, c))
+    if probability == 0:
+        return ws
+    other = G.broadcast(G.mapping(torch.randn_like(z), c))
+    first = torch.randint(1, G.num_ws, (len(z), 1, 1), device=z.device)
+    first = torch.where(torch.rand_like(first, dtype=z.dtype) < probability, first, G.num_ws)
+    layer = torch.arange(G.num_ws, device=z.device)[None, :, None]
+    return torch.where(layer < first, ws, other)
+
+
+def _condition_weight(config: Config, images_seen: int) -> float:
+    """0 at first, then up to 1: learning classes at once makes small sets collapse per class."""
+    start, end = config.conditions_from_images, config.conditions_full_images
+    return min(max((images_seen - start) / max(end - start, 1), 0.0), 1.0)
+
+
+if __name__ == "__main__":
+    train(tyro.cli(Config))
