@@ -24,7 +24,8 @@ bench: .venv/dev
 	$(BIN)/python training/bench.py
 
 .venv/app: requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { apt-get update --quiet && apt-get install --quiet --yes \
+		python3-venv && $(PYTHON) -m venv .venv; }
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e .
 	touch $@

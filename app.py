@@ -1,0 +1,75 @@
+"""The page: an explicit list of tabs, and how they are served. `python app.py` opens it.
+
+Neither torch nor diffusers is imported before the page is up; a thread then gets them and the first
+model ready, so that the first picture does not wait either.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import gradio as gr
+
+import genmodels
+from genmodels.ui import models, tab_cars, theme
+
+TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
+    "Cars": tab_cars.build,
+}
+
+MASTHEAD = f"""
+<div class="masthead">{theme.ICON.read_text()}<div>
+<h1>genmodels</h1>
+<p>Small networks that draw what never was, on two CPU cores. Every picture carries the recipe that
+draws it again.</p>
+</div></div>
+"""
+
+COLOPHON = f"""
+<div class="colophon">
+<p>Every picture is generated, and says so in its file.</p>
+<p>genmodels {genmodels.__version__} · torch {version("torch")} · gradio {version("gradio")}</p>
+</div>
+"""
+
+
+def build() -> gr.Blocks:
+    """The whole page, without a model."""
+    with gr.Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.HTML(MASTHEAD, padding=False)
+        for name, tab in TABS.items():
+            with gr.Tab(name):
+                tab(models.load)
+        gr.HTML(COLOPHON, padding=False)
+    return page.queue(max_size=64)
+
+
+def main() -> None:
+    """Serve the page until the process ends; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT move it."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    is_hosted = "SPACE_ID" in os.environ or "GRADIO_SERVER_NAME" in os.environ
+    page = build()
+    page.launch(
+        server_name=None if is_hosted else "127.0.0.1",  # None: as the environment says.
+        prevent_thread_lock=True,
+        theme=theme.make(),
+        css_paths=theme.CSS,
+        favicon_path=theme.ICON,
+        footer_links=["api"],
+        ssr_mode=False,
+        share=False,
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        strict_cors=True,
+        max_file_size="10mb",
+        state_session_capacity=200,
+    )
+    threading.Thread(target=models.warm_up, args=(tab_cars.USE,), daemon=True).start()
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The running app, and a browser to visit it with."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+# Debian's Chromium asks Google's servers this and that unless told not to.
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+GRADIOS_OWN = "console warning: Method not implemented."  # On every upload.
+
+
+@pytest.fixture(scope="session")
+def app_address(tmp_path_factory):
+    """Where `python app.py` with the embedded models answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    environment.pop("GRADIO_SERVER_NAME", None)
+    with (folder / "log.txt").open("w") as log:
+        command = [sys.executable, "app.py"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        for line in process.stdout:  # Ends when the app does.
+            if "Running on" in line:
+                break
+        else:
+            pytest.fail((folder / "log.txt").read_text())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Playwright's own Chromium where it was downloaded, else the system's."""
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path).exists()
+        path = None if own else shutil.which("chromium")
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, app_address):
+    """Opens the page as a new visitor; at the end, nobody has seen an error or left 127.0.0.1."""
+    contexts, complaints = [], []
+
+    def open_page(query="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda line: complaints.append(f"console {line.type}: {line.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("request", lambda request: check(request.url))
+        page.goto(app_address + query)
+        return page
+
+    def check(url):
+        if not url.startswith((f"{app_address}/", "data:", "blob:")):
+            complaints.append(f"request: {url}")
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [line for line in complaints if line != GRADIOS_OWN] == []

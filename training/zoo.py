@@ -1,0 +1,133 @@
+"""Train models of the zoo in turn within a time budget, on whatever device is there.
+
+    python training/zoo.py --data data/ --out runs/ --budget-seconds 7200
+
+Every model resumes where its folder stands, and is published into it when its share of the time is
+up. `--install` copies what came out into genmodels/zoo.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from genmodels import zoo
+
+INSTALLED = zoo.FOLDER
+CARS = (
+    "Stanford Cars (Krause et al. 2013), the training photographs as bounding-box crops: "
+    "one square per car, background kept"
+)
+CARS_LICENCE = (
+    "The photographs belong to their owners and were collected from the web; the set's authors "
+    "offer it for research. Use the model for research and demonstration."
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model of the zoo is made."""
+
+    script: str  # In training/.
+    data: str  # Folder below --data that `prepare_*.py` wrote, with train/ and held_out/.
+    flags: str  # Of the script, on a CPU of two cores.
+    gpu_flags: str  # Instead of them on a GPU.
+    data_name: str  # For the card.
+    licence: str  # For the card.
+
+
+ZOO = {
+    "cars-dcgan-64": Recipe(
+        script="train_dcgan.py",
+        data="cars-64",
+        flags="--steps 20000 --save-every 150 --threads 1",
+        gpu_flags="--steps 60000 --save-every 2000 --batch-size 128",
+        data_name=CARS,
+        licence=CARS_LICENCE,
+    ),
+    "cars-stylegan2-64": Recipe(
+        script="train_stylegan2.py",
+        data="cars-64",
+        flags="--steps 100000 --save-every 600 --threads 1 --max-channels 256 "
+        "--conditions body year",
+        gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
+        "--max-channels 256 --lr 2.5e-3 --mixed-precision bf16 --ema-halflife-images 20000 "
+        "--conditions body year",
+        data_name=CARS,
+        licence=CARS_LICENCE,
+    ),
+    "cars-stylegan2-128": Recipe(
+        script="train_stylegan2.py",
+        data="cars-128",
+        flags="--steps 100000 --save-every 600 --base-channels 16 --conditions body year",
+        gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
+        "--max-channels 256 --z-dim 256 --w-dim 256 --lr 2.5e-3 --r1-gamma 0.5 "
+        "--mixed-precision bf16 --ema-halflife-images 20000 --conditions body year",
+        data_name=CARS,
+        licence=CARS_LICENCE,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of the zoo's training command."""
+
+    data: Path  # Where the prepared sets are.
+    out: Path  # Where each model's run is, in a folder of its name.
+    budget_seconds: float  # For all of them together, publishing included.
+    models: tuple[str, ...] = ("cars-stylegan2-64", "cars-dcgan-64")  # In this order.
+    publish_seconds: float = 120  # Kept back per model for its metrics and card.
+    install: bool = False  # Copy the published models into genmodels/zoo.
+
+
+def train(config: Config) -> None:
+    """Give each model an equal share of what is left; what one does not use goes to the next."""
+    unknown = set(config.models) - set(ZOO)
+    if unknown:
+        raise ValueError(f"models must be among {', '.join(ZOO)}, got {sorted(unknown)}")
+    deadline = time.monotonic() + config.budget_seconds
+    for done, name in enumerate(config.models):
+        share = (deadline - time.monotonic()) / (len(config.models) - done)
+        seconds = share - config.publish_seconds
+        if seconds <= 0:
+            raise ValueError(
+                f"budget_seconds leaves {share:.0f} s for {name}, of which publishing needs "
+                f"{config.publish_seconds:.0f}"
+            )
+        print(f"{name}: {seconds:.0f} s of training", flush=True)
+        # A thread that waits must not spin: on a shared machine it takes the core from the other.
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        subprocess.run(command(config, name, seconds), check=True, env=environment)
+        if config.install:
+            install(config.out / name / "model", name)
+
+
+def command(config: Config, name: str, seconds: float) -> list[str]:
+    """The training command of one model."""
+    recipe = ZOO[name]
+    data = config.data / recipe.data
+    flags = recipe.gpu_flags if torch.cuda.is_available() else recipe.flags
+    script = Path(__file__).with_name(recipe.script)
+    return [
+        *(sys.executable, str(script), *flags.split()),
+        *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
+        *("--out", str(config.out / name), "--budget-seconds", str(seconds)),
+        *("--data-name", recipe.data_name, "--licence", recipe.licence),
+    ]
+
+
+def install(model: Path, name: str) -> None:
+    """Put a published model in the library's zoo, in place of an older one."""
+    shutil.rmtree(INSTALLED / name, ignore_errors=True)
+    shutil.copytree(model, INSTALLED / name)
+
+
+if __name__ == "__main__":
+    train(tyro.cli(Config))
