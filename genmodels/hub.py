@@ -10,7 +10,9 @@ import hashlib
 import importlib
 import inspect
 import json
+import os
 import re
+import reprlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ CONFIG = "config.json"
 INDEX = "model_index.json"
 DOWNLOADED = ["*.safetensors", "*.json", "*.md", "*.png"]  # Never code, never pickles.
 MAX_JSON_BYTES = 1 << 20
+FLOATS = ("F64", "F32", "F16", "BF16")  # What a file may store a float in, by its own names.
 
 # Every pipeline a repo may name, and where it lives.
 PIPELINES = {
@@ -54,30 +57,32 @@ def load(source: str | Path, *, revision: str | None = None, token: str | None =
     """
     folder = resolve(source, revision=revision, token=token)
     name = read_json(folder / INDEX).get("_class_name")
-    if name not in PIPELINES:
-        raise ValueError(f"{source}: pipeline must be one of {', '.join(PIPELINES)}, got {name!r}")
+    if not isinstance(name, str) or name not in PIPELINES:
+        came = reprlib.repr(name)  # Nobody vouches for its length either.
+        raise ValueError(f"{source}: pipeline must be one of {', '.join(PIPELINES)}, got {came}")
     pipeline_class = getattr(importlib.import_module(PIPELINES[name]), name)
     pipeline = pipeline_class.from_pretrained(folder)
-    pipeline.source = str(source)
+    pipeline.source = _pinned(source, revision)
     return pipeline
 
 
 def resolve(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
     """The local folder of a model; "user/repo[@revision]" is downloaded to the Hub's cache."""
-    if str(source) in zoo.names():
-        return zoo.FOLDER / str(source)
-    if Path(source).is_dir():
-        return Path(source)
-    match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", str(source))
-    if match is None or ".." in str(source):
+    name = _pinned(source, revision)
+    if name in zoo.names():
+        return zoo.FOLDER / name
+    if os.path.isdir(name):  # noqa: PTH112  (Path's raises when a name is too long.)
+        return Path(name)
+    match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?", name)
+    if match is None or ".." in name:
         raise ValueError(
             "a model is an embedded one "
-            f'({", ".join(zoo.names())}), a folder, or "user/repo[@revision]", got "{source}"'
+            f'({", ".join(zoo.names())}), a folder, or "user/repo[@revision]", got "{name}"'
         )
-    repo_id, pinned = match.groups()
+    repo_id, revision = match.groups()
     try:
         folder = snapshot_download(
-            repo_id, revision=revision or pinned, token=token, allow_patterns=DOWNLOADED
+            repo_id, revision=revision, token=token, allow_patterns=DOWNLOADED
         )
     except LocalEntryNotFoundError as error:
         raise ConnectionError(
@@ -136,7 +141,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must be at most {MAX_JSON_BYTES} bytes")
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits.
         raise ValueError(f"{path} must be JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
@@ -145,14 +150,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def check_resolution(resolution: int, low: int, high: int) -> None:
     """A side that a network of halvings can have: a power of two between `low` and `high`."""
-    if not low <= resolution <= high or resolution.bit_count() != 1:
-        raise ValueError(f"resolution must be a power of two, {low} to {high}, got {resolution}")
+    fits = type(resolution) is int and low <= resolution <= high
+    if not fits or resolution.bit_count() != 1:
+        raise ValueError(f"resolution must be a power of two, {low} to {high}, got {resolution!r}")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """A number within bounds; `name` is for the message."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+    """A number within bounds, which NaN is not; `name` is for the message."""
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
+
+
+def check_whole(name: str, value: int, low: int, high: int) -> None:
+    """A whole number within bounds; `name` is for the message."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
 
 
 class HubModel(ModelMixin, ConfigMixin):
@@ -170,13 +182,16 @@ class HubModel(ModelMixin, ConfigMixin):
         """Load in eval mode and float32; anything missing, extra or mis-shaped is a ValueError."""
         folder = resolve(source, revision=revision, token=token) / subfolder
         config = _read_config(cls, folder / CONFIG)
-        shapes = _read_shapes(folder / WEIGHTS)
+        header = _read_header(folder / WEIGHTS)
         with torch.device("meta"):  # Costs no memory, whatever the config asks for.
-            expected = {key: list(t.shape) for key, t in cls(**config).state_dict().items()}
-        _compare_shapes(expected, shapes, folder)
+            expected = {key: _describe(t) for key, t in cls(**config).state_dict().items()}
+        _compare(expected, header, folder)
         model = cls(**config)
         with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            model.load_state_dict({key: weights.get_tensor(key) for key in shapes})
+            model.load_state_dict({key: weights.get_tensor(key) for key in header})
+        broken = [key for key, t in model.state_dict().items() if not t.isfinite().all()]
+        if broken:
+            raise ValueError(f"{folder}: weights hold NaN or infinity: {', '.join(broken[:5])}")
         return model.eval()
 
     def save_pretrained(
@@ -234,11 +249,11 @@ class HubPipeline(DiffusionPipeline):
             if settings.pop(name, None) != expected:
                 raise ValueError(f"{source}: {name} must be {expected} in {INDEX}")
             components[name] = model_class.from_pretrained(folder, subfolder=name)
-        unknown = set(settings) - set(inspect.signature(cls.__init__).parameters)
+        unknown = set(settings) - set(inspect.signature(cls).parameters)
         if unknown:
             raise ValueError(f"{source}: {INDEX} holds unknown settings {sorted(unknown)}")
         pipeline = cls(**components, **settings)
-        pipeline.source = str(source)
+        pipeline.source = _pinned(source, revision)
         return pipeline
 
     def save_pretrained(
@@ -283,7 +298,7 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
     if config.get("_class_name") != cls.__name__:
         raise ValueError(f"{path}: must describe {cls.__name__}, got {config.get('_class_name')!r}")
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
-    parameters = inspect.signature(cls.__init__).parameters
+    parameters = inspect.signature(cls).parameters
     for key, value in arguments.items():
         if key not in parameters:
             raise ValueError(f"{path}: {cls.__name__} has no argument {key!r}")
@@ -291,27 +306,40 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
         # JSON has one kind of number: an int will do for a float, but a bool is neither.
         kinds = (int, float) if type(default) is float else (type(default),)
         if type(value) not in kinds:
-            wanted, came = type(default).__name__, type(value).__name__
-            raise ValueError(f"{path}: {key} must be of type {wanted}, got {came} {value!r}")
+            wanted, came = type(default).__name__, f"{type(value).__name__} {reprlib.repr(value)}"
+            raise ValueError(f"{path}: {key} must be of type {wanted}, got {came}")
     return arguments
 
 
-def _read_shapes(path: Path) -> dict[str, list[int]]:
-    """Names and shapes in a safetensors file, from its header alone."""
+def _pinned(source: str | Path, revision: str | None) -> str:
+    """What a recipe may name the model by, so that a replay finds the same revision."""
+    return f"{source}@{revision}" if revision else str(source)
+
+
+def _describe(tensor: torch.Tensor) -> str:
+    """What a network needs, in the words that `_read_header` has for what a file holds."""
+    return f"{'float' if tensor.is_floating_point() else 'I64'} {list(tensor.shape)}"
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    """Name -> "float [64, 3, 4, 4]", from a safetensors file's header alone."""
     if not path.is_file():
         raise ValueError(
             f"{path.parent} must hold {path.name}: only safetensors are read, never pickles"
         )
     try:
         with safe_open(path, framework="pt") as weights:
-            return {key: weights.get_slice(key).get_shape() for key in weights.keys()}  # noqa: SIM118
+            slices = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
+            kinds = {key: s.get_dtype() for key, s in slices.items()}
+            return {
+                key: f"{'float' if kinds[key] in FLOATS else kinds[key]} {s.get_shape()}"
+                for key, s in slices.items()
+            }
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or truncated: {error}") from error
 
 
-def _compare_shapes(
-    expected: dict[str, list[int]], came: dict[str, list[int]], folder: Path
-) -> None:
+def _compare(expected: dict[str, str], came: dict[str, str], folder: Path) -> None:
     problems = [f"missing {key}" for key in expected if key not in came]
     problems += [f"unexpected {key}" for key in came if key not in expected]
     problems += [

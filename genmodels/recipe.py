@@ -8,6 +8,7 @@ generated, in our own words and in IPTC's, for those who meet it without us.
 import base64
 import binascii
 import hashlib
+import inspect
 import json
 import warnings
 import zlib
@@ -18,7 +19,7 @@ import torch
 from PIL import ExifTags, Image, PngImagePlugin
 
 import genmodels
-from genmodels import hub
+from genmodels import hub, images
 
 KEY = "genmodels"  # The PNG text chunk that holds the recipe.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -73,9 +74,12 @@ def read(source: str | Path | Image.Image) -> dict[str, Any]:
     if isinstance(source, Image.Image):
         text = source.info.get(KEY) or source.getexif().get(ExifTags.Base.ImageDescription)
     else:
-        with Image.open(source) as image:
-            return read(image)
-    if not text:
+        try:
+            with Image.open(source, formats=images.FORMATS) as image:
+                return read(image)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{source}: not an image that can be read: {error}") from error
+    if not isinstance(text, str) or not text:
         raise ValueError("the image holds no recipe: it was not made here, or its metadata is gone")
     return _parse(text)
 
@@ -113,6 +117,10 @@ def replay(source: str | Path | Image.Image | dict[str, Any]) -> GeneratedImage:
             f"{recipe['model']} holds other weights ({pipeline.weights_sha256[:12]}) than the "
             f"picture was made with ({recipe['weights_sha256'][:12]})"
         )
+    known = set(inspect.signature(type(pipeline).__call__).parameters)
+    unknown = set(recipe["settings"]) - (known - {"self", "num_images", "seed"})
+    if unknown:
+        raise ValueError(f"{recipe['model']} knows no settings {sorted(unknown)}")
     (image,) = pipeline(1, seed=recipe["seed"], **recipe["settings"]).images
     if _pixels_sha256(image) != recipe.get("pixels_sha256"):
         made, here = recipe["versions"].get("torch"), torch.__version__
@@ -137,7 +145,7 @@ def _check(recipe: object) -> None:
     if not isinstance(recipe, dict):
         raise ValueError(f"a recipe must be a JSON object, got {type(recipe).__name__}")
     for key, kind in kinds.items():
-        if not isinstance(recipe.get(key), kind):
+        if type(recipe.get(key)) is not kind:  # True is an int, and no seed.
             raise ValueError(f"the recipe's {key} must be {kind.__name__}, got {recipe.get(key)!r}")
     if not isinstance(recipe.get("model"), str | None):
         raise ValueError(f"the recipe's model must be a name, got {recipe.get('model')!r}")

@@ -17,6 +17,7 @@ def tiny_recipe(script):
         flags="--resolution 32 --steps 2 --batch-size 4 --base-channels 4 --max-channels 8 "
         "--threads 1",
         gpu_flags="--resolution 32 --steps 2 --batch-size 4 --base-channels 4 --max-channels 8",
+        summary="squares",
         data_name="random squares",
         licence="none needed",
     )

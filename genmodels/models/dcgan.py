@@ -9,7 +9,7 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_range, check_resolution
+from genmodels.hub import HubModel, check_resolution, check_whole
 
 
 class Generator(HubModel):
@@ -26,7 +26,7 @@ class Generator(HubModel):
     ) -> None:
         super().__init__()
         check_resolution(resolution, 16, 512)
-        check_range("z_dim", z_dim, 1, 1024)
+        check_whole("z_dim", z_dim, 1, 1024)
         widths = _widths(resolution, image_channels, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)]
         for c_in, c_out in zip(widths, widths[1:], strict=False):
@@ -82,9 +82,9 @@ def _widths(
     resolution: int, image_channels: int, base_channels: int, max_channels: int
 ) -> list[int]:
     """Channels at sides R/2, R/4, ..., 4: with the defaults 64, 128, 256, 512, ... as published."""
-    check_range("image_channels", image_channels, 1, 4)
-    check_range("base_channels", base_channels, 1, 512)
-    check_range("max_channels", max_channels, base_channels, 4096)
+    check_whole("image_channels", image_channels, 1, 4)
+    check_whole("base_channels", base_channels, 1, 512)
+    check_whole("max_channels", max_channels, base_channels, 4096)
     halvings = resolution.bit_length() - 3  # R = 64 halves four times to reach 4.
     return [min(base_channels * 2**i, max_channels) for i in range(halvings)]
 

@@ -20,7 +20,7 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_range, check_resolution
+from genmodels.hub import HubModel, check_resolution, check_whole
 from genmodels.resample import downsample2x, upsample2x
 
 SQRT2 = math.sqrt(2)
@@ -179,9 +179,9 @@ class Generator(HubModel):
         mapping_layers: int = 2,  # Depth of the mapping network, 1 to 16.
     ) -> None:
         super().__init__()
-        check_range("z_dim", z_dim, 1, 1024)
-        check_range("w_dim", w_dim, 1, 1024)
-        check_range("mapping_layers", mapping_layers, 1, 16)
+        check_whole("z_dim", z_dim, 1, 1024)
+        check_whole("w_dim", w_dim, 1, 1024)
+        check_whole("mapping_layers", mapping_layers, 1, 16)
         widths = _widths(resolution, c_dim, image_channels, base_channels, max_channels)
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.num_ws = 2 * len(widths)
@@ -277,7 +277,7 @@ class Discriminator(HubModel):
         group_size: int = 4,  # Neighbours in the batch that the minibatch deviation compares.
     ) -> None:
         super().__init__()
-        check_range("group_size", group_size, 1, 64)
+        check_whole("group_size", group_size, 1, 64)
         widths = _widths(resolution, c_dim, image_channels, base_channels, max_channels)[::-1]
         self.image_shape = (image_channels, resolution, resolution)
         self.c_dim, self.group_size = c_dim, group_size
@@ -317,10 +317,10 @@ def _widths(
 ) -> list[int]:
     """Channels at sides 4, 8, ..., R: min(base_channels * R / side, max_channels)."""
     check_resolution(resolution, 8, 512)
-    check_range("c_dim", c_dim, 0, 1024)
-    check_range("image_channels", image_channels, 1, 4)
-    check_range("base_channels", base_channels, 1, 512)
-    check_range("max_channels", max_channels, base_channels, 1024)
+    check_whole("c_dim", c_dim, 0, 1024)
+    check_whole("image_channels", image_channels, 1, 4)
+    check_whole("base_channels", base_channels, 1, 512)
+    check_whole("max_channels", max_channels, base_channels, 1024)
     sides = [2**i for i in range(2, resolution.bit_length())]
     return [min(base_channels * resolution // side, max_channels) for side in sides]
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from genmodels import images, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range
+from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_whole
 from genmodels.models import dcgan
 from genmodels.threads import threads_for
 
@@ -29,9 +29,9 @@ class DCGANPipeline(HubPipeline):
         seed: int | None = None,  # Image i uses seed + i; None draws one.
     ) -> ImageOutput:
         """New images, each with its recipe."""
-        check_range("num_images", num_images, 1, 256)
+        check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_range("seed", seed, 0, 2**63 - 257)
+        check_whole("seed", seed, 0, 2**63 - 257)
         config = self.generator.config
         made = []
         # One by one: a picture must not depend on its neighbours, and on a CPU it costs no more.

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels import conditions, images, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range
+from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole
 from genmodels.models import stylegan2
 from genmodels.threads import threads_for
 
@@ -43,12 +43,14 @@ class StyleGAN2Pipeline(HubPipeline):
         noise_mode: str = "const",  # Fine grain: "const" or "none".
     ) -> ImageOutput:
         """New images, each with its recipe."""
-        check_range("num_images", num_images, 1, 256)
+        check_whole("num_images", num_images, 1, 256)
         check_range("truncation_psi", truncation_psi, -1, 2)
         if noise_mode not in ("const", "none"):
             raise ValueError(f'noise_mode must be "const" or "none", got {noise_mode!r}')
+        if not isinstance(condition, dict | None):
+            raise ValueError(f"condition must be a dict of names and values, got {condition!r}")
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_range("seed", seed, 0, 2**63 - 257)
+        check_whole("seed", seed, 0, 2**63 - 257)
         made: list[Image.Image] = []
         recipes: list[dict[str, Any]] = []
         for i in range(num_images):

@@ -1,0 +1,188 @@
+"""The plan of the house: who may import whom, what each family has, what is never used."""
+
+import ast
+import functools
+import importlib.util
+import re
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+import genmodels
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([ROOT / "app.py", *ROOT.glob("genmodels/**/*.py"), *ROOT.glob("training/**/*.py")])
+FAMILIES = sorted(path.stem for path in ROOT.glob("genmodels/models/[a-z]*.py"))
+
+# Who may import which of our own modules. "{family}" is the importer's own. The first pattern that
+# fits a module holds; what is not listed may import nothing of ours.
+MAY_IMPORT = {
+    "app": "genmodels genmodels.ui.*",
+    # The page: tabs over pipelines; tabs do not know each other.
+    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.recipe genmodels.zoo "
+    "genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
+    # From pictures to networks.
+    "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
+    "genmodels.images genmodels.recipe genmodels.conditions genmodels.threads",
+    "genmodels.models.{family}": "genmodels.hub genmodels.resample",
+    "genmodels.hub": "genmodels.zoo",
+    "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
+    # Pictures in, data or figures out.
+    "genmodels.data": "genmodels.images genmodels.conditions",
+    "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
+    "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.intervals "
+    "genmodels.neighbours",
+    "genmodels.neighbours": "genmodels.descriptors",
+    "genmodels.fidelity": "genmodels.descriptors",
+    "genmodels.descriptors": "genmodels.images",
+    # Training: scripts do not know each other; what they share is named here.
+    "training.train_{family}": "genmodels.models.{family} genmodels.pipelines.pipeline_{family} "
+    "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
+    "genmodels.images genmodels.conditions training.run training.publish",
+    "training.publish": "genmodels genmodels.hub genmodels.images genmodels.metrics "
+    "genmodels.data training.run",
+    "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
+    "genmodels.allocator training.checkpoint training.forecast",
+    "training.zoo": "genmodels.zoo",
+    "training.prepare_*": "genmodels.images genmodels.data",
+    "training.check_metrics": "genmodels.images genmodels.metrics",
+    "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",
+}
+
+# Who may import packages that shape what imports them.
+ONLY_IN = {
+    "gradio": "app genmodels.ui.*",
+    "accelerate": "training.run",
+    "huggingface_hub": "genmodels.hub genmodels.data training.run",
+    "diffusers": "genmodels.hub genmodels.models.* genmodels.pipelines.*",
+    "datasets": "genmodels.data",
+    "torchvision": "",
+    "transformers": "",
+    "pickle": "",
+    "dill": "",
+    "cloudpickle": "",
+    "joblib": "",
+    "shelve": "",
+    "marshal": "",
+}
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@functools.cache
+def nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def imports(path):
+    """Every module that a file imports, wherever in the file."""
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if is_ours(inner) else node.module
+
+
+def is_ours(module):
+    path = ROOT / module.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def fits(module, patterns):
+    return any(fnmatchcase(module, pattern) for pattern in patterns.split())
+
+
+def allowed(module):
+    """The patterns of what a module of ours may import."""
+    for importer, patterns in MAY_IMPORT.items():
+        for family in FAMILIES:
+            if fits(module, importer.format(family=family)):
+                return patterns.format(family=family)
+    return ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_a_file_imports_only_what_the_plan_allows(path):
+    module = module_of(path)
+    ours = {name for name in imports(path) if is_ours(name)}
+    forbidden = sorted(name for name in ours if not fits(name, allowed(module)))
+    assert not forbidden, f"{module} must not import {forbidden}"
+
+
+def test_the_plan_names_no_module_that_is_gone():
+    modules = [module_of(path) for path in SOURCES]
+    for importer in MAY_IMPORT:
+        patterns = " ".join(importer.format(family=family) for family in FAMILIES)
+        planned = importer == "genmodels.doctor*"  # The next room to be built.
+        assert planned or any(fits(module, patterns) for module in modules), importer
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_is_imported_only_where_it_belongs(package):
+    users = [
+        module_of(path)
+        for path in SOURCES
+        if any(name.split(".")[0] == package for name in imports(path))
+    ]
+    assert [module for module in users if not fits(module, ONLY_IN[package])] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_code_reads_a_pickle_or_runs_a_repos_code(path):
+    for node in nodes(path):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert f"{node.value.id}.{node.attr}" not in ("torch.load", "torch.save")
+        elif isinstance(node, ast.Name):
+            assert node.id not in ("eval", "exec")
+        elif isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "trust_remote_code"):
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+        elif isinstance(node, ast.keyword):
+            assert node.arg not in ("weights_only", "custom_pipeline")
+
+
+def test_torchvision_is_not_installed():
+    assert importlib.util.find_spec("torchvision") is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_has_a_model_a_pipeline_a_script_and_a_test(family):
+    for path in (
+        f"genmodels/models/{family}.py",
+        f"genmodels/pipelines/pipeline_{family}.py",
+        f"training/train_{family}.py",
+        f"tests/test_{family}.py",
+    ):
+        assert (ROOT / path).is_file(), f"{path} is missing"
+
+
+def test_every_public_name_can_be_had():
+    for name in genmodels.__all__:
+        assert getattr(genmodels, name) is not None
+
+
+def test_importing_the_package_costs_nothing():
+    code = (
+        "import sys, time; start = time.process_time(); import genmodels; "
+        "print(time.process_time() - start, *sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    seconds, *modules = out.stdout.split()
+    assert float(seconds) < 0.3
+    assert not {"torch", "diffusers", "gradio", "numpy", "PIL"} & set(modules)
+
+
+def test_the_changelog_tells_of_this_version():
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest.group(1) == genmodels.__version__

@@ -1,0 +1,317 @@
+"""What a finished run publishes: the folder, its card, its weights, and the way to the Hub."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import genmodels
+from genmodels import images
+from genmodels.models import dcgan, stylegan2
+from tests import tiny_training
+from tests.hub_server import HubServer
+from training import forecast, publish, train_dcgan, train_stylegan2
+
+FILES = {
+    "README.md",
+    "model_index.json",
+    "run.json",
+    "samples.png",
+    "worst.png",
+    "progress.gif",
+    *(
+        f"{network}/{name}"
+        for network in ("generator", "discriminator")
+        for name in ("config.json", "diffusion_pytorch_model.safetensors")
+    ),
+}
+SCRIPTS = {
+    "dcgan": (train_dcgan, tiny_training.DCGAN),
+    "stylegan2": (train_stylegan2, tiny_training.STYLEGAN2 | {"augment": "diffaugment"}),
+}
+BOTH = pytest.mark.parametrize("family", SCRIPTS)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("publish")
+
+
+@pytest.fixture(scope="module")
+def photos(root):
+    return {
+        "data": str(tiny_training.photographs(root / "train", 40)),
+        "held_out": str(tiny_training.photographs(root / "held_out", 16, seed=1)),
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_on_the_cpu():
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        patch.setattr(forecast, "PROBE_SECONDS", 0.0)
+        yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+def train(family, photos, out, **changes):
+    """Run the script as its command would; the folder that it published."""
+    script, settings = SCRIPTS[family]
+    script.train(script.Config(out=out, **(photos | settings | changes)))
+    return out / "model"
+
+
+@pytest.fixture(scope="module")
+def published(root, photos, quick_on_the_cpu):
+    """A published folder of each family."""
+    return {
+        family: train(family, photos, root / f"tiny-{family}", steps=2, licence="CC0 1.0")
+        for family in SCRIPTS
+    }
+
+
+def facts(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def pixels(pipe):
+    return [image.tobytes() for image in pipe(num_images=2, seed=7).images]
+
+
+@BOTH
+def test_the_folder_holds_weights_card_facts_and_pictures(family, published):
+    assert set(contents(published[family])) == FILES
+    for name in ("samples.png", "worst.png", "progress.gif"):
+        with Image.open(published[family] / name) as picture:
+            picture.load()
+
+
+@BOTH
+def test_the_loaded_model_draws_what_the_average_of_the_run_draws(family, published):
+    folder = published[family]
+    pipe = genmodels.load(folder)
+    assert pixels(pipe) == pixels(genmodels.load(folder))
+    sheet = images.grid(pipe(32, seed=0).images, 8)
+    with Image.open(folder / "samples.png") as saved:
+        assert np.array_equal(np.asarray(saved), np.asarray(sheet))
+    ema = {
+        key.removeprefix("ema."): value
+        for key, value in tiny_training.state(folder.parent).items()
+        if key.startswith("ema.")
+    }
+    loaded = pipe.generator.state_dict()
+    assert loaded.keys() == ema.keys()
+    for key, value in ema.items():
+        rounded = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(loaded[key], rounded), key
+
+
+@BOTH
+def test_the_card_prints_the_measured_figures(family, published):
+    card, measured = (published[family] / "README.md").read_text(), facts(published[family])
+    rows = [line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("| ")]
+    titles = {title: key for key, title in publish.TITLES.items()}
+    shown = {titles[row[0]]: row[1:] for row in rows if row[0] in titles}
+    assert shown.keys() == publish.TITLES.keys()
+    for key, (value, interval, real) in shown.items():
+        low, high = interval.split(" to ")
+        figure = measured["metrics"][key]
+        for text, name in ((value, "value"), (low, "low"), (high, "high"), (real, "real_vs_real")):
+            assert float(text) == pytest.approx(figure[name], rel=0.01), (key, name)
+    assert f'genmodels.load("{measured["name"]}")' in card
+    assert "CC0 1.0" in card
+    assert measured["data"]["fingerprint"][:16] in card
+    assert "40 images to train on, 16 held out" in card
+
+
+@BOTH
+def test_the_facts_are_the_runs(family, published):
+    told = facts(published[family])
+    assert (told["name"], told["steps"], told["images_seen"]) == (f"tiny-{family}", 2, 16)
+    assert told["weights_sha256"] == genmodels.load(published[family]).weights_sha256
+    assert (told["data"]["num_train"], told["data"]["num_held_out"]) == (40, 16)
+    assert told["config"]["z_dim"] == 8
+    assert told["parent"] is None
+    assert told["metrics"]["n"] == 16
+
+
+def test_conditions_are_published_with_the_model(published):
+    pipe = genmodels.load(published["stylegan2"])
+    assert set(pipe.schema) == {"body", "year"}
+    suv, van = (pipe(seed=1, condition={"body": b, "year": 2010}) for b in ("suv", "van"))
+    assert suv.recipes[0]["settings"]["condition"]["body"] == "suv"
+    assert suv.images[0].size == van.images[0].size == (32, 32)
+
+
+@BOTH
+def test_weights_take_half_the_disk(family, published):
+    for network in ("generator", "discriminator"):
+        weights = load_file(published[family] / network / "diffusion_pytorch_model.safetensors")
+        kinds = {value.dtype for value in weights.values() if value.is_floating_point()}
+        assert kinds == {torch.float16}
+
+
+def test_weights_that_half_precision_would_spoil_keep_all_bits():
+    torch.manual_seed(0)
+    generator = dcgan.Generator(32, z_dim=8, base_channels=4, max_channels=8)
+    pipe = genmodels.DCGANPipeline(generator)
+    assert publish._storage_dtype(pipe) == torch.float16
+    for parameter in generator.parameters():  # Of such a gain that small errors show.
+        torch.nn.init.normal_(parameter)
+    assert publish._storage_dtype(pipe) is None
+
+
+def test_fine_tuning_starts_from_the_published_weights(root, photos, published):
+    networks = {
+        "dcgan": (dcgan.Generator, dcgan.Discriminator),
+        "stylegan2": (stylegan2.Generator, stylegan2.Discriminator),
+    }
+    for family, classes in networks.items():
+        out = root / f"tuned-{family}"
+        # At a learning rate of 0 the first checkpoint still holds what the run started from.
+        folder = train(
+            family, photos, out, steps=1, seed=5, lr=0.0, init_from=str(published[family])
+        )
+        state = tiny_training.state(out)
+        for cls, prefix, name in zip(
+            classes, ("G.", "D."), ("generator", "discriminator"), strict=True
+        ):
+            parent = cls.from_pretrained(published[family], subfolder=name)
+            for key, value in parent.named_parameters():
+                assert torch.equal(state[prefix + key], value), key
+                if prefix == "G.":
+                    assert torch.equal(state["ema." + key], value), key
+        assert facts(folder)["parent"] == f"tiny-{family}"
+        assert f"Fine-tuned from `tiny-{family}`" in (folder / "README.md").read_text()
+
+
+def test_a_parent_of_another_size_is_refused(photos, published, tmp_path):
+    with pytest.raises(ValueError, match="has another generator than asked"):
+        train("dcgan", photos, tmp_path, steps=1, z_dim=9, init_from=str(published["dcgan"]))
+
+
+def test_no_path_of_the_machine_is_published(root, photos, published, tmp_path):
+    tuned = train("dcgan", photos, tmp_path / "tuned", steps=1, init_from=str(published["dcgan"]))
+    places = [str(root), str(tmp_path), str(Path(__file__).parents[1]), str(Path.home())]
+    for folder in (*published.values(), tuned):
+        for name, content in contents(folder).items():
+            text = content.decode("latin-1")
+            if name.endswith((".png", ".gif")):
+                with Image.open(folder / name) as picture:
+                    text += repr(picture.info)
+            found = [place for place in places if f"{place}/" in text]
+            assert found == [], name
+
+
+def test_a_finished_run_is_not_measured_twice(photos, published, capsys):
+    folder = published["dcgan"]
+    before = contents(folder)
+    capsys.readouterr()
+    train("dcgan", photos, folder.parent, steps=2, licence="CC BY 4.0")
+    said = capsys.readouterr().out
+    assert "measuring" not in said
+    assert "step 2/2" not in said
+    after = contents(folder)
+    assert "CC BY 4.0" in after["README.md"].decode()
+    changed = {name for name in FILES if before[name] != after[name]}
+    assert changed == {"README.md", "run.json"}
+    train("dcgan", photos, folder.parent, steps=2, licence="CC0 1.0")
+
+
+def test_more_training_is_measured_anew(photos, tmp_path, capsys):
+    first = facts(train("dcgan", photos, tmp_path, steps=1))
+    second = facts(train("dcgan", photos, tmp_path, steps=2))
+    assert capsys.readouterr().out.count("measuring") == 2
+    assert first["weights_sha256"] != second["weights_sha256"]
+    assert first["metrics"] != second["metrics"]
+
+
+PUSH = """
+import contextlib, hashlib, io, json, os, pathlib, sys
+import genmodels
+from training import forecast, train_dcgan
+
+forecast.PROBE_SECONDS = 0.0
+settings = json.loads(sys.argv[1])
+config = train_dcgan.Config(**settings | {"out": pathlib.Path(settings["out"])})
+
+def command(token):
+    os.environ.pop("HF_TOKEN", None)
+    if token:
+        os.environ["HF_TOKEN"] = token
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            train_dcgan.train(config)
+        error = None
+    except (ValueError, OSError) as caught:
+        error = [type(caught).__name__, str(caught)]
+    files = sorted(os.listdir(settings["out"] + "/model"))
+    return {"said": said.getvalue(), "error": error, "files": files}
+
+def pixels(source):
+    images = genmodels.load(source)(num_images=2, seed=7).images
+    return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+
+told = {token: command(token) for token in ("hf_wrong", "", "hf_user")}
+told["local"], told["hub"] = pixels(settings["out"] + "/model"), pixels("user/tiny")
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def story(photos, tmp_path_factory):
+    """One command with a wrong token, then without any, then with the right one."""
+    root = tmp_path_factory.mktemp("push")
+    settings = photos | tiny_training.DCGAN | {"steps": 2, "out": str(root / "run")}
+    settings["push_to_hub"] = "user/tiny"
+    with HubServer() as hub:
+        home = root / "home"
+        told = json.loads(hub.run(PUSH, home, json.dumps(settings), ACCELERATE_USE_CPU="true"))
+        yield hub, root / "run", told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("token", "advice"), [("hf_wrong", "token"), ("", "hf auth login")])
+def test_a_refused_push_keeps_the_folder_and_says_so(story, token, advice):
+    _, out, told = story
+    kind, words = told[token]["error"]
+    assert kind == "ValueError"
+    assert advice in words
+    assert str(out / "model") in words
+    assert {Path(name).parts[0] for name in FILES} == set(told[token]["files"])
+
+
+@pytest.mark.slow
+def test_the_same_command_again_publishes_without_training_again(story):
+    hub, out, told = story
+    assert "step 2/2" in told["hf_wrong"]["said"]
+    assert "measuring" in told["hf_wrong"]["said"]
+    again = told["hf_user"]
+    assert again["error"] is None
+    assert "published: " in again["said"]
+    assert "step 2/2" not in again["said"]
+    assert "measuring" not in again["said"]
+    assert hub.files("user/tiny") == contents(out / "model")
+
+
+@pytest.mark.slow
+def test_a_stranger_samples_from_the_published_repo(story):
+    hub, _, told = story
+    assert told["hub"] == told["local"]
+    assert hub.seen("GET /user/tiny/resolve/*.safetensors")
+    assert 'genmodels.load("user/tiny")' in hub.files("user/tiny")["README.md"].decode()
