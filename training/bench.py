@@ -117,7 +117,7 @@ def textbook_generator(G: Layer, z: Tensor) -> Tensor:
         if block.up is not None:
             x = textbook_layer(block.up, x, w)
         x = textbook_layer(block.layer, x, w)
-        rgb = per_image_conv(block.to_rgb, x, w) + block.rgb_bias[:, None, None]
+        rgb = per_image_conv(block.to_rgb, x, w, demodulate=False) + block.rgb_bias[:, None, None]
         image = rgb if image is None else stuffed_upsample(image) + rgb
     assert image is not None
     return image
@@ -133,11 +133,11 @@ def textbook_layer(layer: Layer, x: Tensor, w: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * SQRT2
 
 
-def per_image_conv(conv: Layer, x: Tensor, w: Tensor) -> Tensor:
+def per_image_conv(conv: Layer, x: Tensor, w: Tensor, *, demodulate: bool = True) -> Tensor:
     """Modulation and demodulation of the weights (equations 1 and 3), then one group per image."""
     n, c_in, height, width = x.shape
     weight = conv.gain * conv.weight * conv.to_style(w)[:, None, :, None, None]
-    if conv.demodulate:
+    if demodulate:
         weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     grouped = weight.flatten(0, 1)  # [N c_out, c_in, k, k]
     x = x.reshape(1, n * c_in, height, width)

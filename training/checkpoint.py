@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -66,7 +67,9 @@ def save(
             f"checkpoint of step {step} could not be written to {folder} ({error}); "
             f"the newest one kept is {newest(folder) or 'none'}"
         ) from error
-    for old in steps(folder)[:-keep]:
+    # Whatever is newer was passed over as damaged when this run resumed.
+    kept = [old for old in steps(folder) if old <= step][-keep:]
+    for old in set(steps(folder)) - set(kept):
         shutil.rmtree(folder / f"step_{old:08d}")
 
 
@@ -79,10 +82,10 @@ def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, An
         path = folder / f"step_{step:08d}"
         try:
             record = json.loads((path / NUMBERS).read_text())
-            if record["sha256"] != _sha256(path / TENSORS):
-                raise ValueError("its tensors are not the ones that were written")
+            if record["step"] != step or record["sha256"] != _sha256(path / TENSORS):
+                raise ValueError("its content is not what was written")
             tensors = load_file(path / TENSORS)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             print(f"{path} is damaged ({error}); falling back to the one before", flush=True)
             continue
         state = {**tensors, **record["numbers"]}
@@ -96,7 +99,8 @@ def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, An
 
 def steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, oldest first."""
-    return sorted(int(path.name.removeprefix("step_")) for path in folder.glob("step_*"))
+    found = folder.glob("step_" + "[0-9]" * 8)
+    return sorted(int(path.name.removeprefix("step_")) for path in found)
 
 
 def newest(folder: Path) -> Path | None:
@@ -122,6 +126,10 @@ def _restore(name: str, thing: Stateful | Optimizer, part: dict[str, Any], path:
                 slots.setdefault(int(index), {})[slot] = value
             groups = thing.state_dict()["param_groups"]
             thing.load_state_dict({"state": slots, "param_groups": groups})
+            for parameter, moments in thing.state.items():
+                for slot, value in moments.items():
+                    if value.ndim:  # In its parameter's layout: another is slower, and may round.
+                        moments[slot] = torch.empty_like(parameter).copy_(value)
         else:
             thing.load_state_dict(part)
     except (RuntimeError, KeyError) as error:

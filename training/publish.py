@@ -20,16 +20,17 @@ from genmodels.hub import HubModel, HubPipeline
 from training.run import Run
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
-TITLES = {  # What each figure of `metrics.panel` is, and which way is better.
-    "swd": "sliced Wasserstein distance of patches, x1000 (lower)",
-    "random_kid": "kernel distance of random features (lower)",
-    "density": "density (near 1)",
+TITLES = {  # The figures of `metrics.panel` that lead the card, and which way is better.
+    "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
+    "random_kid": "structure: kernel distance of random features (lower)",
+    "density": "density among held-out images (near 1)",
     "coverage": "coverage of the held-out images (higher)",
-    "ms_ssim_diversity": "MS-SSIM of random pairs (as low as the real value)",
-    "duplicates": "share of near-duplicates (lower)",
-    "closer_to_train_features": "chance to lie closer to a training image (0.5 is healthy)",
-    "copies_features": "share of copies of a training image (0)",
-}  # fmt: skip
+    "colour_L_wasserstein": "brightness: 1-D Wasserstein distance of L* (lower)",
+    "ms_ssim_diversity": "sameness: MS-SSIM of random pairs (as low as real)",
+    "duplicates": "near-duplicates among the samples (lower)",
+    "closer_to_train_pixels": "chance to lie closer to a training image (0.5 is healthy)",
+    "copies_features": "copies of a training image (0)",
+}
 
 
 def publish(
@@ -37,10 +38,12 @@ def publish(
     pipeline: HubPipeline,  # Holds the EMA weights.
     discriminator: HubModel,  # Published beside them, so that others can fine-tune.
     *,
-    summary: str,  # One line for lists of models.
     sampling: dict[str, Any] | None = None,  # Settings of the pipeline for the metrics.
 ) -> Path:
-    """Write the repo's folder, `out/model`, and push it when the command says so."""
+    """Write the repo's folder, `out/model`, and push it when the command says so.
+
+    What stands there of these very weights is not measured again: to push is cheap to repeat.
+    """
     folder = run.config.out / "model"
     if not run.is_main:
         return folder
@@ -48,30 +51,49 @@ def publish(
     pipeline.save_pretrained(folder, dtype=_storage_dtype(pipeline))
     discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
-
-    run.print("measuring on held-out images ...")
-    count = min(len(run.held_out), MAX_EVALUATED)
-    samples = [
-        image
-        for first in range(0, count, 250)
-        for image in published(
-            min(250, count - first), seed=1_000_000 + first, **(sampling or {})
-        ).images
-    ]
-    held_out, train = run.held_out.images[:count], run.data.images
-    panel = metrics.panel(images.from_pil(samples), held_out, train, seed=0)
-
-    images.grid(published(32, seed=0).images, 8).save(folder / "samples.png")
-    _worst_sheet(samples, held_out, train).save(folder / "worst.png")
-    facts = _facts(run, name, summary, published, panel, sampling or {})
-    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    facts = _facts(run, name, published, sampling or {})
+    panel = _known_metrics(folder / "run.json", facts)
+    if panel is None:
+        panel = _measure(run, published, sampling or {}, folder)
+    facts["metrics"] = panel
     (folder / "README.md").write_text(_card(facts))
-    _film(run.config.out / "samples", run.config.out / "progress.webp")
+    partial = run.config.out / "run.partial"  # Last and whole: it vouches for all the others.
+    partial.write_text(json.dumps(facts, indent=1) + "\n")
+    partial.replace(folder / "run.json")
     run.print(f"{name} is in {folder}")
     if run.config.push_to_hub:
         address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
         run.print(f"published: {address}")
     return folder
+
+
+def _known_metrics(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The figures that an earlier command measured of the same weights on the same images."""
+    if not path.is_file():
+        return None
+    earlier = json.loads(path.read_text())
+    keys = ("weights_sha256", "data", "metric_sampling")
+    is_current = earlier["metrics"]["metric_version"] == metrics.METRIC_VERSION
+    is_same = all(earlier[key] == facts[key] for key in keys)
+    return earlier["metrics"] if is_current and is_same else None
+
+
+def _measure(
+    run: Run, published: HubPipeline, sampling: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """The panel of figures; also draws the sheets of samples and the film of the run."""
+    run.print("measuring on held-out images ...")
+    count = min(len(run.held_out), MAX_EVALUATED)
+    samples = [
+        image
+        for first in range(0, count, 250)
+        for image in published(min(250, count - first), seed=1_000_000 + first, **sampling).images
+    ]
+    held_out, train = run.held_out.images[:count], run.data.images
+    images.grid(published(32, seed=0).images, 8).save(folder / "samples.png")
+    _worst_sheet(samples, held_out, train).save(folder / "worst.png")
+    _film(run.config.out / "samples", folder / "progress.gif")
+    return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
 
 
 def _storage_dtype(pipeline: HubPipeline) -> torch.dtype | None:
@@ -115,18 +137,17 @@ def _worst_sheet(
 def _facts(
     run: Run,
     name: str,
-    summary: str,
     pipeline: HubPipeline,
-    panel: dict[str, Any],
     sampling: dict[str, Any],
 ) -> dict[str, Any]:
     config = run.config
+    family = type(pipeline).__name__.removesuffix("Pipeline")
     flags = json.loads((config.out / "config.json").read_text())
-    for private in ("data", "held_out", "out"):  # Paths of a machine are nobody's business.
+    for private in ("data", "held_out", "out", "init_from"):  # Paths of a machine are private.
         flags.pop(private, None)
     return {
         "name": name,
-        "summary": summary,
+        "summary": config.summary or f"{family} at {config.resolution} px",
         "pipeline": type(pipeline).__name__,
         "resolution": config.resolution,
         "parameters": sum(p.numel() for p in pipeline.generator.parameters()),
@@ -142,13 +163,13 @@ def _facts(
         "data": {
             "name": config.data_name or Path(config.data).name,
             "fingerprint": run.data.fingerprint,
+            "held_out_fingerprint": run.held_out.fingerprint,
             "num_train": len(run.data),
             "num_held_out": len(run.held_out),
             "num_skipped": len(run.data.skipped),
         },
         "licence": config.licence,
-        "parent": getattr(config, "init_from", None),
-        "metrics": panel,
+        "parent": _parent_name(getattr(config, "init_from", None)),
         "metric_sampling": sampling,
         "config": flags,
         "versions": {
@@ -161,13 +182,21 @@ def _facts(
     }
 
 
+def _parent_name(source: str | None) -> str | None:
+    """What a fine-tuned model came from; of a folder its model's name, not its path."""
+    if source is None or not Path(source).is_dir():
+        return source
+    record = Path(source) / "run.json"
+    return json.loads(record.read_text())["name"] if record.is_file() else Path(source).name
+
+
 def _card(facts: dict[str, Any]) -> str:
     data, cost, panel = facts["data"], facts["cost"], facts["metrics"]
     rows = "\n".join(
-        f"| {TITLES.get(key, key.replace('_', ' '))} | {figure['value']:.4g} "
-        f"| {figure['low']:.4g} to {figure['high']:.4g} | {figure['real_vs_real']:.4g} |"
-        for key, figure in panel.items()
-        if isinstance(figure, dict)
+        "| {title} | {value:.3g} | {low:.3g} to {high:.3g} | {real_vs_real:.3g} |".format(
+            title=title, **panel[key]
+        )
+        for key, title in TITLES.items()
     )
     psi = facts["metric_sampling"].get("truncation_psi")
     at = "" if psi is None else f" at truncation {psi}"
@@ -189,7 +218,7 @@ pipeline_tag: unconditional-image-generation
 ```python
 import genmodels
 
-genmodels.load("{facts["name"]}")(num_images=4, seed=7).images
+genmodels.load("{facts["config"]["push_to_hub"] or facts["name"]}")(num_images=4, seed=7).images
 ```
 
 ## Figures
@@ -201,6 +230,8 @@ perfect model. None of these is FID; they compare models on this data at this re
 | figure | value | 95 % interval | real |
 | --- | --- | --- | --- |
 {rows}
+
+`run.json` has the whole panel.
 
 ## Worst samples
 
@@ -226,10 +257,12 @@ on {cost["processes"]} x {cost["device"]} ({cost["images_per_second"]} images/s)
 
 
 def _film(sheets: Path, target: Path) -> None:
-    """The sheets of the run as an animation of at most 60 frames."""
+    """The first quarter of each sheet of the run, as an animation of at most 40 frames."""
     paths = sorted(sheets.glob("*.png"))
-    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(len(paths), 60))})
-    images.encode_animation([images.open_rgb(paths[i]) for i in chosen], target, fps=6)
+    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(len(paths), 40))})
+    frames = [images.open_rgb(paths[i]) for i in chosen]
+    quarters = [frame.crop((0, 0, frame.width // 2, frame.height // 2)) for frame in frames]
+    images.encode_animation(quarters, target, fps=6)
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,21 +17,24 @@ import numpy as np
 import psutil
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from genmodels import images
+from genmodels import images, metrics
+from genmodels.allocator import keep_freed_memory
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.hub import HubModel
 from training import checkpoint
 from training.forecast import forecast
 
 # What a resumed command may change: where things are, how long it runs, what it shows.
-MAY_CHANGE = {"data", "held_out", "out", "steps", "budget_seconds", "save_every", "log_every"} | {
-    "keep_checkpoints", "accumulate", "push_to_hub", "name", "private", "data_name", "licence"
-}  # fmt: skip
+MAY_CHANGE = {
+    *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
+    *("save_every", "log_every", "keep_checkpoints"),
+    *("name", "summary", "data_name", "licence", "push_to_hub", "private"),
+}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +43,10 @@ class RunConfig:
 
     data: str  # Folder of images, or "user/repo" of a data set on the Hub.
     out: Path  # Folder of the run; the same command again resumes from it.
-    held_out: str | None = None  # Images never trained on; default: 8 % of --data, by name.
-    resolution: int = 64  # Side of the images in pixels.
+    held_out: str | None = None  # Images never trained on; default: a share of --data, by name.
+    resolution: int = 64  # Side of the images in pixels, 32 or more.
     steps: int = 10_000  # Updates of the generator.
-    budget_seconds: float | None = None  # Finish earlier, after this much time in this command.
+    budget_seconds: float | None = None  # Finish after this much time; 0 publishes what is there.
     batch_size: int = 32  # Images per update, over all processes and micro-batches.
     accumulate: int = 1  # Micro-batches per process and update; saves memory.
     seed: int = 0  # Of everything random.
@@ -54,15 +57,19 @@ class RunConfig:
     log_every: int = 50  # Steps between lines of the log.
     keep_checkpoints: int = 2  # The newest so many stay.
     name: str | None = None  # Of the model on its card; default: the folder's name.
+    summary: str | None = None  # One line on it for lists of models; default: family and size.
     data_name: str | None = None  # What the card calls the images and says of their origin.
     licence: str = "unknown: say with --licence what the images' owners allow"  # On the card.
     push_to_hub: str | None = None  # Publish the finished model as "user/name".
     private: bool = False  # Whether that repo, when it is new, is private.
 
     def __post_init__(self) -> None:
-        for field in ("resolution", "steps", "batch_size", "accumulate", "save_every", "log_every"):
+        counts = ("steps", "batch_size", "accumulate", "save_every", "log_every")
+        for field in (*counts, "keep_checkpoints"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
+        if self.resolution < 32:  # The metrics of the card need as much.
+            raise ValueError(f"resolution must be 32 or more, got {self.resolution}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Run:
             torch.set_num_threads(config.threads)
         # Denormal numbers, common in a young discriminator's gradients, are ten times slower.
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
         self.device = self.accelerator.device
         self.world = self.accelerator.num_processes
@@ -97,13 +105,19 @@ class Run:
         self._check_config()
         with self.accelerator.main_process_first():
             self.data, self.held_out = _load_data(config, conditions)
+        if len(self.held_out) < metrics.MIN_SET:  # Better now than after days of training.
+            raise ValueError(
+                f"{metrics.MIN_SET} or more images must be held out to measure the model on, got "
+                f"{len(self.held_out)}: name a folder of them with --held-out, or add images"
+            )
         self.step = 0
         self.seconds = 0.0  # Spent on training by all commands of this run.
         self._state: dict[str, Any] = {}
         self._noted: dict[str, tuple[Tensor, int]] = {}  # Sum and count since the last log line.
         self._writer = SummaryWriter(config.out / "tensorboard") if self.is_main else None
-        self._interrupted = False  # This process has had a signal.
-        self._is_stopping = False  # All processes have agreed to end.
+        self._has_signal = False  # This process has had one.
+        self._is_interrupted = False  # Any process has, and all of them know.
+        self._is_stopping = False  # For that reason or for the budget, all of them.
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = 0
         self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
@@ -145,6 +159,7 @@ class Run:
             self._check_data(counters["fingerprint"])
             self.step, self.seconds = counters["step"], counters["seconds"]
             self.print(f"resumed at step {self.step}")
+        self._write_config()
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = self.step
 
@@ -173,11 +188,14 @@ class Run:
         """
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
+            self._agree_to_stop()
             while self.step < self.config.steps and not self._is_stopping:
                 yield self.step
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            if self._writer is not None:
+                self._writer.close()
 
     def micro_batches(self, step: int, player: str, z_dim: int) -> Iterator[MicroBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
@@ -191,7 +209,7 @@ class Run:
             part = self.accelerator.process_index * config.accumulate + i
             rows = slice(part * n, (part + 1) * n)
             pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
-            torch.manual_seed(_mix(config.seed, step, player, part))
+            torch.manual_seed(_mix(config.seed, step, player, part + 1))  # 0 would be z's own.
             yield MicroBatch(
                 real=images.to_float(pixels.to(self.device)),
                 c=c.to(self.device),
@@ -228,10 +246,7 @@ class Run:
         self.step += 1
         if self.step % self.config.log_every == 0 or self.step == self.config.steps:
             self._log()
-        wish = self._interrupted or self._is_budget_spent()
-        if self.world > 1:  # Or one process would wait for the others for ever.
-            wish = broadcast_object_list([wish])[0]
-        self._is_stopping = wish
+        self._agree_to_stop()
 
     @property
     def is_save_due(self) -> bool:
@@ -241,6 +256,7 @@ class Run:
 
     def save(self, samples: Tensor) -> None:
         """Write a checkpoint and a sheet of samples [N, 3, R, R] from fixed latents."""
+        self._require_finite({"samples": samples})
         if not self.is_main:
             return
         now = time.monotonic()
@@ -253,13 +269,16 @@ class Run:
         )
         sheets = self.config.out / "samples"
         sheets.mkdir(exist_ok=True)
-        images.grid(images.to_uint8(samples.cpu()), 8).save(sheets / f"{self.images_seen:09d}.png")
+        sheet = sheets / f"{self.images_seen:09d}.png"
+        partial = sheet.with_suffix(".partial")  # A kill half-way would leave the film unreadable.
+        images.grid(images.to_uint8(samples.cpu()), 8).save(partial, "PNG")
+        partial.replace(sheet)
         self.print(f"saved step {self.step}")
 
     @property
     def is_finished(self) -> bool:
         """Whether all steps are done or the budget is spent, rather than the run interrupted."""
-        return self.step >= self.config.steps or (self._is_stopping and not self._interrupted)
+        return self.step >= self.config.steps or (self._is_stopping and not self._is_interrupted)
 
     def fixed_latents(self, num_images: int, z_dim: int) -> tuple[Tensor, Tensor]:
         """z [N, z_dim] and c [N, c_dim] that are the same in every sheet of the run."""
@@ -270,13 +289,10 @@ class Run:
 
     def _log(self) -> None:
         steps = self.step - self._logged_step
-        means = {name: float(total / count) for name, (total, count) in self._noted.items()}
-        bad = [name for name, mean in means.items() if not np.isfinite(mean)]
-        if bad:
-            raise FloatingPointError(
-                f"{', '.join(bad)} is not finite at step {self.step}: lower the learning rate or "
-                f"raise R1, and start from {checkpoint.newest(self.config.out / 'checkpoints')}"
-            )
+        noted = [total / count for total, count in self._noted.values()]
+        noted = list(self.accelerator.reduce(torch.stack(noted), "mean"))
+        self._require_finite(dict(zip(self._noted, noted, strict=True)))
+        means = {name: float(mean) for name, mean in zip(self._noted, noted, strict=True)}
         now = time.monotonic()
         rate = steps * self.config.batch_size / (now - self._logged_at)
         left = (self.config.steps - self.step) * self.config.batch_size / rate
@@ -298,10 +314,26 @@ class Run:
             f"  {rate:.1f} images/s  {memory:.1f} GiB  ETA {_duration(left)}"
         )
 
+    def _agree_to_stop(self) -> None:
+        reasons = [self._has_signal, self._is_budget_spent()]
+        if self.world > 1:  # One that stopped alone would leave the others waiting for ever.
+            counts = self.accelerator.reduce(torch.tensor(reasons, device=self.device).float())
+            reasons = (counts > 0).tolist()
+        self._is_interrupted, self._is_stopping = reasons[0], any(reasons)
+
+    def _require_finite(self, tensors: dict[str, Tensor]) -> None:
+        bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        if bad:
+            good = checkpoint.newest(self.config.out / "checkpoints")
+            raise FloatingPointError(
+                f"{', '.join(bad)} not finite at step {self.step}: the run has diverged. The last "
+                f"good checkpoint is {good or 'none'}; try a lower --lr with another --out"
+            )
+
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self._interrupted:
+        if self._has_signal:
             raise KeyboardInterrupt
-        self._interrupted = True
+        self._has_signal = True
         self.print(f"{signal.Signals(number).name}: saving, then stopping (again: at once)")
 
     def _is_budget_spent(self) -> bool:
@@ -311,17 +343,27 @@ class Run:
     def _check_config(self) -> None:
         """The folder's first command decides what the run is; a later one must agree."""
         path = self.config.out / "config.json"
-        mine = json.loads(json.dumps(dataclasses.asdict(self.config), default=str))
-        if path.is_file():
-            first = json.loads(path.read_text())
-            for key in sorted(set(first) | set(mine)):
-                if key not in MAY_CHANGE and first.get(key) != mine.get(key):
-                    raise ValueError(
-                        f"{self.config.out} holds a run with {key} = {first.get(key)}, this "
-                        f"command has {mine.get(key)}: repeat its flags or choose another --out"
-                    )
+        if not path.is_file():
+            return
+        first, mine = json.loads(path.read_text()), self._flags()
+        for key in sorted(set(first) | set(mine)):
+            if key not in MAY_CHANGE and first.get(key) != mine.get(key):
+                flag = "--" + key.replace("_", "-")
+                raise ValueError(
+                    f"{self.config.out} holds a run with {flag} {first.get(key)}, this command "
+                    f"has {mine.get(key)}: repeat its flags or choose another --out"
+                )
+
+    def _write_config(self) -> None:
+        """Only once all else is accepted: a refused first command leaves nothing to agree with."""
+        path = self.config.out / "config.json"
         if self.is_main:
-            path.write_text(json.dumps(mine, indent=1))
+            partial = path.with_suffix(".partial")  # A kill half-way would forbid to resume.
+            partial.write_text(json.dumps(self._flags(), indent=1))
+            partial.replace(path)
+
+    def _flags(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self.config), default=str))
 
     def _check_data(self, fingerprint: str) -> None:
         if fingerprint != self.data.fingerprint:
@@ -335,12 +377,12 @@ def _load_data(config: RunConfig, conditions: tuple[str, ...]) -> tuple[ImageFol
     cache = config.out / "cache"
     data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
     if config.held_out is None:
-        return data.hold_out(0.08)
+        return data.hold_out(min(max(0.08, 32 / len(data)), 0.5))  # About 32 of a small set.
     return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
 
 
 def _mix(*key: int | str) -> int:
-    """A seed for one purpose: unlike sums of its parts, no two purposes share one."""
+    """A seed for one purpose, unlike sums of its parts; a 0 at the end counts for nothing."""
     numbers = [k if isinstance(k, int) else int.from_bytes(k.encode(), "big") for k in key]
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 

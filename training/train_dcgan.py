@@ -68,6 +68,7 @@ def train(config: Config) -> None:
                 fake_logits = D(augment(fake))
             loss_D = losses.bce_d(real_logits.float(), fake_logits.float())
             run.backward(loss_D)
+            run.note(loss_D=loss_D, r_t=real_logits.sign())
         run.average(D)
         opt_D.step()
 
@@ -79,20 +80,19 @@ def train(config: Config) -> None:
                 fake_logits = D(augment(G(batch.z)))
             loss_G = losses.non_saturating_g(fake_logits.float())
             run.backward(loss_G)
+            run.note(loss_G=loss_G)
         D.requires_grad_(True)
         run.average(G)
         opt_G.step()
         ema.update(G, config.batch_size, run.images_seen)
 
-        run.note(loss_D=loss_D, loss_G=loss_G, r_t=real_logits.sign())
         run.end_step()
         if run.is_save_due:
             with torch.no_grad():
                 run.save(ema.model(z_fixed))
 
     if run.is_finished:
-        summary = f"DCGAN at {config.resolution} px, {config.base_channels} channels"
-        publish(run, DCGANPipeline(ema.model), D, summary=summary)
+        publish(run, DCGANPipeline(ema.model), D)
 
 
 if __name__ == "__main__":

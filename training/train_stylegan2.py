@@ -95,6 +95,7 @@ def train(config: Config) -> None:
                 fake_logits = D(augment(fake), c, c_weight)
             loss_D = losses.bce_d(real_logits, fake_logits)
             run.backward(loss_D)
+            run.note(loss_D=loss_D, r_t=real_logits.sign())
             ada.update(run.accelerator.gather(real_logits.detach()))
         run.average(D)
         opt_D.step()
@@ -107,9 +108,9 @@ def train(config: Config) -> None:
                 real = augment(batch.real).detach().requires_grad_()
                 r1 = losses.r1_penalty(D(real, batch.c * c_weight, c_weight), real)
                 run.backward(config.r1_gamma / 2 * config.r1_every * r1)
+                run.note(r1=r1)
             run.average(D)
             opt_D.step()
-            run.note(r1=r1)
 
         # Generator: fake up.
         opt_G.zero_grad()
@@ -121,6 +122,7 @@ def train(config: Config) -> None:
                 fake_logits = D(augment(G.synthesis(ws, "random")), c, c_weight)
             loss_G = losses.non_saturating_g(fake_logits)
             run.backward(loss_G)
+            run.note(loss_G=loss_G)
         D.requires_grad_(True)
         run.average(G)
         opt_G.step()
@@ -128,19 +130,22 @@ def train(config: Config) -> None:
         # Path length: equal steps in w change the image equally.
         if config.path_length_weight and step % config.path_length_every == 0:
             opt_G.zero_grad()
+            everywhere = []
             for batch in run.micro_batches(step, "path", config.z_dim):
                 ws = G.broadcast(G.mapping(batch.z, batch.c * c_weight))
                 fake = G.synthesis(ws, "random")
                 lengths = losses.path_length(fake, ws, torch.randn_like(fake))
-                penalty = path_mean.penalty(lengths, run.accelerator.gather(lengths.detach()))
+                penalty = (lengths - path_mean.mean).square().mean()
                 run.backward(config.path_length_weight * config.path_length_every * penalty)
+                everywhere.append(run.accelerator.gather(lengths.detach()))
+            path_mean.update(torch.cat(everywhere))
             run.average(G)
             opt_G.step()
 
         ema.update(G, config.batch_size, run.images_seen)
         if config.augment == "ada" and step % 4 == 3:
             ada.adjust(run.images_seen)
-        run.note(loss_D=loss_D, loss_G=loss_G, r_t=real_logits.sign(), ada_p=ada.p)
+        run.note(ada_p=ada.p)
         run.end_step()
         if run.is_save_due:
             with torch.no_grad():
@@ -150,8 +155,7 @@ def train(config: Config) -> None:
 
     if run.is_finished:
         pipeline = StyleGAN2Pipeline(ema.model, conditions=run.data.schema or None)
-        summary = f"StyleGAN2 at {config.resolution} px, {config.base_channels} channels"
-        publish(run, pipeline, D, summary=summary, sampling={"truncation_psi": 1.0})
+        publish(run, pipeline, D, sampling={"truncation_psi": 1.0})
 
 
 class _PathMean(nn.Module):
@@ -163,10 +167,9 @@ class _PathMean(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(()))
 
-    def penalty(self, lengths: Tensor, lengths_everywhere: Tensor) -> Tensor:
-        """Mean squared distance of this process's lengths [n]; the mean is over all processes."""
-        self.mean.lerp_(lengths_everywhere.mean(), 0.01)
-        return (lengths - self.mean).square().mean()
+    def update(self, lengths: Tensor) -> None:
+        """Follow the lengths of a whole batch [N], so that its parts all see the same mean."""
+        self.mean.lerp_(lengths.mean(), 0.01)
 
 
 def _adam(network: nn.Module, lr: float, lazy: float) -> Adam:

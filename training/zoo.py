@@ -38,6 +38,7 @@ class Recipe:
     data: str  # Folder below --data that `prepare_*.py` wrote, with train/ and held_out/.
     flags: str  # Of the script, on a CPU of two cores.
     gpu_flags: str  # Instead of them on a GPU.
+    summary: str  # For lists of models, such as the page's.
     data_name: str  # For the card.
     licence: str  # For the card.
 
@@ -48,6 +49,7 @@ ZOO = {
         data="cars-64",
         flags="--steps 20000 --save-every 150 --threads 1",
         gpu_flags="--steps 60000 --save-every 2000 --batch-size 128",
+        summary="Cars at 64 px by the plainest of networks, as students trained it.",
         data_name=CARS,
         licence=CARS_LICENCE,
     ),
@@ -59,6 +61,7 @@ ZOO = {
         gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
         "--max-channels 256 --lr 2.5e-3 --mixed-precision bf16 --ema-halflife-images 20000 "
         "--conditions body year",
+        summary="Cars at 64 px that can be asked for by body type and model year.",
         data_name=CARS,
         licence=CARS_LICENCE,
     ),
@@ -69,6 +72,7 @@ ZOO = {
         gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
         "--max-channels 256 --z-dim 256 --w-dim 256 --lr 2.5e-3 --r1-gamma 0.5 "
         "--mixed-precision bf16 --ema-halflife-images 20000 --conditions body year",
+        summary="Cars at 128 px that can be asked for by body type and model year.",
         data_name=CARS,
         licence=CARS_LICENCE,
     ),
@@ -119,7 +123,8 @@ def command(config: Config, name: str, seconds: float) -> list[str]:
         *(sys.executable, str(script), *flags.split()),
         *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
         *("--out", str(config.out / name), "--budget-seconds", str(seconds)),
-        *("--data-name", recipe.data_name, "--licence", recipe.licence),
+        *("--summary", recipe.summary, "--data-name", recipe.data_name),
+        *("--licence", recipe.licence),
     ]
 
 

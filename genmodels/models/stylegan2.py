@@ -62,28 +62,44 @@ class Conv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """x [N, c_in, H, W], w [N, w_dim] -> [N, c_out, H, W]: a convolution that the style scales."""
+    """x [N, c_in, H, W], w [N, w_dim] -> [N, c_out, H, W]: a 3x3 convolution that the style scales.
 
-    def __init__(
-        self, c_in: int, c_out: int, kernel_size: int, w_dim: int, *, demodulate: bool = True
-    ) -> None:
+    Also returns the demodulation, [N, c_out, 1, 1], for the caller to apply with its own factors.
+    """
+
+    def __init__(self, c_in: int, c_out: int, w_dim: int) -> None:
         super().__init__()
-        weight = torch.randn(c_out, c_in, kernel_size, kernel_size)
+        weight = torch.randn(c_out, c_in, 3, 3)
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.to_style = Linear(w_dim, c_in, bias_init=1.0)
-        self.gain = 1 / math.sqrt(c_in * kernel_size**2)
-        self.demodulate = demodulate
+        self.gain = 1 / math.sqrt(c_in * 9)
 
-    def forward(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The convolved x and, when demodulating, the factor [N, c_out, 1, 1] still to apply."""
+    def forward(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         style = self.to_style(w) * self.gain  # [N, c_in]
-        y = F.conv2d(
-            x * style[:, :, None, None].to(x.dtype), self.weight, padding=self.weight.shape[-1] // 2
-        )
-        if not self.demodulate:
-            return y, None
+        y = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight, padding=1)
         power = style.square() @ self.weight.square().sum(dim=[2, 3]).t()  # [N, c_out]
         return y, (power + 1e-8).rsqrt()[:, :, None, None]
+
+
+class ToImage(nn.Module):
+    """x [N, c_in, H, W], w [N, w_dim] -> [N, image_channels, H, W]: a modulated 1x1 convolution.
+
+    As one matrix product per image: torch has no fast 1x1 convolution to three channels, and the
+    style scales the few weights rather than the many pixels. Without demodulation, as in the paper.
+    """
+
+    def __init__(self, c_in: int, image_channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(image_channels, c_in, 1, 1))
+        self.to_style = Linear(w_dim, c_in, bias_init=1.0)
+        self.gain = 1 / math.sqrt(c_in)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        style = self.to_style(w) * self.gain  # [N, c_in]
+        weight = (style[:, None] * self.weight[:, :, 0, 0]).transpose(1, 2)  # [N, c_in, 3]
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, c_in]
+        colours = torch.bmm(pixels, weight.to(x.dtype))  # [N, H W, 3]
+        return colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 class StyledLayer(nn.Module):
@@ -93,7 +109,7 @@ class StyledLayer(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, resolution: int, w_dim: int, *, up: bool) -> None:
         super().__init__()
-        self.conv = ModulatedConv(c_in, c_out, 3, w_dim)
+        self.conv = ModulatedConv(c_in, c_out, w_dim)
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
@@ -122,7 +138,7 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         self.up = StyledLayer(c_in, c_out, resolution, w_dim, up=True) if resolution > 4 else None
         self.layer = StyledLayer(c_out, c_out, resolution, w_dim, up=False)
-        self.to_rgb = ModulatedConv(c_out, image_channels, 1, w_dim, demodulate=False)
+        self.to_rgb = ToImage(c_out, image_channels, w_dim)
         self.rgb_bias = nn.Parameter(torch.zeros(image_channels))
 
     def forward(
@@ -132,8 +148,8 @@ class SynthesisBlock(nn.Module):
         if self.up is not None:
             x = self.up(x, ws[:, 0], noise_mode)
         x = self.layer(x, ws[:, 1], noise_mode)
-        rgb, _ = self.to_rgb(x, ws[:, 2])
-        rgb = rgb.float() + self.rgb_bias[:, None, None]  # bf16 would band smooth skies.
+        # In float32: bf16 would band smooth skies.
+        rgb = self.to_rgb(x, ws[:, 2]).float() + self.rgb_bias[:, None, None]
         return x, rgb if image is None else upsample2x(image) + rgb
 
 

@@ -1,0 +1,63 @@
+"""Photographs and runs so small that a test can train on them: shared by the tests of training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from training import checkpoint
+
+BODIES = ("coupe", "suv", "van")
+SMALL = {"resolution": 32, "z_dim": 8, "base_channels": 4, "max_channels": 8, "batch_size": 8}
+QUIET = {"log_every": 1, "save_every": 1, "threads": 1}
+DCGAN = SMALL | QUIET
+# Everything that keeps a state: ADA, conditions that fade in, path length, mixing, lazy R1.
+STYLEGAN2 = DCGAN | {
+    "w_dim": 8,
+    "augment": "ada",
+    "conditions": ("body", "year"),
+    "conditions_from_images": 8,
+    "conditions_full_images": 24,
+    "path_length_weight": 2.0,
+    "path_length_every": 2,
+    "r1_every": 2,
+    "mixing_probability": 0.9,
+}
+
+
+def photographs(folder: Path, count: int, seed: int = 0) -> Path:
+    """Soft random pictures of 32 px, labelled with a class and a number."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    with (folder / "metadata.jsonl").open("w") as metadata:
+        for i in range(count):
+            blocks = Image.fromarray(rng.integers(256, size=(4, 4, 3), dtype=np.uint8))
+            blocks.resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{i:03d}.png")
+            row = {"file_name": f"{i:03d}.png", "body": BODIES[i % 3], "year": 1990 + i}
+            metadata.write(json.dumps(row) + "\n")
+    return folder
+
+
+def flags(**settings: Any) -> list[str]:
+    """The command line of these settings."""
+    words: list[str] = []
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += ["--" + name.replace("_", "-"), *map(str, values)]
+    return words
+
+
+def state(out: Path) -> dict[str, Tensor]:
+    """Every tensor of a run's newest checkpoint: networks, averages, moments, ADA."""
+    newest = checkpoint.newest(out / "checkpoints")
+    assert newest is not None
+    return load_file(newest / checkpoint.TENSORS)
+
+
+def log(out: Path) -> list[dict[str, float]]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
