@@ -34,7 +34,6 @@ MAY_CHANGE = {
     *("save_every", "log_every", "keep_checkpoints"),
     *("name", "summary", "data_name", "licence", "push_to_hub", "private"),
 }
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,13 +86,12 @@ def train(config: Config) -> None:
         # Discriminator: real up, fake down.
         opt_D.zero_grad()
         for batch in run.micro_batches(step, "D", config.z_dim):
-            c = batch.c * c_weight
             with run.accelerator.autocast():
                 with torch.no_grad():
-                    ws = _mixed_styles(G, batch.z, c, config.mixing_probability)
+                    ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
                     fake = G.synthesis(ws, "random")
-                real_logits = D(augment(batch.real), c, c_weight)
-                fake_logits = D(augment(fake), c, c_weight)
+                real_logits = D(augment(batch.real), batch.c, c_weight)
+                fake_logits = D(augment(fake), batch.c, c_weight)
             loss_D = losses.bce_d(real_logits, fake_logits)
             run.backward(loss_D)
             run.note(loss_D=loss_D, r_t=real_logits.sign())
@@ -106,7 +105,7 @@ def train(config: Config) -> None:
             opt_D.zero_grad()
             for batch in run.micro_batches(step, "R1", config.z_dim):
                 real = augment(batch.real).detach().requires_grad_()
-                r1 = losses.r1_penalty(D(real, batch.c * c_weight, c_weight), real)
+                r1 = losses.r1_penalty(D(real, batch.c, c_weight), real)
                 run.backward(config.r1_gamma / 2 * config.r1_every * r1)
                 run.note(r1=r1)
             run.average(D)
@@ -116,10 +115,9 @@ def train(config: Config) -> None:
         opt_G.zero_grad()
         D.requires_grad_(False)
         for batch in run.micro_batches(step, "G", config.z_dim):
-            c = batch.c * c_weight
             with run.accelerator.autocast():
-                ws = _mixed_styles(G, batch.z, c, config.mixing_probability)
-                fake_logits = D(augment(G.synthesis(ws, "random")), c, c_weight)
+                ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
+                fake_logits = D(augment(G.synthesis(ws, "random")), batch.c, c_weight)
             loss_G = losses.non_saturating_g(fake_logits)
             run.backward(loss_G)
             run.note(loss_G=loss_G)
