@@ -22,7 +22,15 @@ import genmodels
 from genmodels import hub, images
 
 KEY = "genmodels"  # The PNG text chunk that holds the recipe.
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+XMP_KEY = "XML:com.adobe.xmp"  # The PNG text chunk that holds an XMP packet.
+# IPTC's term for "made by a trained algorithm", in XMP, where photo libraries look for it.
+XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+Iptc4xmpExt:DigitalSourceType=
+"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
+</rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>"""
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
 
 
@@ -34,12 +42,13 @@ class GeneratedImage(Image.Image):
         if KEY in self.info:
             if "pnginfo" not in params:
                 params["pnginfo"] = PngImagePlugin.PngInfo()
-                for key in (KEY, "Software", "DigitalSourceType"):
+                for key in (KEY, "Software", XMP_KEY):
                     params["pnginfo"].add_itxt(key, self.info[key])
             if "exif" not in params:
                 params["exif"] = Image.Exif()
                 params["exif"][ExifTags.Base.ImageDescription] = self.info[KEY]
                 params["exif"][ExifTags.Base.Software] = self.info["Software"]
+            params.setdefault("xmp", XMP.encode())
         super().save(fp, format, **params)
 
 
@@ -64,7 +73,7 @@ def attach(image: Image.Image, recipe: dict[str, Any]) -> GeneratedImage:
     generated.info = {
         KEY: json.dumps(recipe),
         "Software": f"genmodels {genmodels.__version__}",
-        "DigitalSourceType": SOURCE_TYPE,
+        XMP_KEY: PngImagePlugin.iTXt(XMP),  # As iTXt even where Gradio writes the file.
     }
     return generated
 

@@ -6,6 +6,7 @@ import math
 import tracemalloc
 import warnings
 import zlib
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -80,10 +81,19 @@ def test_a_replay_carries_the_same_recipe(made):
     assert recipe.read(genmodels.replay(made.images[0])) == made.recipes[0]
 
 
-def test_a_png_says_in_the_words_of_iptc_that_it_is_generated(made, tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_file_says_in_the_words_of_iptc_that_it_is_generated(made, tmp_path, ending):
+    made.images[0].save(tmp_path / f"picture.{ending}")
+    with Image.open(tmp_path / f"picture.{ending}") as image:
+        packet = ElementTree.fromstring(image.info["xmp"])
+    (description,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    term = description.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+    assert term.endswith("/trainedAlgorithmicMedia")
+
+
+def test_a_png_names_the_software_that_made_it(made, tmp_path):
     made.images[0].save(tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as image:
-        assert image.info["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
         assert image.info["Software"] == f"genmodels {genmodels.__version__}"
     assert made.recipes[0]["generated"] is True
 
