@@ -1,0 +1,54 @@
+"""The models that the repository ships."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import genmodels
+from genmodels import zoo
+
+DRAW = """
+import hashlib, json, sys
+import genmodels
+drawn = {}
+for name in sys.argv[1:]:
+    pictures = genmodels.load(name)(num_images=4, seed=7).images
+    drawn[name] = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
+print(json.dumps(drawn))
+"""
+
+
+@pytest.mark.slow
+def test_fresh_processes_draw_the_same_pictures():
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", DRAW, *zoo.names()]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    first, second = (json.loads(process.communicate()[0]) for process in processes)
+    assert first == second
+    assert set(first) == set(zoo.names())
+    for hashes in first.values():
+        assert len(set(hashes)) == 4
+
+
+def test_a_first_model_of_each_family_is_there():
+    families = {zoo.facts(name)["pipeline"] for name in zoo.names()}
+    assert {"DCGANPipeline", "StyleGAN2Pipeline"} <= families
+    assert all(genmodels.list_models().values())
+
+
+def test_weights_are_small_enough_to_live_in_a_repository():
+    weights = list(zoo.FOLDER.glob("*/**/*.safetensors"))
+    assert weights
+    assert max(path.stat().st_size for path in weights) <= 25e6
+    assert sum(path.stat().st_size for path in zoo.FOLDER.rglob("*") if path.is_file()) <= 120e6
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_pictures_are_those_of_the_measured_weights(name):
+    assert genmodels.load(name).weights_sha256 == zoo.facts(name)["weights_sha256"]
