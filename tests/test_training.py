@@ -3,6 +3,7 @@
 import json
 import math
 import resource
+import shutil
 
 import pytest
 import torch
@@ -158,8 +159,6 @@ def test_mixing_gives_the_discriminator_other_fakes(photos, four_steps, tmp_path
     [
         ({"seed": 1}, "--seed 0, this command has 1"),
         ({"base_channels": 8}, "--base-channels 4"),
-        ({"lr": 1e-3}, "--lr 0.0002"),
-        ({"threads": 2}, "--threads 1"),
     ],
 )
 def test_a_folder_goes_on_with_its_own_flags_only(photos, four_steps, changes, flag):
@@ -168,6 +167,17 @@ def test_a_folder_goes_on_with_its_own_flags_only(photos, four_steps, changes, f
     with pytest.raises(ValueError, match=flag):
         train("dcgan", photos, out, steps=4, **changes)
     assert (out / "config.json").read_bytes() == before
+
+
+def test_a_tuned_flag_is_said_and_recorded(photos, four_steps, tmp_path, capsys):
+    out = tmp_path / "tuned"
+    shutil.copytree(four_steps["dcgan"][0], out)
+    train("dcgan", photos, out, steps=5, lr=1e-4)
+    assert "--lr is 0.0001 from here on, it was 0.0002" in capsys.readouterr().out
+    train("dcgan", photos, out, steps=6, lr=1e-4)
+    config = json.loads((out / "config.json").read_text())
+    assert config["lr"] == 1e-4
+    assert config["changes"] == [{"step": 4, "lr": [0.0002, 0.0001]}]
 
 
 def test_changed_images_are_refused(photos, four_steps, tmp_path):

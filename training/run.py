@@ -34,6 +34,8 @@ MAY_CHANGE = {
     *("save_every", "log_every", "keep_checkpoints"),
     *("name", "summary", "data_name", "licence", "push_to_hub", "private"),
 }
+# What it may change too, but said aloud and recorded: the weights depend on it.
+TUNABLE = {"lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,8 @@ class Run:
             )
         self.micro_batch_size = config.batch_size // parts
         config.out.mkdir(parents=True, exist_ok=True)
+        self._changes: list[dict[str, Any]] = []  # Of tunable flags, by earlier commands ...
+        self._changed: dict[str, list[Any]] = {}  # ... and by this one: before and after.
         self._check_config()
         with self.accelerator.main_process_first():
             self.data, self.held_out = _load_data(config, conditions)
@@ -326,7 +330,7 @@ class Run:
             good = checkpoint.newest(self.config.out / "checkpoints")
             raise FloatingPointError(
                 f"{', '.join(bad)} not finite at step {self.step}: the run has diverged. The last "
-                f"good checkpoint is {good or 'none'}; try a lower --lr with another --out"
+                f"good checkpoint is {good or 'none'}: resume it with a lower --lr"
             )
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -344,21 +348,29 @@ class Run:
         path = self.config.out / "config.json"
         if not path.is_file():
             return
-        first, mine = json.loads(path.read_text()), self._flags()
-        for key in sorted(set(first) | set(mine)):
-            if key not in MAY_CHANGE and first.get(key) != mine.get(key):
-                flag = "--" + key.replace("_", "-")
+        before, mine = json.loads(path.read_text()), self._flags()
+        self._changes = before.pop("changes", [])
+        for key in sorted(set(before) | set(mine)):
+            if key in MAY_CHANGE or before.get(key) == mine.get(key):
+                continue
+            flag = "--" + key.replace("_", "-")
+            if key not in TUNABLE:
                 raise ValueError(
-                    f"{self.config.out} holds a run with {flag} {first.get(key)}, this command "
+                    f"{self.config.out} holds a run with {flag} {before.get(key)}, this command "
                     f"has {mine.get(key)}: repeat its flags or choose another --out"
                 )
+            self.print(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
+            self._changed[key] = [before.get(key), mine.get(key)]
 
     def _write_config(self) -> None:
         """Only once all else is accepted: a refused first command leaves nothing to agree with."""
         path = self.config.out / "config.json"
+        if self._changed:
+            self._changes.append({"step": self.step, **self._changed})
         if self.is_main:
             partial = path.with_suffix(".partial")  # A kill half-way would forbid to resume.
-            partial.write_text(json.dumps(self._flags(), indent=1))
+            flags = self._flags() | ({"changes": self._changes} if self._changes else {})
+            partial.write_text(json.dumps(flags, indent=1))
             partial.replace(path)
 
     def _flags(self) -> dict[str, Any]:

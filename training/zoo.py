@@ -57,7 +57,7 @@ ZOO = {
         script="train_stylegan2.py",
         data="cars-64",
         flags="--steps 100000 --save-every 600 --threads 1 --max-channels 256 "
-        "--conditions body year",
+        "--r1-gamma 0.05 --ema-halflife-images 10000 --conditions body year",
         gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
         "--max-channels 256 --lr 2.5e-3 --mixed-precision bf16 --ema-halflife-images 20000 "
         "--conditions body year",
