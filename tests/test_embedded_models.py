@@ -52,3 +52,14 @@ def test_weights_are_small_enough_to_live_in_a_repository():
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_pictures_are_those_of_the_measured_weights(name):
     assert genmodels.load(name).weights_sha256 == zoo.facts(name)["weights_sha256"]
+
+
+def test_the_readmes_five_lines_run_as_they_stand(tmp_path, monkeypatch):
+    readme = (zoo.FOLDER.parent.parent / "README.md").read_text()
+    lines = readme.split("## Use it")[1].split("```python")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(lines, names)
+    assert (tmp_path / "car.png").is_file()
+    again = genmodels.replay(tmp_path / "car.png")
+    assert again.tobytes() == names["out"].images[0].tobytes()
