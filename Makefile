@@ -27,11 +27,11 @@ bench: .venv/dev
 	$(PYTHON) -m venv .venv || { apt-get update --quiet && apt-get install --quiet --yes \
 		python3-venv && $(PYTHON) -m venv .venv; }
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e .
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e .
 	touch $@
 
 .venv/dev: .venv/app
-	$(BIN)/pip install --quiet -e '.[train,eval,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[train,eval,dev]'
 	touch $@
 
 # Playwright's own Chromium where it can be downloaded, else the system's, else Debian's package.
