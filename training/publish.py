@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 import genmodels
 from genmodels import hub, images, metrics
@@ -91,7 +90,13 @@ def _measure(
     ]
     held_out, train = run.held_out.images[:count], run.data.images
     images.grid(published(32, seed=0).images, 8).save(folder / "samples.png")
-    _worst_sheet(samples, held_out, train).save(folder / "worst.png")
+    neighbours = metrics.nearest_neighbours(images.from_pil(samples), train, held_out)["features"]
+    strangest = np.argsort(-neighbours.held_out_distance)[:16]
+    images.grid([samples[i] for i in strangest], 8).save(folder / "worst.png")
+    # Beside the repo and not in it: whoever may train on photographs may not always publish them.
+    twins = train[neighbours.train_index[neighbours.worst]]
+    pairs = torch.cat([images.from_pil([samples[i] for i in neighbours.worst]), twins])
+    images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
     _film(run.config.out / "samples", folder / "progress.gif")
     return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
 
@@ -121,17 +126,6 @@ def _rounded(pipeline: HubPipeline) -> HubPipeline:
 
 def _arguments(model: HubModel) -> dict[str, Any]:
     return {key: value for key, value in model.config.items() if not key.startswith("_")}
-
-
-def _worst_sheet(
-    samples: list[Image.Image], held_out: torch.Tensor, train: torch.Tensor
-) -> Image.Image:
-    """The samples least like held-out images, then those nearest to a training image, with it."""
-    neighbours = metrics.nearest_neighbours(images.from_pil(samples), train, held_out)["features"]
-    strangest = np.argsort(-neighbours.held_out_distance)[:16]
-    nearest = neighbours.worst[:8]
-    twins = images.to_pil(images.to_float(train[neighbours.train_index[nearest]]))
-    return images.grid([samples[i] for i in [*strangest, *nearest]] + twins, 8)
 
 
 def _facts(
@@ -235,8 +229,7 @@ perfect model. None of these is FID; they compare models on this data at this re
 
 ## Worst samples
 
-The first two rows are the 16 samples least like any held-out image; the last two rows are the 8
-samples nearest to a training image, above that image.
+The 16 of {panel["n"]} samples that are least like any held-out image.
 
 ![worst samples](worst.png)
 
