@@ -49,7 +49,7 @@ ZOO = {
         data="cars-64",
         flags="--steps 20000 --save-every 150 --threads 1",
         gpu_flags="--steps 60000 --save-every 2000 --batch-size 128",
-        summary="Cars at 64 px by the plainest of networks, as students trained it.",
+        summary="Cars at 64 px by the plainest of networks, the one that students start with.",
         data_name=CARS,
         licence=CARS_LICENCE,
     ),
@@ -61,7 +61,7 @@ ZOO = {
         gpu_flags="--steps 40000 --save-every 1000 --batch-size 64 --base-channels 64 "
         "--max-channels 256 --lr 2.5e-3 --mixed-precision bf16 --ema-halflife-images 20000 "
         "--conditions body year",
-        summary="Cars at 64 px that can be asked for by body type and model year.",
+        summary="Cars at 64 px, asked for by body type and model year; it follows loosely.",
         data_name=CARS,
         licence=CARS_LICENCE,
     ),
