@@ -102,7 +102,7 @@ def _measure(
 
 
 def _storage_dtype(pipeline: HubPipeline) -> torch.dtype | None:
-    """Half precision, unless that changes a picture by a whole level anywhere."""
+    """Half precision, unless that moves a pixel by more than one of its 256 levels."""
     half = _rounded(pipeline)
     for seed in range(4):
         before, after = (
