@@ -14,7 +14,7 @@ from genmodels import images
 from genmodels.models import dcgan, stylegan2
 from tests import tiny_training
 from tests.hub_server import HubServer
-from training import forecast, publish, train_dcgan, train_stylegan2
+from training import publish, train_dcgan, train_stylegan2
 
 FILES = {
     "README.md",
@@ -51,13 +51,8 @@ def photos(root):
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_on_the_cpu():
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        patch.setattr(forecast, "PROBE_SECONDS", 0.0)
+    with tiny_training.quick_on_the_cpu():
         yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def train(family, photos, out, **changes):

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import tiny_training
-from training import checkpoint, forecast, train_dcgan, train_stylegan2
+from training import checkpoint, train_dcgan, train_stylegan2
 from training.run import _mix
 
 SCRIPTS = {
@@ -30,15 +30,10 @@ def photos(tmp_path_factory):
     }
 
 
-@pytest.fixture(autouse=True)
-def quick_on_the_cpu(monkeypatch):
-    """Exactness is promised on CPUs; a forecast of two seconds is longer than these runs."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.setattr(forecast, "PROBE_SECONDS", 0.0)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
+@pytest.fixture(autouse=True, scope="module")
+def quick_on_the_cpu():
+    with tiny_training.quick_on_the_cpu():
+        yield
 
 
 def train(family, photos, out, **changes):
@@ -49,19 +44,13 @@ def train(family, photos, out, **changes):
 
 
 @pytest.fixture(scope="module")
-def four_steps(photos, tmp_path_factory):
+def four_steps(photos, tmp_path_factory, quick_on_the_cpu):
     """One uninterrupted run of each family: its folder and its final state."""
     root = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        patch.setattr(forecast, "PROBE_SECONDS", 0.0)
-        return {
-            family: (
-                root / family,
-                train(family, photos, root / family, steps=4, keep_checkpoints=4),
-            )
-            for family in SCRIPTS
-        }
+    return {
+        family: (root / family, train(family, photos, root / family, steps=4, keep_checkpoints=4))
+        for family in SCRIPTS
+    }
 
 
 def assert_equal(one, other):

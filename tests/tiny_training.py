@@ -1,15 +1,19 @@
 """Photographs and runs so small that a test can train on them: shared by the tests of training."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training import checkpoint
+from training import checkpoint, forecast
 
 BODIES = ("coupe", "suv", "van")
 SMALL = {"resolution": 32, "z_dim": 8, "base_channels": 4, "max_channels": 8, "batch_size": 8}
@@ -27,6 +31,18 @@ STYLEGAN2 = DCGAN | {
     "r1_every": 2,
     "mixing_probability": 0.9,
 }
+
+
+@contextmanager
+def quick_on_the_cpu() -> Iterator[None]:
+    """Exactness is promised on CPUs; a forecast of two seconds is longer than these runs."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        patch.setattr(forecast, "PROBE_SECONDS", 0.0)
+        yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def photographs(folder: Path, count: int, seed: int = 0) -> Path:
