@@ -94,6 +94,8 @@ def draw(
     Classes follow their counts, continuous values a normal distribution cut to the data's range.
     Each name draws its number even when its value is given: fixing one does not change the others.
     """
+    if not isinstance(condition, Mapping | None):
+        raise ValueError(f"condition must be a dict of names and values, got {condition!r}")
     given = dict(condition or {})
     _check_names(schema, given)
     drawn = {name: _draw_value(entry, rng) for name, entry in schema.items()}

@@ -211,6 +211,16 @@ class HubModel(ModelMixin, ConfigMixin):
         }
         save_file(state, Path(save_directory) / WEIGHTS, metadata={"format": "pt"})
 
+    def load_part(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the weights that are named and keep the others; a misfit is an error."""
+        shapes = {name: list(value.shape) for name, value in self.state_dict().items()}
+        for name, value in state.items():
+            if shapes.get(name) != list(value.shape):
+                raise ValueError(
+                    f"{name} must be {shapes.get(name, 'absent')}, got {list(value.shape)}"
+                )
+        self.load_state_dict(state, strict=False)
+
 
 @dataclass
 class ImageOutput(BaseOutput):

@@ -5,19 +5,23 @@ and only then decodes. Start there; `to_float` and `to_uint8` are the two border
 """
 
 import struct
+import uuid
 import zlib
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
+FILMS = (".mp4", ".webp", ".gif")
+XMP_BOX = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")  # An MP4's XMP (Adobe's part 3, 1.2.7).
 
 # What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
 _DECODE_ERRORS = (
@@ -57,13 +61,7 @@ def to_pil(images: Tensor) -> list[Image.Image]:
 
 def from_pil(images: Sequence[Image.Image]) -> Tensor:
     """N RGB pictures of one size -> uint8 [N, 3, H, W]."""
-    if not images:
-        raise ValueError("images must hold at least one picture, got none")
-    for image in images:
-        if image.mode != "RGB" or image.size != images[0].size:
-            raise ValueError(
-                f"pictures must be RGB of one size, {images[0].size}, got {image.mode} {image.size}"
-            )
+    _check_alike("images", images)
     pixels = np.stack([np.asarray(image) for image in images])  # [N, H, W, 3]
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
@@ -143,19 +141,55 @@ def grid(
     return sheet
 
 
+def enlarge(
+    image: Image.Image,
+    side: int,  # What the longer side may reach.
+) -> Image.Image:
+    """The picture times the largest whole number that fits, by a Lanczos filter, as RGB.
+
+    For what is shown by itself: a picture of 64 px is a stamp. One that is larger stays as it is.
+    """
+    if side < 1:
+        raise ValueError(f"side must be 1 or more, got {side}")
+    factor = max(1, side // max(image.size))
+    size = (image.width * factor, image.height * factor)
+    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
 def encode_animation(
-    frames: Sequence[Image.Image],
-    path: str | Path,  # Ends in .gif or .webp, which chooses the format.
+    frames: Sequence[Image.Image],  # RGB, of one size.
+    path: str | Path,  # Ends in .mp4, .webp or .gif, which chooses the format.
     fps: float,  # Frames per second, at most 50: browsers slow down a GIF that asks for more.
+    *,
+    comment: str | None = None,  # Text kept in the file, ASCII as JSON is: `recipe.film`, say.
+    xmp: str | None = None,  # An XMP packet; a GIF has no place for it.
 ) -> None:
-    """Write the frames as an animation that repeats for ever. GIF times are rounded to 10 ms."""
+    """Write the frames as an animation; GIF and WebP repeat for ever, a player decides on an MP4's.
+
+    The comment is an MP4's or a GIF's comment, and in WebP the EXIF description. GIF and WebP times
+    are rounded: to 10 and 1 ms.
+    """
     suffix = Path(path).suffix.lower()
-    if suffix not in (".gif", ".webp"):
-        raise ValueError(f"path must end in .gif or .webp, got {str(path)!r}")
-    if not frames:
-        raise ValueError("frames must hold at least one picture, got none")
+    if suffix not in FILMS:
+        raise ValueError(f"path must end in {', '.join(FILMS)}, got {str(path)!r}")
+    _check_alike("frames", frames)
     if not 0 < fps <= 50:
         raise ValueError(f"fps must be above 0 and at most 50, got {fps}")
+    if comment is not None and not comment.isascii():
+        raise ValueError(f"comment must be ASCII, got {comment!r}")
+    if suffix == ".mp4":
+        _encode_mp4(frames, path, fps, comment, xmp)
+        return
+    kept: dict[str, Any] = {}
+    if suffix == ".gif":
+        frames = [_to_palette(frame) for frame in frames]
+    if suffix == ".gif" and comment is not None:
+        kept["comment"] = comment
+    if suffix == ".webp" and comment is not None:
+        kept["exif"] = Image.Exif()
+        kept["exif"][ExifTags.Base.ImageDescription] = comment
+    if suffix == ".webp" and xmp is not None:
+        kept["xmp"] = xmp.encode()
     frames[0].save(
         path,
         save_all=True,
@@ -163,7 +197,66 @@ def encode_animation(
         duration=round(1000 / fps),
         loop=0,
         quality=90,  # Of WebP; a GIF has none.
+        **kept,
     )
+
+
+def _to_palette(frame: Image.Image) -> Image.Image:
+    """The frame in 256 colours, which a sample of its pixels chooses: 8 times faster than from all.
+
+    On 48 frames of 384 px, 0.6 s for 4.7 s; the mean error grows from 1.1 to 1.9 of 255 levels.
+    """
+    palette = frame.resize((96, 96), Image.Resampling.NEAREST).quantize(256)
+    return frame.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def _encode_mp4(
+    frames: Sequence[Image.Image],
+    path: str | Path,
+    fps: float,
+    comment: str | None,
+    xmp: str | None,
+) -> None:
+    """H.264 that every browser plays, its index first so that it plays while it loads.
+
+    An odd side grows by one pixel that repeats the last: this format halves the sides of colours.
+    """
+    import av  # Here, as only films need it.
+    from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
+
+    width, height = frames[0].size
+    rate = Fraction(fps).limit_denominator(1000)
+    options = {"movflags": "faststart", "fflags": "bitexact"}
+    with av.open(str(path), "w", format="mp4", options=options) as film:
+        if comment is not None:
+            film.metadata["comment"] = comment
+        stream = film.add_stream("libx264", rate=rate, options={"crf": "18"})
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        codec = stream.codec_context
+        codec.thread_count = 1  # The same file, however many processors write it.
+        codec.colorspace = Colorspace.ITU709
+        codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        for frame in frames:
+            pixels = np.pad(np.asarray(frame), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+            picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
+    if xmp is not None:
+        packet = xmp.encode()
+        with Path(path).open("ab") as file:  # A box of its own at the end, where readers look.
+            file.write(struct.pack(">I4s", 24 + len(packet), b"uuid") + XMP_BOX.bytes + packet)
+
+
+def _check_alike(name: str, images: Sequence[Image.Image]) -> None:
+    if not images:
+        raise ValueError(f"{name} must hold at least one picture, got none")
+    for image in images:
+        if image.mode != "RGB" or image.size != images[0].size:
+            raise ValueError(
+                f"pictures must be RGB of one size, {images[0].size}, got {image.mode} {image.size}"
+            )
 
 
 def _to_rows(pixels: Tensor) -> np.ndarray:

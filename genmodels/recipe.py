@@ -12,6 +12,7 @@ import inspect
 import json
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from genmodels import hub, images
 KEY = "genmodels"  # The PNG text chunk that holds the recipe.
 XMP_KEY = "XML:com.adobe.xmp"  # The PNG text chunk that holds an XMP packet.
 # IPTC's term for "made by a trained algorithm", in XMP, where photo libraries look for it.
-XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+XMP = f"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 Iptc4xmpExt:DigitalSourceType=
-"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
+"{GENERATED}"/>
 </rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
@@ -65,6 +67,26 @@ def make(pipeline: hub.HubPipeline, seed: int, **settings: Any) -> dict[str, Any
     }
 
 
+def film(
+    recipes: Sequence[dict[str, Any]],  # Of the frames, in their order.
+    verb: str | None = None,  # The pipeline's method that made them, "interpolate" say, ...
+    **arguments: Any,  # ... and what it was called with.
+) -> str:
+    """What a film says of itself: a comment, in JSON, for `images.encode_animation`.
+
+    Give that `xmp=recipe.XMP` too, which says in IPTC's words that the film is generated.
+    """
+    if not recipes:
+        raise ValueError("a film must have at least one frame, got none")
+    first, last = recipes[0], recipes[-1]
+    if any(one["weights_sha256"] != first["weights_sha256"] for one in recipes):
+        raise ValueError("a film's frames must be of one model, got recipes of several")
+    told = {key: first[key] for key in ("pipeline", "model", "weights_sha256", "versions")}
+    made = {"verb": verb, "arguments": arguments} if verb else {}
+    ends = {"frames": len(recipes), "first": first, "last": last}
+    return json.dumps({"generated": True, "digital_source_type": GENERATED} | told | made | ends)
+
+
 def attach(image: Image.Image, recipe: dict[str, Any]) -> GeneratedImage:
     """The picture with its recipe, to which the hash of the pixels is added in place."""
     recipe["pixels_sha256"] = _pixels_sha256(image)
@@ -81,6 +103,11 @@ def attach(image: Image.Image, recipe: dict[str, Any]) -> GeneratedImage:
 def read(source: str | Path | Image.Image) -> dict[str, Any]:
     """The recipe in an image file, or in an open image. ValueError when it has none."""
     if isinstance(source, Image.Image):
+        if getattr(source, "is_animated", False):
+            raise ValueError(
+                "a film holds no recipe to replay; its comment tells those of its first and last "
+                "frame, and what made the film"
+            )
         text = source.info.get(KEY) or source.getexif().get(ExifTags.Base.ImageDescription)
     else:
         try:

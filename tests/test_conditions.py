@@ -113,6 +113,8 @@ def test_draw_completes_a_condition_and_keeps_what_is_given():
     conditions.encode(SCHEMA, drawn)
     with pytest.raises(ValueError, match="unknown condition"):
         conditions.draw(SCHEMA, {"colour": "red"}, random.Random(0))
+    with pytest.raises(ValueError, match=r"a dict of names and values, got \['suv'\]"):
+        conditions.draw(SCHEMA, ["suv"], random.Random(0))
 
 
 def test_draw_depends_on_the_seed_alone_and_fixing_one_name_leaves_the_others():

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import Adam
 
 import genmodels
-from genmodels import images, losses
+from genmodels import images, latents, losses
 from genmodels.models import dcgan
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
 from genmodels.threads import threads_for
@@ -171,6 +171,77 @@ def test_without_a_seed_one_is_drawn_and_told():
     assert pipeline(1, seed=first).images[0].tobytes() == out.images[0].tobytes()
 
 
+def test_a_variation_starts_at_the_picture_and_ends_at_the_other():
+    pipeline = DCGANPipeline(tiny()[0])
+    (one,), (other,) = pipeline(1, seed=4).images, pipeline(1, seed=9).images
+    for strength, expected in ((0, one), (1, other)):
+        (varied,) = pipeline(1, seed=4, variation_seed=9, variation_strength=strength).images
+        assert varied.tobytes() == expected.tobytes()
+    (between,) = pipeline(1, seed=4, variation_seed=9, variation_strength=0.5).images
+    assert between.tobytes() not in (one.tobytes(), other.tobytes())
+
+
+def test_variations_differ_from_each_other_and_are_the_same_next_time():
+    pipeline = DCGANPipeline(tiny()[0])
+    varied = [image.tobytes() for image in pipeline.vary(seed=4, strength=0.5, num_images=3).images]
+    assert len(set(varied)) == 3
+    again = pipeline.vary(seed=4, strength=0.5, num_images=3).images
+    assert [image.tobytes() for image in again] == varied
+
+
+def test_an_interpolation_passes_through_its_pictures():
+    pipeline = DCGANPipeline(tiny()[0])
+    film = pipeline.interpolate(seeds=[1, 2, 3], frames=4).images
+    assert len(film) == 9
+    for frame, seed in ((0, 1), (4, 2), (8, 3)):
+        assert film[frame].tobytes() == pipeline(1, seed=seed).images[0].tobytes()
+
+
+def test_a_film_passes_through_any_pictures(tmp_path):
+    DCGANPipeline(tiny()[0]).save_pretrained(tmp_path)
+    pipeline = genmodels.load(tmp_path)
+    stops = [pipeline.vary(seed=1, num_images=1), pipeline(1, seed=2)]
+    film = pipeline.interpolate(recipes=[stop.recipes[0] for stop in stops], frames=4).images
+    for frame, stop in zip((film[0], film[4]), stops, strict=True):
+        assert frame.tobytes() == stop.images[0].tobytes()
+    assert len({frame.tobytes() for frame in film}) == 5
+
+
+def test_a_network_grows_from_a_smaller_one_and_keeps_what_it_has_learnt():
+    small = dcgan.Generator(16, z_dim=8, base_channels=4)
+    large = dcgan.Generator(32, z_dim=8, base_channels=2)
+    large.grow_from(small)
+    z = torch.randn(4, 8)
+    deep = small.trunk(z[:, :, None, None])
+    assert torch.equal(large.trunk[: len(small.trunk)](z[:, :, None, None]), deep)
+    small, large = (
+        dcgan.Discriminator(16, base_channels=4),
+        dcgan.Discriminator(32, base_channels=2),
+    )
+    large.grow_from(small)
+    x = torch.randn(4, 4, 8, 8)
+    assert torch.equal(large.to_logit(large.trunk[4:](x)), small.to_logit(small.trunk[1:](x)))
+    with pytest.raises(ValueError, match="must be"):
+        dcgan.Discriminator(32, base_channels=4).grow_from(small)
+
+
+def test_latents_on_the_way_are_as_long_as_others():
+    a, b = latents.draw(1, 512), latents.draw(2, 512)
+    for strength in (0, 0.25, 0.5, 0.75, 1):
+        assert latents.walk(a, b, strength).norm() == pytest.approx(512**0.5, rel=0.1)
+
+
+def test_a_picture_on_the_way_has_a_recipe_that_replays_and_a_plain_one_no_more_than_before(
+    tmp_path,
+):
+    DCGANPipeline(tiny()[0]).save_pretrained(tmp_path)
+    pipeline = genmodels.load(tmp_path)
+    film = pipeline.interpolate(seeds=[1, 2], frames=3)
+    assert genmodels.replay(film.recipes[1]).tobytes() == film.images[1].tobytes()
+    assert film.recipes[1]["settings"] == {"variation_seed": 2, "variation_strength": 1 / 3}
+    assert pipeline(1, seed=1).recipes[0]["settings"] == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -179,6 +250,8 @@ def test_without_a_seed_one_is_drawn_and_told():
         ({"num_images": 2.0}, "num_images must be a whole number from 1 to 256, got 2.0"),
         ({"seed": -1}, "seed must be a whole number from 0 to .*, got -1"),
         ({"seed": True}, "seed must be a whole number from 0 to .*, got True"),
+        ({"variation_seed": -1}, "variation_seed must be a whole number from 0 to .*, got -1"),
+        ({"variation_strength": 1.1}, "variation_strength must be a number from 0 to 1, got 1.1"),
     ],
 )
 def test_impossible_requests_are_refused(arguments, message):

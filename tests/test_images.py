@@ -4,10 +4,11 @@ import io
 import struct
 import zlib
 
+import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from genmodels import images
 
@@ -335,9 +336,126 @@ def test_an_animation_has_every_frame_at_its_speed(tmp_path, suffix):
 
 
 def test_an_animation_that_cannot_be_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\.gif or \.webp, got .*film\.mp4"):
-        images.encode_animation([picture()], tmp_path / "film.mp4", fps=10)
+    with pytest.raises(ValueError, match=r"\.mp4, \.webp, \.gif, got .*film\.avi"):
+        images.encode_animation([picture()], tmp_path / "film.avi", fps=10)
     with pytest.raises(ValueError, match="got none"):
         images.encode_animation([], tmp_path / "film.gif", fps=10)
     with pytest.raises(ValueError, match="at most 50, got 60"):
         images.encode_animation([picture()], tmp_path / "film.gif", fps=60)
+    with pytest.raises(ValueError, match="ASCII, got 'Gr"):
+        images.encode_animation([picture()], tmp_path / "film.mp4", fps=10, comment="Grün")
+    for suffix in ("mp4", "webp", "gif"):
+        with pytest.raises(ValueError, match=r"RGB of one size, \(12, 8\), got RGB \(8, 12\)"):
+            images.encode_animation([picture(), picture(8, 12)], tmp_path / f"film.{suffix}", 10)
+    assert not list(tmp_path.iterdir())
+
+
+def moving(width, height, count):
+    """A bright square that wanders over a gradient."""
+    frames = []
+    for i in range(count):
+        x = np.linspace(40, 200, width)[None, :, None] * np.linspace(0.5, 1, height)[:, None, None]
+        pixels = np.repeat(x, 3, axis=2)
+        pixels[8 + i : 24 + i, 8 + 2 * i : 24 + 2 * i] = (230, 60, 40)
+        frames.append(Image.fromarray(pixels.astype(np.uint8)))
+    return frames
+
+
+def decoded(path):
+    with av.open(str(path)) as film:
+        return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+
+
+def test_an_mp4_has_every_frame_at_its_speed(tmp_path):
+    frames = moving(64, 48, 7)
+    images.encode_animation(frames, tmp_path / "film.mp4", fps=12.5)
+    shown = decoded(tmp_path / "film.mp4")
+    assert len(shown) == 7
+    for frame, source in zip(shown, frames, strict=True):
+        assert frame.shape == (48, 64, 3)
+        assert np.abs(frame.astype(int) - np.asarray(source)).mean() < 3
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        video = film.streams.video[0]
+        assert (video.codec.canonical_name, video.pix_fmt) == ("h264", "yuv420p")
+        assert video.average_rate == 12.5
+        assert film.duration == pytest.approx(7 / 12.5 * 1e6)
+
+
+def test_the_colours_of_an_mp4_are_the_pictures(tmp_path):
+    for colour in ((220, 30, 30), (30, 200, 40), (20, 40, 210), (250, 250, 250), (5, 5, 5)):
+        images.encode_animation([Image.new("RGB", (32, 32), colour)], tmp_path / "film.mp4", fps=5)
+        assert np.abs(decoded(tmp_path / "film.mp4")[0].astype(int) - colour).max() <= 5
+
+
+def test_an_mp4_starts_with_its_index_so_that_it_plays_while_it_loads(tmp_path):
+    images.encode_animation(moving(64, 48, 3), tmp_path / "film.mp4", fps=10)
+    content = (tmp_path / "film.mp4").read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")
+
+
+def test_an_odd_side_of_an_mp4_grows_by_one_pixel_that_repeats_the_last(tmp_path):
+    (frame,) = moving(63, 47, 1)
+    images.encode_animation([frame], tmp_path / "film.mp4", fps=10)
+    (shown,) = decoded(tmp_path / "film.mp4")
+    assert shown.shape == (48, 64, 3)
+    assert np.abs(shown[:47, :63].astype(int) - np.asarray(frame)).mean() < 3
+    assert np.abs(shown[:, 63].astype(int) - shown[:, 62]).mean() < 6
+
+
+def test_the_same_frames_are_the_same_mp4(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        images.encode_animation(moving(64, 48, 5), tmp_path / name, fps=10, comment="c", xmp="<x/>")
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+COMMENT, XMP = (
+    '{"frames": 3, "text": "' + "so long " * 100 + '"}',
+    "<x:xmpmeta>generated</x:xmpmeta>",
+)
+
+
+def test_an_mp4_carries_a_comment_and_an_xmp_packet(tmp_path):
+    path = tmp_path / "film.mp4"
+    images.encode_animation(moving(64, 48, 3), path, fps=10, comment=COMMENT, xmp=XMP)
+    with av.open(str(path), options={"export_xmp": "1"}) as film:
+        assert film.metadata["comment"] == COMMENT
+        assert film.metadata["xmp"] == XMP
+    assert len(decoded(path)) == 3
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_an_animation_carries_a_comment(tmp_path, suffix):
+    path = tmp_path / f"film.{suffix}"
+    images.encode_animation(moving(64, 48, 3), path, fps=10, comment=COMMENT, xmp=XMP)
+    with Image.open(path) as film:
+        if suffix == "gif":
+            assert film.info["comment"].decode() == COMMENT
+        else:
+            assert film.getexif()[ExifTags.Base.ImageDescription] == COMMENT
+            assert film.info["xmp"].decode() == XMP
+
+
+def test_no_comment_is_none(tmp_path):
+    for suffix in ("mp4", "gif", "webp"):
+        images.encode_animation(moving(64, 48, 2), tmp_path / f"film.{suffix}", fps=10)
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert "comment" not in film.metadata
+    for suffix in ("gif", "webp"):
+        with Image.open(tmp_path / f"film.{suffix}") as film:
+            assert not {"comment", "exif", "xmp"} & set(film.info)
+
+
+def test_a_picture_grows_by_a_whole_number():
+    assert images.enlarge(picture(12, 8), 64).size == (60, 40)
+    assert images.enlarge(picture(64, 64), 512).size == (512, 512)
+    assert largest_difference(images.enlarge(picture(12, 8), 11), picture(12, 8)) == 0
+    plain = Image.new("L", (4, 4), 90)
+    assert images.enlarge(plain, 8).getcolors() == [(64, (90, 90, 90))]
+    with pytest.raises(ValueError, match="side must be 1 or more, got 0"):
+        images.enlarge(picture(), 0)
+
+
+def test_an_enlarged_picture_is_the_same_picture():
+    small = moving(64, 48, 1)[0]
+    back = images.enlarge(small, 512).resize((64, 48), Image.Resampling.BOX)
+    assert np.abs(np.asarray(back).astype(int) - np.asarray(small)).mean() < 2

@@ -13,7 +13,7 @@ import torch
 from PIL import ExifTags, Image, PngImagePlugin
 
 import genmodels
-from genmodels import recipe
+from genmodels import images, recipe
 from genmodels.models import stylegan2
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
 
@@ -267,3 +267,36 @@ def test_an_edited_picture_does_not_write_the_recipe_of_another(made, tmp_path):
     made.images[0].resize((8, 8)).save(tmp_path / "small.png")
     with pytest.raises(ValueError, match="holds no recipe"):
         recipe.read(tmp_path / "small.png")
+
+
+def test_a_film_says_what_it_is_and_how_it_was_made(made):
+    told = json.loads(recipe.film(made.recipes, "interpolate", seeds=[5, 7], frames=1))
+    assert told["generated"] is True
+    assert told["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    assert (told["verb"], told["arguments"]) == ("interpolate", {"seeds": [5, 7], "frames": 1})
+    for key in ("pipeline", "model", "weights_sha256", "versions"):
+        assert told[key] == made.recipes[0][key]
+    assert told["frames"] == 3
+    assert replayed(told["first"]) == made.images[0].tobytes()
+    assert replayed(told["last"]) == made.images[2].tobytes()
+    assert "verb" not in json.loads(recipe.film(made.recipes))
+
+
+def test_a_film_of_nothing_or_of_two_models_is_refused(made):
+    with pytest.raises(ValueError, match="at least one frame"):
+        recipe.film([])
+    with pytest.raises(ValueError, match="of one model"):
+        recipe.film([made.recipes[0], made.recipes[1] | {"weights_sha256": "0"}])
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [("gif", "film holds no recipe"), ("webp", "film holds no recipe"), ("mp4", "not an image")],
+)
+def test_a_film_is_no_picture_to_replay(made, tmp_path, ending, words):
+    path = tmp_path / f"film.{ending}"
+    frames = [image.resize((32, 32)) for image in made.images]
+    comment = recipe.film(made.recipes)
+    images.encode_animation(frames, path, fps=5, comment=comment, xmp=recipe.XMP)
+    with pytest.raises(ValueError, match=words):
+        recipe.read(path)

@@ -443,3 +443,29 @@ def test_conditions_must_describe_the_networks_condition():
         StyleGAN2Pipeline(tiny(c_dim=3)[0])
     with pytest.raises(ValueError, match="conditions must describe c_dim = 0 numbers, got 3"):
         StyleGAN2Pipeline(tiny()[0], SCHEMA)
+
+
+def test_a_grown_network_draws_what_the_smaller_one_did_enlarged():
+    torch.manual_seed(0)
+    small = stylegan2.Generator(16, 8, 8, c_dim=2, base_channels=4, max_channels=8)
+    large = stylegan2.Generator(32, 8, 8, c_dim=2, base_channels=2, max_channels=8)
+    large.grow_from(small)
+    z, c = torch.randn(3, 8), torch.randn(3, 2)
+    torch.testing.assert_close(
+        large(z, c, "none"), stylegan2.upsample2x(small(z, c, "none")), rtol=0, atol=1e-6
+    )
+    loss = large(z, c).square().sum()
+    loss.backward()
+    assert large.blocks[-1].to_rgb.weight.grad.abs().max() > 0  # It can learn to add its own.
+
+
+def test_a_grown_discriminator_keeps_all_but_its_first_layers():
+    torch.manual_seed(0)
+    small = stylegan2.Discriminator(16, 2, base_channels=4, max_channels=8)
+    large = stylegan2.Discriminator(32, 2, base_channels=2, max_channels=8)
+    large.grow_from(small)
+    x = torch.randn(2, 4, 16, 16)
+    assert torch.equal(large.blocks[1](x), small.blocks[0](x))
+    assert torch.equal(large.linear.weight, small.linear.weight)
+    with pytest.raises(ValueError, match="must be"):
+        stylegan2.Discriminator(32, 2, base_channels=8, max_channels=64).grow_from(small)

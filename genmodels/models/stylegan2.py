@@ -257,6 +257,17 @@ class Generator(HubModel):
             x, image = block(x, image, ws[:, 2 * i : 2 * i + 3], noise_mode)
         return image
 
+    @torch.no_grad()
+    def grow_from(self, smaller: "Generator") -> None:
+        """Take the weights of a network for a lower resolution, of the same widths at each side.
+
+        The blocks that it lacks stay as they are but colour nothing, so the image is the smaller
+        network's, enlarged, until they have learnt (as in Karras et al. 2017, without the fade).
+        """
+        self.load_part(smaller.state_dict())
+        for block in self.blocks[len(smaller.blocks) :]:
+            block.to_rgb.weight.zero_()
+
 
 class DiscriminatorBlock(nn.Module):
     """x [N, c_in, R, R] -> [N, c_out, R/2, R/2]: two 3x3 convolutions beside a 1x1 shortcut."""
@@ -326,6 +337,19 @@ class Discriminator(HubModel):
                 raise ValueError(f"c must be [{len(image)}, {self.c_dim}], got {came}")
             agreement = (self.embed(c) * x).sum(dim=1) / math.sqrt(x.shape[1])
             return logits + c_weight * agreement
+
+    def grow_from(self, smaller: "Discriminator") -> None:
+        """Take the weights of a network for a lower resolution, of the same widths at each side."""
+        new = len(self.blocks) - len(smaller.blocks)  # They come first here.
+        state = {}
+        for name, value in smaller.state_dict().items():
+            head, _, tail = name.partition(".")
+            if head == "blocks":
+                index, _, tail = tail.partition(".")
+                name = f"blocks.{int(index) + new}.{tail}"
+            if head != "from_rgb":
+                state[name] = value
+        self.load_part(state)
 
 
 def _widths(

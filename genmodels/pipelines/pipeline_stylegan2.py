@@ -1,6 +1,6 @@
 """Sampling from StyleGAN2."""
 
-import math
+import functools
 import random
 import secrets
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from diffusers.configuration_utils import register_to_config
 from PIL import Image
 from torch import Tensor
 
-from genmodels import conditions, images, recipe
+from genmodels import conditions, images, latents, recipe
 from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole
 from genmodels.models import stylegan2
 from genmodels.threads import threads_for
@@ -39,6 +39,10 @@ class StyleGAN2Pipeline(HubPipeline):
         self.register_modules(generator=generator)
         self.schema = conditions or {}
         _check_schema(self.schema, generator.c_dim)
+        # A quarter of a small picture's time, and the same for every picture of a condition.
+        self._w_avg = functools.lru_cache(maxsize=64)(
+            lambda device, *c: generator.w_avg(torch.tensor([c], device=device))
+        )
 
     @torch.inference_mode()
     def __call__(
@@ -54,47 +58,33 @@ class StyleGAN2Pipeline(HubPipeline):
         mix_seed: int | None = None,  # A picture whose styles the layers of `mix_layers` take, ...
         mix_condition: dict[str, Any] | None = None,  # That picture's; None: as `condition`.
         mix_layers: str | Sequence[int] = "middle",  # ... coarse, middle, fine or (first, last).
+        toward: dict[str, Any] | None = None,  # Another picture: its seed and settings, ...
+        toward_strength: float = 0.0,  # ... and how far to go there, from 0 to 1.
     ) -> ImageOutput:
         """New images, each with its recipe."""
         check_whole("num_images", num_images, 1, 256)
-        check_range("truncation_psi", truncation_psi, -1, 2)
-        check_range("variation_strength", variation_strength, 0, 1)
-        if noise_mode not in ("const", "none"):
-            raise ValueError(f'noise_mode must be "const" or "none", got {noise_mode!r}')
-        if not isinstance(condition, dict | None):
-            raise ValueError(f"condition must be a dict of names and values, got {condition!r}")
+        check_range("toward_strength", toward_strength, 0, 1)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        for name, number in {
-            "seed": seed,
-            "variation_seed": seed if variation_seed is None else variation_seed,
-            "mix_seed": seed if mix_seed is None else mix_seed,
-        }.items():
-            check_whole(name, number, 0, 2**63 - 257)
-        settings: dict[str, Any] = {"truncation_psi": truncation_psi, "noise_mode": noise_mode}
-        if variation_seed is not None:
-            settings |= {
-                "variation_seed": variation_seed,
-                "variation_strength": variation_strength,
-            }
-        if mix_seed is not None:
-            first, last = self.layers(mix_layers)
-            other = condition if mix_condition is None else mix_condition
-            other = conditions.draw(self.schema, other, random.Random(mix_seed))
-            mixed_in = self._styles(self._latent(mix_seed), other, truncation_psi)
-            settings |= {"mix_seed": mix_seed, "mix_condition": other, "mix_layers": [first, last]}
-
+        check_whole("seed", seed, 0, 2**63 - 257)
         output = ImageOutput(images=[], recipes=[])
         for own in range(seed, seed + num_images):
-            asked = conditions.draw(self.schema, condition, random.Random(own))
-            z = self._latent(own)
-            if variation_seed is not None:
-                # On the sphere where latents live, so that all that is between is as likely.
-                angle = variation_strength * math.pi / 2
-                z = math.cos(angle) * z + math.sin(angle) * self._latent(variation_seed)
-            ws = self._styles(z, asked, truncation_psi)
-            if mix_seed is not None:
-                ws = torch.cat([ws[:, :first], mixed_in[:, first : last + 1], ws[:, last + 1 :]], 1)
-            output.recipes.append(recipe.make(self, own, condition=asked, **settings))
+            ws, settings = self._placed(
+                own,
+                truncation_psi,
+                condition,
+                noise_mode,
+                variation_seed,
+                variation_strength,
+                mix_seed,
+                mix_condition,
+                mix_layers,
+            )
+            if toward is not None:
+                there, other = latents.of(toward, self._placed)
+                ws = torch.lerp(ws, there, toward_strength)
+                settings["toward"] = {"seed": toward["seed"], **other}
+                settings["toward_strength"] = toward_strength
+            output.recipes.append(recipe.make(self, own, **settings))
             output.images.append(recipe.attach(self._draw(ws, noise_mode), output.recipes[-1]))
         return output
 
@@ -107,33 +97,50 @@ class StyleGAN2Pipeline(HubPipeline):
         **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
-        check_whole("num_images", num_images, 1, 256)
-        rng = random.Random(seed)
-        settings |= {"seed": seed, "variation_strength": strength}
-        return _joined(
-            [self(1, variation_seed=rng.randrange(2**31), **settings) for _ in range(num_images)]
-        )
+        asked = latents.around(seed, strength, num_images)
+        return latents.pictures(self, [settings | one for one in asked])
 
     def interpolate(
         self,
         *,
-        seeds: Sequence[int],  # Two or more pictures to pass through, in this order.
+        seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
+        recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
         frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # Of the call; a condition that is left out stays the first picture's.
+        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
     ) -> ImageOutput:
-        """The pictures on the way, ready for a film: frames * (len(seeds) - 1) + 1 of them."""
-        if len(seeds) < 2:
-            raise ValueError(f"seeds must be two or more, got {list(seeds)}")
-        check_whole("frames", frames, 1, 600)
+        """The pictures on the way, ready for a film: frames for each but the last, and that one."""
+        if recipes:
+            if seeds or settings:
+                raise ValueError(f"recipes say all, got also {[*seeds, *settings]}")
+            return latents.pictures(self, latents.through(self, recipes, frames))
+        way = latents.between(seeds, frames)
         # One condition for the whole way: between two bodies there is no third.
-        drawn = random.Random(seeds[0])
-        settings["condition"] = conditions.draw(self.schema, settings.get("condition"), drawn)
-        way = [
-            self(1, seed=a, variation_seed=b, variation_strength=i / frames, **settings)
-            for a, b in zip(seeds, seeds[1:], strict=False)
-            for i in range(frames)
-        ]
-        return _joined([*way, self(1, seed=seeds[-1], **settings)])
+        settings["condition"] = self._drawn(settings.get("condition"), seeds[0])
+        return latents.pictures(self, [settings | one for one in way])
+
+    def sweep(
+        self,
+        *,
+        seed: int,  # Of the picture.
+        name: str = "year",  # The condition that changes.
+        values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
+        condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
+        **settings: Any,  # Of the call.
+    ) -> ImageOutput:
+        """One picture with one condition running through the values, all else kept.
+
+        A second picture that is mixed in runs through the values too.
+        """
+        if name not in self.schema:
+            raise ValueError(f"name must be one of {list(self.schema)}, got {name!r}")
+        if not 1 <= len(values) <= 600:
+            raise ValueError(f"values must be 1 to 600, got {len(values)}")
+        self._drawn(condition, seed)  # Refuses what is no condition.
+        kept = {"condition": condition or {}}
+        if settings.get("mix_condition") is not None:
+            kept["mix_condition"] = settings["mix_condition"]
+        asked = [{key: one | {name: value} for key, one in kept.items()} for value in values]
+        return latents.pictures(self, [settings | {"seed": seed} | one for one in asked])
 
     def mix(
         self,
@@ -144,13 +151,53 @@ class StyleGAN2Pipeline(HubPipeline):
         **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """A grid, row by row: every row's picture with the layers' styles of every column's."""
-        return _joined(
-            [
-                self(1, seed=row, mix_seed=column, mix_layers=layers, **settings)
-                for row in row_seeds
-                for column in column_seeds
-            ]
-        )
+        cells = [
+            {"seed": row, "mix_seed": column, "mix_layers": layers}
+            for row in row_seeds
+            for column in column_seeds
+        ]
+        return latents.pictures(self, [settings | cell for cell in cells])
+
+    @torch.inference_mode()
+    def layer_shares(
+        self,
+        num_images: int = 64,  # Of pairs to compare, 2 to 4096; the error shrinks with its root.
+        seed: int = 0,  # Pair i is of the pictures of seed + i and seed + num_images + i.
+        truncation_psi: float = 1.0,  # As in the call.
+        condition: dict[str, Any] | None = None,  # As in the call.
+    ) -> dict[str, float]:
+        """Which share of the pictures' variance each range of layers decides; they sum to 1.
+
+        Of two pictures that share the styles of a range and nothing else, the covariance over the
+        variance is the range's closed Sobol index (Sobol 1993; estimated as in Janon et al. 2014,
+        10.1051/ps/2013040), here of all pixels together. "middle" is what knowing the middle layers
+        adds to the coarse, "fine" what remains, so what ranges decide together counts for the finer
+        one. Estimates, so that a share of nothing may come out a little below 0.
+        """
+        check_whole("num_images", num_images, 2, 4096)
+        check_whole("seed", seed, 0, 2**63 - 1 - 2 * num_images)
+        check_range("truncation_psi", truncation_psi, -1, 2)
+
+        def styles(own: int) -> Tensor:
+            c = self._encoded(self._drawn(condition, own))
+            return self._styles(self._latent(own), c, truncation_psi)
+
+        config, middle, fine = self.generator.config, LAYERS["middle"][0], LAYERS["fine"][0]
+        sums = torch.zeros((), dtype=torch.float64)
+        for own in range(seed, seed + num_images):
+            ws, other = styles(own), styles(own + num_images)
+            # The picture; one with its coarse styles only; one with its coarse and middle styles.
+            mixed = [ws, *(torch.cat([ws[:, :end], other[:, end:]], 1) for end in (middle, fine))]
+            with threads_for(config.resolution**2 * config.base_channels):
+                made = self.generator.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
+            one, two = made[:1], made[1:]  # [1, C, R, R], [2, C, R, R]
+            sums = sums + torch.stack([(one + two) / 2, (one**2 + two**2) / 2, one * two])
+        mean, square, product = sums / num_images  # [2, C, R, R] each
+        covariance, variance = ((x - mean**2).mean((1, 2, 3)) for x in (product, square))
+        if not variance.min() > 1e-12:
+            raise ValueError("all these pictures are the same: they have no variance to share")
+        coarse, both = (covariance / variance).tolist()
+        return {"coarse": coarse, "middle": both - coarse, "fine": 1 - both}
 
     def layers(self, names: str | Sequence[int]) -> tuple[int, int]:
         """The first and last style of a range: of "coarse", "middle", "fine", or of itself."""
@@ -159,6 +206,9 @@ class StyleGAN2Pipeline(HubPipeline):
             if names not in LAYERS:
                 raise ValueError(f"layers must be among {', '.join(LAYERS)}, got {names!r}")
             first, last = LAYERS[names]
+            if first > end:
+                side = self.generator.config.resolution
+                raise ValueError(f"a network of {side} px has no {names} layers")
             last = end if last is None else min(last, end)
         else:
             if len(names) != 2:
@@ -168,16 +218,60 @@ class StyleGAN2Pipeline(HubPipeline):
         check_whole("the last layer", last, first, end)
         return first, last
 
-    def _latent(self, seed: int) -> Tensor:
-        """z [1, z_dim] of a seed, drawn on the CPU so that it is the same on every device."""
-        rng = torch.Generator().manual_seed(seed)
-        return torch.randn(1, self.generator.z_dim, generator=rng).to(self.device)
+    def _placed(
+        self,
+        seed: int,
+        truncation_psi: float = 0.7,
+        condition: dict[str, Any] | None = None,
+        noise_mode: str = "const",
+        variation_seed: int | None = None,
+        variation_strength: float = 0.0,
+        mix_seed: int | None = None,
+        mix_condition: dict[str, Any] | None = None,
+        mix_layers: str | Sequence[int] = "middle",
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The styles of one picture, [1, num_ws, w_dim], and the settings that its recipe needs."""
+        check_whole("seed", seed, 0, 2**63 - 257)
+        check_range("truncation_psi", truncation_psi, -1, 2)
+        check_range("variation_strength", variation_strength, 0, 1)
+        if noise_mode not in ("const", "none"):
+            raise ValueError(f'noise_mode must be "const" or "none", got {noise_mode!r}')
+        asked = self._drawn(condition, seed)
+        settings = {"condition": asked, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+        z = self._latent(seed)
+        if variation_seed is not None:
+            check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
+            z = latents.walk(z, self._latent(variation_seed), variation_strength)
+            settings["variation_seed"] = variation_seed
+            settings["variation_strength"] = variation_strength
+        ws = self._styles(z, self._encoded(asked), truncation_psi)
+        if mix_seed is not None:
+            check_whole("mix_seed", mix_seed, 0, 2**63 - 257)
+            first, last = self.layers(mix_layers)
+            other = self._drawn(condition if mix_condition is None else mix_condition, mix_seed)
+            mixed_in = self._styles(self._latent(mix_seed), self._encoded(other), truncation_psi)
+            ws = torch.cat([ws[:, :first], mixed_in[:, first : last + 1], ws[:, last + 1 :]], 1)
+            settings |= {"mix_seed": mix_seed, "mix_condition": other, "mix_layers": [first, last]}
+        return ws, settings
 
-    def _styles(self, z: Tensor, condition: dict[str, Any], truncation_psi: float) -> Tensor:
-        """The styles of one picture: [1, num_ws, w_dim]."""
+    def _drawn(self, condition: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+        """The condition of a seed's picture: what is asked, completed by the seed."""
+        return conditions.draw(self.schema, condition, random.Random(seed))
+
+    def _encoded(self, condition: dict[str, Any]) -> Tensor:
+        """c [1, c_dim]."""
         c = torch.tensor([conditions.encode(self.schema, condition)], device=self.device)
-        c = c.reshape(1, self.generator.c_dim)
-        w = torch.lerp(self.generator.w_avg(c), self.generator.mapping(z, c), truncation_psi)
+        return c.reshape(1, self.generator.c_dim)
+
+    def _latent(self, seed: int) -> Tensor:
+        """z [1, z_dim]."""
+        return latents.draw(seed, self.generator.z_dim).to(self.device)
+
+    def _styles(self, z: Tensor, c: Tensor, truncation_psi: float) -> Tensor:
+        """The styles of one picture: [1, num_ws, w_dim]."""
+        with threads_for(stylegan2.W_AVG_SAMPLES * self.generator.w_dim):
+            w_avg = self._w_avg(self.device, *c.flatten().tolist())
+            w = torch.lerp(w_avg, self.generator.mapping(z, c), truncation_psi)
         return self.generator.broadcast(w)
 
     def _draw(self, ws: Tensor, noise_mode: str) -> Image.Image:
@@ -185,13 +279,6 @@ class StyleGAN2Pipeline(HubPipeline):
         config = self.generator.config
         with threads_for(config.resolution**2 * config.base_channels):
             return images.to_pil(self.generator.synthesis(ws, noise_mode))[0]
-
-
-def _joined(parts: list[ImageOutput]) -> ImageOutput:
-    return ImageOutput(
-        images=[image for part in parts for image in part.images],
-        recipes=[one for part in parts for one in part.recipes],
-    )
 
 
 def _check_schema(schema: dict[str, Any], c_dim: int) -> None:
