@@ -31,7 +31,7 @@ bench: .venv/dev
 	touch $@
 
 .venv/dev: .venv/app
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[train,eval,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[train,eval,prepare,dev]'
 	touch $@
 
 # Playwright's own Chromium where it can be downloaded, else the system's, else Debian's package.

@@ -3,12 +3,16 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from genmodels.data import ImageFolder
-from training.prepare_cars import Config, make_of, prepare, split_of
+from tests import drawn_cars
+from training import cutouts, viewpoints
+from training.prepare_cars import VIEW_LABELS, Config, make_of, prepare, split_of
 
 COLUMNS = ["file", "class", "year", "body", "source_path", "filled_fraction"]
 
@@ -134,6 +138,99 @@ def test_a_table_without_a_column_or_with_a_file_twice_is_refused(config):
 def test_makes_of_two_words_are_known():
     assert make_of("Aston Martin Virage Coupe 2012") == "Aston Martin"
     assert make_of("Ram C/V Cargo Van Minivan 2012") == "Ram"
+
+
+def test_without_new_flags_the_metadata_has_no_new_columns(config):
+    prepare(config)
+    assert set(ImageFolder(config.out, 16).rows[0]) == {"body", "year", "make", "filled_fraction"}
+    assert not list(config.out.glob("*.png"))
+
+
+# Views and backgrounds.
+
+KINDS = [("front-three-quarter", "left"), ("front-three-quarter", "right"), ("front", "")]
+
+
+@pytest.fixture
+def drawn(config, tmp_path):
+    """The same table with photographs that show drawn cars; 30 of the 60 have a labelled view."""
+    labels = []
+    for index in range(60):
+        photo, _ = drawn_cars.draw(*KINDS[index % 3], seed=index)
+        photo.save(config.photos / f"{index:03d}.jpg", quality=95)
+        labels.append([f"{index:03d}.jpg", *KINDS[index % 3]])
+    write_table(tmp_path / "views.csv", labels[:30], ["file", "view", "facing"])
+    return replace(config, resolution=64, view_labels=tmp_path / "views.csv")
+
+
+def test_one_view_is_kept_and_all_its_cars_face_left(drawn, capsys):
+    counts = prepare(replace(drawn, view="front-three-quarter", min_view_margin=0.0))
+    assert sum(counts.values()) == 40
+    said = capsys.readouterr().out
+    assert "view: 40 of 60 photographs kept" in said
+    assert "view: 20 left out, seen from another side than front-three-quarter" in said
+    for split in counts:
+        data = ImageFolder(drawn.out, 64, split=split)
+        dark = (data.images.float().mean(1) < 110).numpy()  # Cars are darker than the ground.
+        nose, tail = dark[:, 20:34, :16].mean((1, 2)), dark[:, 20:34, 48:].mean((1, 2))
+        assert (nose < tail).all()  # The bonnet is lower than the boot.
+        for name, row in zip(data.names, data.rows, strict=True):
+            assert row["view"] == "front-three-quarter"
+            assert row["mirrored"] is (int(name[:3]) % 3 == 1)
+
+
+def test_a_view_that_is_not_sure_is_left_out(drawn, capsys):
+    counts = prepare(replace(drawn, view="front-three-quarter", min_view_margin=1.0))
+    assert sum(counts.values()) == 20  # Those labelled by eye.
+    assert "20 left out, front-three-quarter by a margin below 1.0" in capsys.readouterr().out
+
+
+def test_no_photograph_changes_sides_when_others_are_left_out(drawn):
+    prepare(drawn)
+    before = {split: set(names(drawn, split)) for split in ("train", "held_out")}
+    prepare(replace(drawn, view="front"))
+    assert all(set(names(drawn, split)) <= before[split] for split in before)
+
+
+def test_all_views_are_kept_with_their_labels(drawn):
+    assert sum(prepare(replace(drawn, view="all")).values()) == 60
+    rows = ImageFolder(drawn.out, 64).rows
+    assert {row["view"] for row in rows} == {"front-three-quarter", "front"}
+
+
+def test_cars_are_cut_out_and_the_sheets_show_it(drawn):
+    prepare(replace(drawn, view="all", background="grey"))
+    images = ImageFolder(drawn.out, 64).images.numpy().astype(int)
+    grey = np.array(cutouts.GREY).reshape(3, 1, 1)
+    assert (abs(images[:, :, :12] - grey) <= 2).all()
+    assert (images[:, :, 32:40, 28:36].mean((1, 2, 3)) < 110).all()
+    for sheet in ("views.png", "before_after.png"):
+        with Image.open(drawn.out / sheet) as image:
+            assert image.width > 1000
+    prepare(drawn)  # Old sheets would tell of other images.
+    assert not list(drawn.out.glob("*.png"))
+
+
+def test_a_photograph_that_cannot_be_cut_out_is_left_out_with_a_line(drawn, capsys):
+    Image.new("RGB", (128, 128), "white").save(drawn.photos / "007.jpg")
+    (drawn.photos / "008.jpg").write_text("not a picture")
+    assert sum(prepare(replace(drawn, background="grey")).values()) == 58
+    said = capsys.readouterr().out
+    assert "background: 58 of 60 photographs kept" in said
+    assert "008.jpg: not a readable" in said
+    assert "007.png" not in names(drawn, "train") + names(drawn, "held_out")
+
+
+def test_a_segmenter_without_a_background_is_refused(config):
+    with pytest.raises(ValueError, match='segmenter needs background "grey", got "keep"'):
+        prepare(replace(config, segmenter="someone/cars"))
+    assert not config.out.exists()
+
+
+def test_the_labels_that_come_with_the_script_are_complete():
+    labels = viewpoints.read_labels(VIEW_LABELS)
+    assert len(labels) == 480
+    assert set(labels.values()) == set(range(len(viewpoints.CLASSES)))
 
 
 @pytest.mark.slow

@@ -5,6 +5,9 @@ The table is a CSV with the columns `file`, `class` (make model body year), `yea
 folders in the imagefolder convention, read by `genmodels.data.ImageFolder`:
 
     python training/prepare_cars.py --photos PHOTOS --labels cars_labels.csv --out data/cars-64
+
+`--view front-three-quarter` keeps one view and mirrors the cars that face right; `--background
+grey` cuts the cars out. Both leave contact sheets beside the two folders.
 """
 
 import csv
@@ -13,20 +16,28 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import tyro
+from PIL import Image, ImageOps
 
 from genmodels import images
+from training import cutouts, viewpoints
 
 COLUMNS = ("file", "class", "year", "body", "filled_fraction")
 TWO_WORD_MAKES = ("AM General", "Alfa Romeo", "Aston Martin", "Land Rover")
 MARK = ".prepare_cars"  # A folder that holds this file is the script's own.
 
+VIEW_LABELS = Path(__file__).with_name("cars_views.csv")  # Of the Stanford Cars.
+SHEET_SIDE, SHEET_COLUMNS = 96, 12  # Of contact sheets: pixels of a picture, pictures in a line.
+
 Row = dict[str, Any]
+Masks = dict[str, np.ndarray]  # By file name; empty while the background is kept.
 
 
 @dataclass(frozen=True)
@@ -40,20 +51,37 @@ class Config:
     held_out_fraction: float = 0.08  # Share of the photographs kept from training.
     max_filled_fraction: float = 1.0  # Leave out photographs with more invented border than this.
     min_side: int = 0  # Leave out photographs whose shorter side has fewer pixels.
+    view: viewpoints.View | Literal["all"] | None = None  # Tell views apart, and keep one or all.
+    view_labels: Path = VIEW_LABELS  # CSV of photographs whose view was labelled by eye.
+    min_view_margin: float = 0.1  # Of one view, leave out what is less sure than this.
+    background: Literal["keep", "grey"] = "keep"  # "grey" cuts the cars out.
+    segmenter: str | None = None  # Model that cuts them: Hub id or folder; None needs no network.
 
 
 def prepare(config: Config) -> dict[str, int]:
     """Write `out/train` and `out/held_out` anew; return how many images each of them holds."""
     if not 0 < config.held_out_fraction < 1:
         raise ValueError(f"held_out_fraction must be in (0, 1), got {config.held_out_fraction}")
+    if config.segmenter and config.background == "keep":
+        raise ValueError('segmenter needs background "grey", got "keep"')
+    limit, rows = config.max_filled_fraction, read_labels(config.labels)
+    why = f"more than {limit} of it is invented border"
+    rows = keep("border", rows, lambda row: why if row["filled_fraction"] > limit else None)
+    seen = rows = find_views(rows, config) if config.view else rows
+    if config.view not in (None, "all"):
+        rows = keep("view", rows, lambda row: other_view(row, config))
+    masks: Masks = {}
+    if config.background != "keep":
+        masks, reasons = find_masks(rows, config)
+        rows = keep("background", rows, lambda row: reasons.get(row["file"]))
     splits: dict[str, list[Row]] = {"train": [], "held_out": []}
-    for row in read_labels(config.labels):
-        if row["filled_fraction"] <= config.max_filled_fraction:
-            splits[split_of(row["file"], config.held_out_fraction)].append(row)
+    for row in rows:
+        splits[split_of(row["file"], config.held_out_fraction)].append(row)
     clear(config.out, list(splits))
+    write_sheets(seen, rows, masks, config)
     counts = {}
     for split, rows in splits.items():
-        written = write_images(rows, config.out / split, config)
+        written = write_images(rows, masks, config.out / split, config)
         write_metadata(written, config.out / split)
         bodies = Counter(row["body"] for row in written)
         print(f"{split}: {len(written)} images", dict(bodies.most_common()))
@@ -109,13 +137,84 @@ def clear(out: Path, splits: list[str]) -> None:
     """Empty the output folder if it is this script's, and leave the mark that says so."""
     if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
         raise ValueError(f"{out} is not empty and was not written by prepare_cars")
+    for sheet in out.glob("*.png"):
+        sheet.unlink()
     for split in splits:
         shutil.rmtree(out / split, ignore_errors=True)
         (out / split).mkdir(parents=True)
     (out / MARK).write_text("prepare_cars may write this folder anew.\n", encoding="utf-8")
 
 
-def write_images(rows: list[Row], folder: Path, config: Config) -> list[Row]:
+def keep(step: str, rows: list[Row], reason: Callable[[Row], str | None]) -> list[Row]:
+    """The rows without a reason to leave them out; prints how many those are, and the reasons."""
+    reasons = [reason(row) for row in rows]
+    kept = [row for row, why in zip(rows, reasons, strict=True) if why is None]
+    print(f"{step}: {len(kept)} of {len(rows)} photographs kept")
+    for why, number in Counter(filter(None, reasons)).most_common():
+        print(f"{step}: {number} left out, {why}")
+    return kept
+
+
+def find_views(rows: list[Row], config: Config) -> list[Row]:
+    """The rows with the labels of their viewpoint; photographs that cannot be read are left out."""
+    files = [row["file"] for row in rows]
+    margin = config.min_view_margin
+    found, reasons = viewpoints.find(config.photos, files, config.view_labels, margin)
+    rows = keep("read", rows, lambda row: reasons.get(row["file"]))
+    return [row | found[row["file"]].labels for row in rows]
+
+
+def other_view(row: Row, config: Config) -> str | None:
+    """Why a photograph does not surely show the view that is asked for."""
+    if row["view"] != config.view:
+        return f"seen from another side than {config.view}"
+    if row["view_margin"] < config.min_view_margin:
+        return f"{config.view} by a margin below {config.min_view_margin}"
+    return None
+
+
+def find_masks(rows: list[Row], config: Config) -> tuple[Masks, dict[str, str]]:
+    """Where the cars are, and why a photograph could not be cut out."""
+    files = [row["file"] for row in rows]
+    if config.segmenter is None:
+        return cutouts.find_masks(config.photos, files)
+    from training.segmenter import Segmenter  # Imports transformers, which takes seconds.
+
+    return Segmenter(config.segmenter).find_masks(config.photos, files)
+
+
+def to_square(photo: Image.Image, row: Row, masks: Masks, resolution: int) -> Image.Image:
+    """What is written of a photograph."""
+    if row["file"] in masks:
+        square = cutouts.paste(photo, masks[row["file"]], resolution)
+    else:
+        square = images.fit_square(photo, resolution)
+    return ImageOps.mirror(square) if row.get("mirrored") else square
+
+
+def write_sheets(seen: list[Row], rows: list[Row], masks: Masks, config: Config) -> None:
+    """`views.png`, a line per view; `before_after.png`, photographs above what becomes of them."""
+
+    def draw(rows: list[Row], masks: Masks) -> list[Image.Image]:
+        chosen = np.linspace(0, len(rows) - 1, min(SHEET_COLUMNS, len(rows)), dtype=int)
+        drawn = [Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")] * SHEET_COLUMNS
+        for place, row in enumerate(rows[i] for i in chosen):
+            photo = images.open_rgb(config.photos / row["file"])
+            drawn[place] = to_square(photo, row, masks, SHEET_SIDE)
+        return drawn
+
+    if config.view:
+        by_view = [[row for row in seen if row["view"] == view] for view in viewpoints.VIEWS]
+        views = [picture for rows in by_view for picture in draw(rows, {})]
+        images.grid(views, SHEET_COLUMNS).save(config.out / "views.png")
+    if config.view or masks:
+        pairs = []
+        for some in (rows[start::4] for start in range(4)):
+            pairs += draw([{"file": row["file"]} for row in some], {}) + draw(some, masks)
+        images.grid(pairs, SHEET_COLUMNS).save(config.out / "before_after.png")
+
+
+def write_images(rows: list[Row], masks: Masks, folder: Path, config: Config) -> list[Row]:
     """Write a square PNG per row; print which photographs cannot be used, return the other rows.
 
     PNG, because metrics compare with these pixels: a second JPEG compression at 64 px would add
@@ -129,7 +228,7 @@ def write_images(rows: list[Row], folder: Path, config: Config) -> list[Row]:
             return str(error)
         if min(photo.size) < config.min_side:
             return f"{row['file']}: {photo.width}x{photo.height} is too small"
-        images.fit_square(photo, config.resolution).save(folder / row["file_name"])
+        to_square(photo, row, masks, config.resolution).save(folder / row["file_name"])
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
