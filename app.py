@@ -13,10 +13,11 @@ from typing import Any
 import gradio as gr
 
 import genmodels
-from genmodels.ui import models, tab_cars, theme
+from genmodels.ui import models, tab_cars, tab_style_mixing, theme
 
 TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
     "Cars": tab_cars.build,
+    "Style mixing": tab_style_mixing.build,
 }
 
 MASTHEAD = f"""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,13 +22,13 @@ import app
 import genmodels
 from genmodels import conditions, recipe, zoo
 from genmodels.models import dcgan, stylegan2
-from genmodels.ui import models, pictures, tab_cars, theme, widgets
+from genmodels.ui import layers, models, pictures, tab_cars, theme, widgets
 
 ROOT = Path(__file__).parent.parent
 ROWS = [{"body": "suv", "year": 2000}, {"body": "van", "year": 2004}, {"body": "van", "year": 2008}]
 ASKED = {
     "model": "cars-stylegan2-toy", "num_images": 2, "seed": 7, "truncation_psi": 0.7,
-    "body": "any", "year": "any",
+    "body": "any", "any_year": True, "year": 2008,
 }  # fmt: skip
 
 
@@ -35,6 +36,7 @@ def add_to_zoo(folder, pipeline, resolution):
     pipeline.save_pretrained(folder)
     run = {"summary": "A toy.", "resolution": resolution, "images_seen": 0}
     (folder / "run.json").write_text(json.dumps({**run, "data": {"num_train": 3}}))
+    Image.new("RGB", (8, 8)).save(folder / "progress.gif")
     (folder / "README.md").write_text("# Toy\n\n## Figures\n\nIts figures.\n\n## More\n\nElse.\n")
 
 
@@ -87,12 +89,12 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         for event in app.build().fns.values()
         if event.api_visibility != "private"
     }
-    assert list(public) == ["cars_sample"]
+    assert list(public) == ["cars_sample", "style_mix"]
     assert all(public.values())
 
 
 def test_the_api_draws_pictures_whose_files_hold_their_recipes(client):
-    files, recipes = draw(client, body="suv", year=2004)
+    files, recipes = draw(client, body="suv", any_year=False, year=2004)
     assert [one["seed"] for one in recipes] == [7, 8]
     for file, told in zip(files, recipes, strict=True):
         assert told["settings"]["condition"] == {"body": "suv", "year": 2004}
@@ -114,8 +116,17 @@ def test_a_model_without_conditions_draws_and_refuses_them_in_words(client):
     files, recipes = draw(client, model="cars-dcgan-toy", num_images=3)
     assert len(files) == 3
     assert recipes[0]["settings"] == {}
-    with pytest.raises(AppError, match="DCGAN, 16 px takes no body: leave it at any"):
-        draw(client, model="cars-dcgan-toy", body="suv")
+    for asked, name in (({"body": "suv"}, "body"), ({"any_year": False}, "year")):
+        with pytest.raises(AppError, match=f"DCGAN, 16 px takes no {name}: leave it at any"):
+            draw(client, model="cars-dcgan-toy", **asked)
+
+
+def test_years_past_the_data_are_drawn_and_called_a_guess(client):
+    shown, recipes = client.predict(
+        **{**ASKED, "any_year": False, "year": 2016}, api_name="/cars_sample"
+    )
+    assert [one["settings"]["condition"]["year"] for one in recipes] == [2016, 2016]
+    assert all(one["caption"].endswith("2016 (a guess)") for one in shown)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +139,8 @@ def test_a_model_without_conditions_draws_and_refuses_them_in_words(client):
         ({"seed": -1}, "-1"),
         ({"truncation_psi": 5}, "5"),
         ({"body": "spaceship"}, "spaceship"),
-        ({"year": 1066}, "1066"),
+        ({"any_year": False, "year": 1066}, "1066"),
+        ({"any_year": False, "year": 2017}, "2017"),
     ],
 )
 def test_bad_input_to_the_api_is_named(client, changed, told):
@@ -141,11 +153,85 @@ def test_models_are_listed_by_what_they_can_do_and_quote_their_cards(toys):
     assert (first.name, first.label) == ("cars-stylegan2-toy", "StyleGAN2, 16 px")
     assert first.has_truncation
     assert not second.has_truncation
-    assert first.figures == "Its figures."
+    assert first.sections["Figures"] == "Its figures."
+    assert (first.num_layers, second.num_layers) == (6, 0)
+    assert models.span_of_years([first, second]) == (2000, 2008)
     assert models.choices([first, second], "body") == ["suv", "van"]
     assert models.choices([first, second], "year") == list(range(2000, 2009))
     with pytest.raises(ValueError, match="name starts with boats-"):
         models.cards("boats")
+
+
+MIX = {
+    "model": "cars-stylegan2-toy", "row_seeds": "1, 2", "column_seeds": "3, 4, 5",
+    "layers_taken": "coarse", "first": 0, "last": 2, "truncation_psi": 0.7,
+}  # fmt: skip
+
+
+def mix(client, **changed):
+    update, recipes = client.predict(**{**MIX, **changed}, api_name="/style_mix")
+    return [Path(one["image"]) for one in update["value"]], recipes
+
+
+def test_a_table_of_mixes_has_its_sources_around_it_and_an_empty_corner(client):
+    files, recipes = mix(client, layers_taken="coarse")
+    assert len(files) == len(recipes) == 3 * 4
+    assert recipes[0] is None
+    heads = [(one["seed"], one["settings"].get("mix_seed")) for one in recipes[1:5]]
+    assert heads == [(3, None), (4, None), (5, None), (1, None)]
+    for row, seed in ((1, 1), (2, 2)):
+        for column, other in ((1, 3), (2, 4), (3, 5)):
+            told = recipes[4 * row + column]
+            assert (told["seed"], told["settings"]["mix_seed"]) == (seed, other)
+            assert told["settings"]["mix_layers"] == [0, 2]
+            assert recipe.read(files[4 * row + column]) == told
+
+
+def test_free_layers_may_be_given_either_way_round_and_all_of_them_give_the_column(client):
+    files, recipes = mix(client, layers_taken="free", first=5, last=0)
+    assert recipes[5]["settings"]["mix_layers"] == [0, 5]
+    for column in (1, 2, 3):
+        one, other = (np.asarray(Image.open(files[i])) for i in (column, 4 + column))
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"row_seeds": ""}, "rows need seeds"),
+        ({"column_seeds": "1; 2"}, "columns need seeds"),
+        ({"row_seeds": "1,2,3,4,5,6,7"}, "6 rows at most"),
+        ({"row_seeds": "9" * 30}, "Seed must be"),
+        ({"layers_taken": "rough"}, "rough"),
+        ({"layers_taken": "free", "last": 6}, "6 is greater"),
+        ({"truncation_psi": 9}, "9"),
+        ({"model": "cars-dcgan-toy"}, "cars-dcgan-toy"),
+    ],
+)
+def test_a_table_that_cannot_be_is_refused_in_words(client, changed, told):
+    with pytest.raises(AppError, match=re.escape(told)):
+        mix(client, **changed)
+
+
+def test_the_ranges_of_the_diagram_are_those_of_the_network(toys):
+    card = models.card("cars-stylegan2-toy")
+    pipe = genmodels.load("cars-stylegan2-toy")
+    for name in layers.NAMED:
+        if name != "fine":  # At 16 px there are no such layers.
+            first, last = layers.span(card, name, 0, 0)
+            assert (first, min(last, card.num_layers - 1)) == pipe.layers(name)
+    assert card.num_layers == pipe.generator.num_ws
+    drawn = layers.diagram(card, "free", 1, 2)
+    assert drawn.count('class="taken"') == 2
+
+
+def test_a_zip_holds_every_picture_and_all_recipes(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    files, recipes = draw(client, num_images=3)
+    with zipfile.ZipFile(pictures.zipped([str(file) for file in files], recipes)) as archive:
+        assert json.loads(archive.read("recipes.json")) == recipes
+        names = [name for name in archive.namelist() if name.endswith(".png")]
+        assert [archive.read(name) for name in names] == [file.read_bytes() for file in files]
 
 
 def test_a_model_is_loaded_once_whoever_asks_and_only_from_the_zoo(toys):

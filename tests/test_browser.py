@@ -1,6 +1,8 @@
 """The page as a visitor meets it, with the embedded models."""
 
+import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,25 +10,12 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
+from tests.looking import pick, saved, seen, spread
 
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
 IMAGES = "#pictures .grid-container img"
-# The addresses of the pictures, once all are on the screen and they are others than `before`.
-# An address holds the hash of the file, so the same address is the same picture.
-SEEN = f"""([count, before]) => {{
-    const images = [...document.querySelectorAll("{IMAGES}")]
-    const seen = images.map(image => image.src)
-    const isDone = images.length == count && images.every(i => i.complete && i.naturalWidth > 0)
-    return isDone && seen.join() != before.join() && seen
-}}"""
-SPREAD = f"""() => [...document.querySelectorAll("{IMAGES}")].map(image => {{
-    const canvas = new OffscreenCanvas(64, 64).getContext("2d")
-    canvas.drawImage(image, 0, 0, 64, 64)
-    const greens = [...canvas.getImageData(0, 0, 64, 64).data].filter((_, i) => i % 4 == 1)
-    return Math.max(...greens) - Math.min(...greens)
-}})"""
 # Contrast (WCAG 2) of an element's text with the first opaque background behind it.
 CONTRAST = """element => {
     const numbers = color => color.match(/[\\d.]+/g).map(Number)
@@ -41,10 +30,6 @@ CONTRAST = """element => {
 }"""
 
 
-def seen(page, count=8, before=()):
-    return page.wait_for_function(SEEN, arg=[count, list(before)]).json_value()
-
-
 def generate(page):
     page.get_by_role("button", name="Generate").click()
 
@@ -52,14 +37,14 @@ def generate(page):
 def test_a_first_batch_is_there_without_a_click(visit):
     page = visit()
     assert len(set(seen(page))) == 8
-    assert min(page.evaluate(SPREAD)) > 60
-    expect(page.locator("#picked")).to_contain_text(re.compile(r"Picture 1 of 8, seed \d+"))
+    assert min(spread(page)) > 60
+    expect(page.locator("#cars-picked")).to_contain_text(re.compile(r"Seed \d+, drawn by"))
 
 
 def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
     page = visit()
     first = seen(page)
-    conditions = [page.get_by_label("Body"), page.get_by_label("Model year")]
+    conditions = [page.get_by_label("Body"), page.locator("#year"), page.get_by_label("Any model")]
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_visible()
     page.get_by_label("Body").click()
@@ -69,7 +54,7 @@ def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
     second = seen(page, before=first)
     expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r"^suv, \d{4}$"))
 
-    page.get_by_label("DCGAN").check()
+    page.get_by_label("DCGAN, 64 px").first.check()
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_hidden()
     generate(page)
@@ -80,7 +65,7 @@ def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
 def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
     page = visit()
     first = seen(page)
-    seed = page.get_by_label("Seed")
+    seed = page.get_by_label("Seed").first
     before = seed.input_value()
     page.get_by_label("Keep").check()
     page.get_by_label("number input for Pictures").fill("3")
@@ -101,23 +86,58 @@ def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
 def test_a_typed_seed_is_drawn_on_enter_and_kept(visit):
     page = visit()
     first = seen(page)
-    page.get_by_label("Seed").fill("7")
-    page.get_by_label("Seed").press("Enter")
+    page.get_by_label("Seed").first.fill("7")
+    page.get_by_label("Seed").first.press("Enter")
     seen(page, before=first)
-    expect(page.locator("#picked")).to_contain_text("Picture 1 of 8, seed 7")
+    expect(page.locator("#cars-picked")).to_contain_text("Seed 7, drawn by")
     expect(page.get_by_label("Keep")).to_be_checked()
+
+
+def test_a_chosen_year_is_asked_for_and_one_past_the_data_is_called_a_guess(visit):
+    page = visit()
+    first = seen(page)
+    expect(page.get_by_label("Any model year")).to_be_checked()
+    page.get_by_label("number input for Model year").fill("1999")
+    page.get_by_label("number input for Model year").press("Enter")
+    expect(page.get_by_label("Any model year")).not_to_be_checked()
+    page.get_by_label("Keep").check()
+    generate(page)
+    asked = seen(page, before=first)
+    expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 1999$"))
+
+    page.get_by_label("number input for Model year").fill("2020")
+    page.get_by_label("number input for Model year").press("Enter")
+    generate(page)
+    seen(page, before=asked)
+    expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 2020 \(a guess\)$"))
+
+
+def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
+    page = visit()
+    first = seen(page)
+    page.get_by_label("Keep").check()
+    distances = []
+    for psi in ("0", "1"):
+        page.get_by_label("number input for Truncation").first.fill(psi)
+        page.get_by_label("number input for Truncation").first.press("Enter")
+        generate(page)
+        first = seen(page, before=first)
+        archive = saved(page, page.get_by_role("button", name="All of them").first, tmp_path)
+        with zipfile.ZipFile(archive) as files:
+            names = [name for name in files.namelist() if name.endswith(".png")]
+            shots = [np.asarray(Image.open(files.open(name)), dtype=float) for name in names]
+            assert len(json.loads(files.read("recipes.json"))) == len(shots) == 8
+        distances.append(np.std(shots, axis=0).mean())
+    assert distances[0] < 0.7 * distances[1]
 
 
 def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_path):
     page = visit()
     first = seen(page)
-    page.locator("#pictures .grid-container button").nth(2).click()
-    expect(page.locator("#picked")).to_contain_text("Picture 3 of 8")
-    expect(page.get_by_role("button", name="Download PNG")).to_be_enabled()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download PNG").click()
-    path = tmp_path / download.value.suggested_filename
-    download.value.save_as(path)
+    pick(page, 2)
+    seed = int(page.get_by_label("Seed").first.input_value()) + 2
+    expect(page.locator("#cars-picked")).to_contain_text(f"Seed {seed}, drawn by")
+    path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
     made = recipe.read(path)
     assert path.name == f"{made['model']}-seed-{made['seed']}.png"
     assert np.array_equal(np.asarray(recipe.replay(path)), np.asarray(Image.open(path)))
@@ -128,9 +148,9 @@ def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_
     other.locator("#replay input[type=file]").set_input_files(path)
     assert seen(other, 1, before=theirs) == first[2:3]
     expect(other.get_by_text("The same picture, pixel for pixel.")).to_be_visible()
-    expect(other.get_by_label("Seed")).to_have_value(str(made["seed"]))
+    expect(other.get_by_label("Seed").first).to_have_value(str(made["seed"]))
 
-    third = visit("/" + page.locator("#picked a").get_attribute("href"))
+    third = visit("/" + page.locator("#cars-picked a").get_attribute("href"))
     assert seen(third, 1) == first[2:3]
 
 
@@ -157,11 +177,11 @@ def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
     assert box["width"] == pytest.approx(box["height"], abs=1)  # Nothing of it is cut off.
     assert page.get_by_role("button", name="Generate").bounding_box()["y"] < 812
     for name in ("Its recipe", "Draw a saved picture again", "How it works"):
-        page.get_by_role("button", name=name).click()
-    expect(page.locator("#recipe")).to_contain_text("weights_sha256")
+        page.get_by_role("button", name=name).first.click()
+    expect(page.locator("#cars-recipe")).to_contain_text("weights_sha256")
     expect(page.get_by_text("What it cannot do.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    texts = ["h1", ".masthead p", ".colophon p", "#picked p", ".prose td", "button.primary"]
+    texts = ["h1", ".masthead p", ".colophon p", "#cars-picked p", ".prose td", "button.primary"]
     for text in [*texts, "button[role=tab]", ".dice", "label:has(input[type=radio]) span"]:
         assert page.locator(text).first.evaluate(CONTRAST) >= 4.5, text
 

@@ -22,11 +22,12 @@ FAMILIES = sorted(path.stem for path in ROOT.glob("genmodels/models/[a-z]*.py"))
 MAY_IMPORT = {
     "app": "genmodels genmodels.ui.*",
     # The page: tabs over pipelines; tabs do not know each other.
-    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.recipe genmodels.zoo "
-    "genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
+    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.images genmodels.recipe "
+    "genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
-    "genmodels.images genmodels.recipe genmodels.conditions genmodels.threads",
+    "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads",
+    "genmodels.latents": "genmodels.hub",
     "genmodels.models.{family}": "genmodels.hub genmodels.resample",
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
@@ -43,11 +44,25 @@ MAY_IMPORT = {
     "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
     "genmodels.images genmodels.conditions training.run training.publish",
     "training.publish": "genmodels genmodels.hub genmodels.images genmodels.metrics "
-    "genmodels.data training.run",
+    "genmodels.data training.run training.card training.judge",
+    "training.judge": "genmodels genmodels.hub genmodels.images genmodels.data "
+    "genmodels.conditions genmodels.augment training.agreement training.card training.classifier",
+    "training.agreement": "genmodels.intervals",
+    "training.classifier": "genmodels.images",
+    "training.two_sample": "genmodels.augment genmodels.intervals training.classifier",
+    "training.compare_cars": "genmodels genmodels.data genmodels.images training.two_sample",
+    "training.compare_sets": "genmodels.data genmodels.zoo training.diversity",
+    "training.diversity": "genmodels.descriptors genmodels.metrics",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.forecast",
     "training.zoo": "genmodels.zoo",
-    "training.prepare_*": "genmodels.images genmodels.data",
+    "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
+    "training.segmenter",
+    "training.segmenter": "genmodels.images training.cutouts",
+    "training.cutouts": "genmodels.images training.viewpoints",
+    "training.viewpoints": "genmodels.images",
+    "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
+    "training.segmenter",
     "training.check_metrics": "genmodels.images genmodels.metrics",
     "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",
 }
@@ -59,8 +74,9 @@ ONLY_IN = {
     "huggingface_hub": "genmodels.hub genmodels.data training.run",
     "diffusers": "genmodels.hub genmodels.models.* genmodels.pipelines.*",
     "datasets": "genmodels.data",
+    "av": "genmodels.images",
     "torchvision": "",
-    "transformers": "",
+    "transformers": "training.segmenter",
     "pickle": "",
     "dill": "",
     "cloudpickle": "",

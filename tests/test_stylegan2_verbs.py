@@ -115,7 +115,7 @@ def test_a_film_passes_through_any_pictures(pipe):
     for first in (0, 8):  # Nor does it jump between them.
         part = pixels(film)[first : first + 9]
         steps = np.abs(np.diff(part, axis=0)).mean(axis=(1, 2, 3))
-        assert 0 < steps.min()
+        assert steps.min() > 0
         assert steps.max() < 0.5 * np.abs(part[-1] - part[0]).mean()
 
 

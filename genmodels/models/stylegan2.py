@@ -265,8 +265,8 @@ class Generator(HubModel):
         network's, enlarged, until they have learnt (as in Karras et al. 2017, without the fade).
         """
         self.load_part(smaller.state_dict())
-        for block in self.blocks[len(smaller.blocks) :]:
-            block.to_rgb.weight.zero_()
+        for block in list(self.blocks)[len(smaller.blocks) :]:
+            block.get_parameter("to_rgb.weight").zero_()
 
 
 class DiscriminatorBlock(nn.Module):

@@ -12,6 +12,9 @@ import genmodels
 from genmodels import conditions, zoo
 
 MAX_LOADED = 4  # Pipelines kept in memory; the one that was unused for longest makes room.
+YEARS_BEYOND = 8  # How far past the last year of its data a model may be asked to guess.
+
+Recipe = dict[str, Any]
 
 _loading = threading.Lock()
 
@@ -24,25 +27,40 @@ class Card:
     family: str  # DCGAN, StyleGAN2.
     facts: dict[str, Any]  # The run.json of its training.
     schema: conditions.Schema  # The conditions that it takes; empty if none.
-    figures: str  # Its measured figures: a section of the model card, Markdown.
+    sections: dict[str, str]  # The model card by its headings, Markdown.
 
     @property
     def label(self) -> str:
-        """For people."""
-        return f"{self.family}, {self.facts['resolution']} px"
+        """For people: the family, what else the name says, and the size."""
+        extra = [word for word in self.name.split("-")[1:-1] if word != self.family.lower()]
+        return f"{' '.join([self.family, *extra])}, {self.facts['resolution']} px"
 
     @property
     def has_truncation(self) -> bool:
         """Whether its samples can be pulled towards the average."""
         return self.family == "StyleGAN2"
 
+    @property
+    def num_layers(self) -> int:
+        """How many layers take a style of their own; 0 where there are no styles to mix."""
+        is_mixable = self.family == "StyleGAN2"
+        return 2 * (self.facts["resolution"].bit_length() - 2) if is_mixable else 0
+
+
+def card(name: str) -> Card:
+    """What the page says of an embedded model."""
+    if name not in zoo.names():
+        raise ValueError(f"model must be one of {', '.join(zoo.names())}, got {name!r}")
+    return _card(zoo.FOLDER / name)
+
 
 def cards(use: str) -> list[Card]:
     """The embedded models for one use, "cars" say, the most capable first."""
-    found = [_card(name) for name in zoo.names() if name.startswith(f"{use}-")]
+    found = [card(name) for name in zoo.names() if name.startswith(f"{use}-")]
     if not found:
         raise ValueError(f"{zoo.FOLDER} must hold a model whose name starts with {use}-, has none")
-    return sorted(found, key=lambda card: (-len(card.schema), -card.facts["resolution"]))
+    order = {card.name: (len(card.schema), card.facts["resolution"], card.name) for card in found}
+    return sorted(found, key=lambda card: order[card.name], reverse=True)
 
 
 def choices(cards: Iterable[Card], condition: str) -> list[Any]:
@@ -52,12 +70,34 @@ def choices(cards: Iterable[Card], condition: str) -> list[Any]:
     return sorted({value for span in spans for value in span})
 
 
+def span_of_years(cards: Iterable[Card]) -> tuple[int, int]:
+    """The first year that any of the models has seen, and the last."""
+    years = choices(cards, "year")
+    return years[0], years[-1]
+
+
 def load(name: str) -> Any:
     """The pipeline of an embedded model. What a visitor names is never looked up elsewhere."""
-    if name not in zoo.names():
-        raise ValueError(f"model must be one of {', '.join(zoo.names())}, got {name!r}")
+    card(name)
     with _loading:  # Two visitors who ask for one model wait for one loading.
         return _load(name)
+
+
+def in_words(recipe: Recipe) -> str:
+    """What a picture was asked to be, or else its seed; a guess beyond the data is called one."""
+    settings, schema = recipe["settings"], card(recipe["model"]).schema
+    asked = settings.get("condition", {})
+    words = []
+    for name, value in asked.items():
+        last = schema[name].get("max")
+        is_guess = last is not None and value > last
+        text = f"{value:.0f}" if isinstance(value, float) else str(value)
+        words.append(f"{text} (a guess)" if is_guess else text)
+    if "mix_seed" in settings:
+        words.append(
+            "layers {} to {} of seed {}".format(*settings["mix_layers"], settings["mix_seed"])
+        )
+    return ", ".join(words) or f"seed {recipe['seed']}"
 
 
 def warm_up(use: str) -> None:
@@ -70,18 +110,14 @@ def _load(name: str) -> Any:
     return genmodels.load(name)
 
 
-def _card(name: str) -> Card:
-    folder = zoo.FOLDER / name
+@functools.lru_cache(maxsize=64)
+def _card(folder: Path) -> Card:
     index = json.loads((folder / "model_index.json").read_text())
+    parts = (folder / "README.md").read_text().split("\n## ")[1:]
     return Card(
-        name=name,
+        name=folder.name,
         family=index["_class_name"].removesuffix("Pipeline"),
-        facts=zoo.facts(name),
+        facts=zoo.facts(folder.name),
         schema=index.get("conditions") or {},
-        figures=_section(folder / "README.md", "Figures"),
+        sections={head: text.strip() for head, _, text in (p.partition("\n") for p in parts)},
     )
-
-
-def _section(path: Path, heading: str) -> str:
-    """What stands under a heading of a Markdown file."""
-    return path.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0].strip()

@@ -1,6 +1,10 @@
 """Pictures on the page: shown, saved, linked to, and drawn again, always with their recipe."""
 
+import hashlib
+import json
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,69 +13,58 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import genmodels
+from genmodels.ui import models
 
 MAX_PIXELS = 1 << 22  # Of a dropped file: what we make is far smaller, and a bomb is not decoded.
 
 
-def gallery() -> gr.Gallery:
-    """Where pictures are shown; what a visitor saves from it is the file as it was made."""
+def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
+    """Where pictures are shown; a click picks one."""
     return gr.Gallery(
         show_label=False,
-        columns=4,
+        columns=columns,
         height="auto",
         object_fit="cover",
         format="png",
         interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id="pictures",
+        allow_preview=False,
+        buttons=[],
+        visible=visible,
+        elem_id=elem_id,
         elem_classes="pictures",
     )
 
 
 def captioned(pictures: list[Image.Image], recipes: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Pictures for a gallery, as captioned PNG files: the model's own pixels, and the recipe."""
-    shown = []
-    for picture, recipe in zip(pictures, recipes, strict=True):
-        name = f"{recipe['model']}-seed-{recipe['seed']}"
-        path = save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
-        asked = [_in_words(value) for value in recipe["settings"].get("condition", {}).values()]
-        shown.append((path, ", ".join(asked) or f"seed {recipe['seed']}"))
-    return shown
+    return [
+        (saved(picture, recipe), models.in_words(recipe))
+        for picture, recipe in zip(pictures, recipes, strict=True)
+    ]
 
 
-def picked_line() -> tuple[gr.Markdown, gr.DownloadButton]:
-    """The name and the file of the picture that was picked last."""
-    with gr.Row(elem_classes="picked"):
-        words = gr.Markdown(elem_id="picked")
-        file = gr.DownloadButton("Download PNG", size="sm", scale=0, min_width=140, visible=False)
-    return words, file
+def saved(picture: Image.Image, recipe: dict[str, Any]) -> str:
+    """The path of the picture's PNG file, which holds the recipe."""
+    name = f"{recipe['model']}-seed-{recipe['seed']}"
+    return save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
 
 
-def follow_picked(
-    gallery: gr.Gallery,
-    recipes: gr.JSON,  # One per picture.
-    shown: list[Any],  # Words, file and recipe: of the first picture, then of the one clicked.
-    batches: Sequence[Any],  # The events that fill the gallery.
-) -> None:
-    """Keep what is shown of one picture at the one that was picked."""
+def nothing() -> str:
+    """The path of a picture that shows nothing, for the corner of a table."""
+    return save_pil_to_cache(Image.new("RGBA", (8, 8)), get_upload_folder(), format="png")
 
-    def picked(
-        pictures: list[tuple[str, str]], recipes: list[dict[str, Any]], index: int = 0
-    ) -> tuple[Any, ...]:
-        from genmodels.recipe import to_query  # Brings torch.
 
-        one = recipes[index]
-        link = f"?recipe={to_query(one)}"
-        words = f"Picture {index + 1} of {len(recipes)}, seed {one['seed']} · [link]({link})"
-        return words, gr.update(value=pictures[index][0], visible=True), one
-
-    def clicked(pictures: Any, recipes: Any, event: gr.SelectData) -> tuple[Any, ...]:
-        return picked(pictures, recipes, event.index)
-
-    at_once: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    for batch in batches:
-        batch.success(picked, [gallery, recipes], shown, queue=False, **at_once)
-    gallery.select(clicked, [gallery, recipes], shown, queue=False, **at_once)
+def zipped(files: Sequence[str], recipes: list[dict[str, Any]]) -> str:
+    """The path of a ZIP of pictures, numbered in their order, and of all their recipes."""
+    text = json.dumps(recipes, indent=1)
+    folder = Path(get_upload_folder()) / hashlib.sha256(text.encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
+        for number, file in enumerate(files, 1):
+            archive.write(file, f"{number:02d}-{Path(file).name}")
+        archive.writestr("recipes.json", text)
+    return str(path)
 
 
 def drop() -> gr.File:
@@ -105,6 +98,13 @@ def recipe_of_link(value: str) -> dict[str, Any]:
     return recipe.from_query(value)
 
 
+def link(recipe: dict[str, Any]) -> str:
+    """The address, on this page, that draws the recipe's picture."""
+    from genmodels.recipe import to_query  # Brings torch.
+
+    return f"?recipe={to_query(recipe)}"
+
+
 def replay(
     recipe: dict[str, Any],  # Anyone's.
     allowed: Sequence[str],  # Models that it may name; others are not looked for.
@@ -119,7 +119,3 @@ def replay(
     else:
         gr.Warning("Drawn again, but the pixels differ from the recipe's.")
     return picture, remade
-
-
-def _in_words(value: Any) -> str:
-    return f"{value:.0f}" if isinstance(value, float) else str(value)

@@ -9,6 +9,10 @@ import gradio as gr
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Drawing is short and uses all cores: visitors take turns, and no one holds another up for long.
+IN_TURN: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 1}
+AT_ONCE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
 MAX_SEED = 2**31 - 1
 
 # Run in the browser: drawing a number is no reason to ask the server.

@@ -1,0 +1,152 @@
+"""A closer look at one picture: large, its file and recipe, and the ways on from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from genmodels.ui import films, models, pictures
+from genmodels.ui.models import Recipe
+from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
+
+KIN = 8  # Variations drawn at a time.
+
+
+@dataclass(frozen=True)
+class Closer:
+    """What shows the picked picture."""
+
+    name: str  # Begins the names of its elements.
+    picture: gr.Image
+    words: gr.Markdown
+    file: gr.DownloadButton
+    all_files: gr.DownloadButton
+    recipe: gr.JSON
+    years: gr.Tab  # Shut where a model knows none.
+
+    def follow(
+        self,
+        gallery: gr.Gallery,
+        recipes: gr.JSON,  # One per picture.
+        batches: Sequence[Any] = (),  # The events that fill the gallery.
+        opens_on: int = 0,  # Which picture of a batch is shown at first.
+    ) -> None:
+        """Show one picture of every batch, then the one that is clicked."""
+        shown = [
+            *(self.picture, self.words, self.file, self.all_files),
+            *(self.recipe, self.years),
+        ]
+
+        def opened(files: Any, recipes: Any) -> tuple[Any, ...]:
+            return _portrait(files, recipes, opens_on)
+
+        for batch in batches:
+            batch.success(opened, [gallery, recipes], shown, **AT_ONCE)
+        clicked = gallery.select(_clicked, [gallery, recipes], shown, **AT_ONCE)
+        # On a phone the large picture may be screens away.
+        element = f"document.getElementById('{self.name}-closer')"
+        scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
+        clicked.success(None, js=scroll)
+
+
+def build(load: Callable[[str], Any], name: str, years: tuple[int, int]) -> Closer:
+    """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at.
+
+    `years` are the first and the last of the data's.
+    """
+    with gr.Column(elem_id=f"{name}-closer", elem_classes="closer"):
+        with gr.Row(elem_classes="portrait"):
+            picture = gr.Image(
+                show_label=False,
+                interactive=False,
+                type="filepath",
+                buttons=["fullscreen"],
+                alt_text="The picked picture",
+                min_width=200,
+            )
+            with gr.Column(min_width=200):
+                words = gr.Markdown(elem_id=f"{name}-picked")
+                file = gr.DownloadButton("Download PNG", size="md", visible=False)
+                all_files = gr.DownloadButton("All of them as a ZIP", size="md", visible=False)
+                with gr.Accordion("Its recipe", open=False):
+                    recipe = gr.JSON(
+                        show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
+                    )
+        with gr.Tabs():
+            with gr.Tab("More like this"):
+                kin = _kin(load, recipe, f"{name}-kin")
+            with gr.Tab("Through the years") as years_tab:
+                through_years = films.through_years(load, recipe, years)
+            with gr.Tab("From one to another"):
+                journey = films.journey(load, recipe, f"{name}-stops")
+        films.show([through_years, journey], f"{name}-film")
+    closer = Closer(name, picture, words, file, all_files, recipe, years_tab)
+    closer.follow(*kin)
+    return closer
+
+
+def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.Gallery, gr.JSON]:
+    """Variations of the picked picture."""
+    with gr.Row(elem_classes="way"):
+        strength = gr.Slider(
+            *(0.05, 1, 0.3),
+            step=0.05,
+            label="How far to stray",
+            info="A little: the same one, other details. 1: another one.",
+            buttons=[],
+            min_width=200,
+        )
+        button = gr.Button(f"Draw {KIN} more like it", size="md", min_width=170, scale=0)
+    gallery, recipes = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
+
+    @errors_told
+    def vary(recipe: Recipe | None, strength: float) -> tuple[Any, Any]:
+        if recipe is None:
+            raise ValueError("pick a picture first")
+        made = load(recipe["model"]).vary(
+            seed=recipe["seed"],
+            strength=strength,
+            num_images=KIN,
+            **{k: v for k, v in recipe["settings"].items() if not k.startswith("variation_")},
+        )
+        shown = pictures.captioned(made.images, made.recipes)
+        return gr.update(value=shown, visible=True), made.recipes
+
+    button.click(
+        *(vary, [recipe, strength], [gallery, recipes]),
+        api_visibility="private",
+        show_progress_on=button,
+        **IN_TURN,
+    )
+    return gallery, recipes
+
+
+def _clicked(files: Any, recipes: Any, event: gr.SelectData) -> tuple[Any, ...]:
+    return _portrait(files, recipes, event.index)
+
+
+def _portrait(
+    files: list[tuple[str, str | None]],
+    recipes: list[Recipe | None],  # None where a gallery shows nothing.
+    index: int,
+) -> tuple[Any, ...]:
+    """What is shown of one picture of a gallery."""
+    recipe = recipes[index]
+    if recipe is None:
+        return tuple(gr.skip() for _ in range(6))
+    path, card = files[index][0], models.card(recipe["model"])
+    words = f"""### {models.in_words(recipe)}
+
+Seed {recipe["seed"]}, drawn by {card.label}. [A link that draws it again]({pictures.link(recipe)})
+"""
+    drawn = [(file, one) for (file, _), one in zip(files, recipes, strict=True) if one]
+    archive = pictures.zipped([file for file, _ in drawn], [one for _, one in drawn])
+    return (
+        path,
+        words,
+        gr.update(value=path, visible=True),
+        gr.update(value=archive, visible=len(drawn) > 1),
+        recipe,
+        gr.update(interactive="year" in card.schema),
+    )

@@ -1,0 +1,44 @@
+"""What a visitor sees of a gallery on the page, for the browser tests."""
+
+# The addresses of the pictures, once all are on the screen and they are others than `before`.
+# An address holds the hash of the file, so the same address is the same picture.
+SEEN = """([gallery, count, before]) => {
+    const images = [...document.querySelectorAll(`#${gallery} .grid-container img`)]
+    const seen = images.map(image => image.src)
+    images.forEach(image => image.loading = "eager")
+    const isDone = images.length == count && images.every(i => i.complete && i.naturalWidth > 0)
+    return isDone && seen.join() != before.join() && seen
+}"""
+SPREAD = """gallery => {
+  const images = [...document.querySelectorAll(`#${gallery} .grid-container img`)]
+  return images.map(image => {
+    const canvas = new OffscreenCanvas(64, 64).getContext("2d")
+    canvas.drawImage(image, 0, 0, 64, 64)
+    const greens = [...canvas.getImageData(0, 0, 64, 64).data].filter((_, i) => i % 4 == 1)
+    return Math.max(...greens) - Math.min(...greens)
+  })
+}"""
+
+
+def seen(page, count=8, before=(), gallery="pictures"):
+    """The addresses of the gallery's pictures, once there are so many and not those before."""
+    return page.wait_for_function(SEEN, arg=[gallery, count, list(before)]).json_value()
+
+
+def spread(page, gallery="pictures"):
+    """How far apart the darkest and the brightest green of each picture are: 0 is one colour."""
+    return page.evaluate(SPREAD, gallery)
+
+
+def pick(page, number, gallery="pictures"):
+    """Click a picture; the first is 0."""
+    page.locator(f"#{gallery} .grid-container button").nth(number).click()
+
+
+def saved(page, button, folder):
+    """The file that a download button gives."""
+    with page.expect_download() as download:
+        button.click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
