@@ -1,6 +1,7 @@
 """What a finished run publishes: the folder, its card, its weights, and the way to the Hub."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from genmodels import images
 from genmodels.models import dcgan, stylegan2
 from tests import tiny_training
 from tests.hub_server import HubServer
-from training import publish, train_dcgan, train_stylegan2
+from training import card, judge, publish, train_dcgan, train_stylegan2
 
 FILES = {
     "README.md",
@@ -29,6 +30,7 @@ FILES = {
         for name in ("config.json", "diffusion_pytorch_model.safetensors")
     ),
 }
+ONLY = {"dcgan": set(), "stylegan2": {"truncation.png"}}  # What a family has besides.
 SCRIPTS = {
     "dcgan": (train_dcgan, tiny_training.DCGAN),
     "stylegan2": (train_stylegan2, tiny_training.STYLEGAN2 | {"augment": "diffaugment"}),
@@ -89,8 +91,8 @@ def pixels(pipe):
 
 @BOTH
 def test_the_folder_holds_weights_card_facts_and_pictures(family, published):
-    assert set(contents(published[family])) == FILES
-    for name in ("samples.png", "worst.png", "progress.gif"):
+    assert set(contents(published[family])) == FILES | ONLY[family]
+    for name in ("samples.png", "worst.png", "progress.gif", *ONLY[family]):
         with Image.open(published[family] / name) as picture:
             picture.load()
 
@@ -117,20 +119,20 @@ def test_the_loaded_model_draws_what_the_average_of_the_run_draws(family, publis
 
 @BOTH
 def test_the_card_prints_the_measured_figures(family, published):
-    card, measured = (published[family] / "README.md").read_text(), facts(published[family])
-    rows = [line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("| ")]
-    titles = {title: key for key, title in publish.TITLES.items()}
+    readme, measured = (published[family] / "README.md").read_text(), facts(published[family])
+    rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| ")]
+    titles = {title: key for key, title in card.TITLES.items()}
     shown = {titles[row[0]]: row[1:] for row in rows if row[0] in titles}
-    assert shown.keys() == publish.TITLES.keys()
+    assert shown.keys() == card.TITLES.keys()
     for key, (value, interval, real) in shown.items():
         low, high = interval.split(" to ")
         figure = measured["metrics"][key]
         for text, name in ((value, "value"), (low, "low"), (high, "high"), (real, "real_vs_real")):
             assert float(text) == pytest.approx(figure[name], rel=0.01), (key, name)
-    assert f'genmodels.load("{measured["name"]}")' in card
-    assert "CC0 1.0" in card
-    assert measured["data"]["fingerprint"][:16] in card
-    assert "40 images to train on, 16 held out" in card
+    assert f'genmodels.load("{measured["name"]}")' in readme
+    assert "CC0 1.0" in readme
+    assert measured["data"]["fingerprint"][:16] in readme
+    assert "40 images to train on, 16 held out" in readme
 
 
 @BOTH
@@ -150,6 +152,56 @@ def test_conditions_are_published_with_the_model(published):
     suv, van = (pipe(seed=1, condition={"body": b, "year": 2010}) for b in ("suv", "van"))
     assert suv.recipes[0]["settings"]["condition"]["body"] == "suv"
     assert suv.images[0].size == van.images[0].size == (32, 32)
+
+
+def test_how_well_conditions_are_followed_stands_on_the_card_of_a_model_that_has_any(published):
+    plain, told = (facts(published[family]) for family in ("dcgan", "stylegan2"))
+    assert plain["conditions_followed"] is None
+    assert "How well it obeys" not in (published["dcgan"] / "README.md").read_text()
+    followed = told["conditions_followed"]["conditions"]
+    assert followed["body"]["evenly"]["chance"] == pytest.approx(1 / 3)
+    figure = followed["year"]["spearman"]
+    shown = f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+    rows = (published["stylegan2"] / "README.md").read_text().splitlines()
+    (row,) = (line for line in rows if line.startswith("| year: rank correlation"))
+    assert shown in row
+
+
+def test_the_sheet_of_truncations_shows_the_same_seeds_in_three_bands(published):
+    pipe = genmodels.load(published["stylegan2"])
+    assert facts(published["stylegan2"])["truncation_sheet"] == [0.5, 0.7, 1.0]
+    bands = [
+        each for psi in (0.5, 0.7, 1.0) for each in pipe(16, seed=0, truncation_psi=psi).images
+    ]
+    with Image.open(published["stylegan2"] / "truncation.png") as sheet:
+        assert np.array_equal(np.asarray(sheet), np.asarray(images.grid(bands, 8)))
+    assert "truncation.png" in (published["stylegan2"] / "README.md").read_text()
+
+
+def test_notes_are_appended_to_the_card_and_their_path_is_nobodys_business(photos, tmp_path):
+    note = tmp_path / "notes" / "table.md"
+    note.parent.mkdir()
+    note.write_text("## What was tried\n\nThis and that.\n")
+    folder = train("dcgan", photos, tmp_path / "run", steps=1, card_notes=(note,))
+    text = (folder / "README.md").read_text()
+    assert text.endswith("\n## What was tried\n\nThis and that.\n")
+    assert "card_notes" not in facts(folder)["config"]
+    again = train("dcgan", photos, tmp_path / "run", steps=1)  # Without: the run may change it.
+    assert "What was tried" not in (again / "README.md").read_text()
+
+
+def test_a_run_begun_before_there_were_notes_goes_on(photos, tmp_path):
+    train("dcgan", photos, tmp_path, steps=1)
+    path = tmp_path / "config.json"
+    flags = json.loads(path.read_text())
+    del flags["card_notes"]
+    path.write_text(json.dumps(flags))
+    assert facts(train("dcgan", photos, tmp_path, steps=2))["steps"] == 2
+
+
+def test_a_note_that_is_not_there_is_refused_before_training(photos, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no .*lost\.md"):
+        train("dcgan", photos, tmp_path / "run", steps=1, card_notes=(tmp_path / "lost.md",))
 
 
 @BOTH
@@ -194,6 +246,31 @@ def test_fine_tuning_starts_from_the_published_weights(root, photos, published):
         assert f"Fine-tuned from `tiny-{family}`" in (folder / "README.md").read_text()
 
 
+def test_what_the_parent_had_seen_of_the_same_images_is_added(photos, published, tmp_path):
+    parent = str(published["dcgan"])
+    child = train("dcgan", photos, tmp_path / "child", steps=1, init_from=parent)
+    assert facts(child)["images_seen_by_parent"] == 16
+    assert "8 images seen, after 16 by its parent `tiny-dcgan`" in (child / "README.md").read_text()
+    grandchild = train("dcgan", photos, tmp_path / "grandchild", steps=1, init_from=str(child))
+    assert facts(grandchild)["images_seen_by_parent"] == 24
+    others = str(tiny_training.photographs(tmp_path / "others", 40, seed=5))
+    stranger = train("dcgan", photos, tmp_path / "s", steps=1, init_from=parent, data=others)
+    assert facts(stranger)["images_seen_by_parent"] is None
+    assert "by its parent" not in (stranger / "README.md").read_text()
+
+
+def test_a_run_remembers_its_parent_when_its_own_model_takes_that_ones_place(
+    photos, published, tmp_path
+):
+    place = tmp_path / "zoo"
+    shutil.copytree(published["dcgan"], place)
+    settings = {"init_from": str(place), "out": tmp_path / "run"}
+    own = train("dcgan", photos, steps=1, **settings)
+    shutil.copytree(own, place, dirs_exist_ok=True)
+    told = facts(train("dcgan", photos, steps=2, **settings))
+    assert (told["parent"], told["images_seen_by_parent"]) == ("tiny-dcgan", 16)
+
+
 def test_a_parent_of_another_size_is_refused(photos, published, tmp_path):
     with pytest.raises(ValueError, match="has another generator than asked"):
         train("dcgan", photos, tmp_path, steps=1, z_dim=9, init_from=str(published["dcgan"]))
@@ -225,6 +302,22 @@ def test_a_finished_run_is_not_measured_twice(photos, published, capsys):
     changed = {name for name in FILES if before[name] != after[name]}
     assert changed == {"README.md", "run.json"}
     train("dcgan", photos, folder.parent, steps=2, licence="CC0 1.0")
+
+
+def test_a_new_judge_judges_anew_and_measures_nothing_else(photos, published, capsys, monkeypatch):
+    folder = published["stylegan2"]
+    before = facts(folder)
+    settings = {"steps": 2, "licence": "CC0 1.0"}
+    capsys.readouterr()
+    train("stylegan2", photos, folder.parent, **settings)
+    assert "training a judge" not in capsys.readouterr().out
+    assert facts(folder)["conditions_followed"] == before["conditions_followed"]
+    monkeypatch.setattr(judge, "JUDGE_VERSION", judge.JUDGE_VERSION + 1)
+    train("stylegan2", photos, folder.parent, **settings)
+    said = capsys.readouterr().out
+    assert "training a judge" in said
+    assert "measuring" not in said
+    assert facts(folder)["metrics"] == before["metrics"]
 
 
 def test_more_training_is_measured_anew(photos, tmp_path, capsys):

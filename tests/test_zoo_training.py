@@ -63,3 +63,61 @@ def test_an_unknown_model_is_refused_with_the_known_ones(tmp_path):
     config = zoo.Config(data=tmp_path, out=tmp_path, budget_seconds=600, models=("boats",))
     with pytest.raises(ValueError, match="cars-dcgan-64"):
         zoo.train(config)
+
+
+def config_of(tmp_path, **settings):
+    return zoo.Config(data=tmp_path / "data", out=tmp_path / "runs", budget_seconds=0, **settings)
+
+
+def begun(tmp_path, name, **flags):
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    (tmp_path / "runs" / name / "config.json").write_text(json.dumps(flags))
+
+
+def test_images_without_a_held_out_folder_are_given_as_one(tmp_path):
+    words = zoo.command(config_of(tmp_path), "anime-dcgan-64", 60)
+    assert words[words.index("--data") + 1] == str(tmp_path / "data/anime-64")
+    assert "--held-out" not in words
+    words = zoo.command(config_of(tmp_path), "cars-dcgan-64", 60)
+    assert words[words.index("--held-out") + 1] == str(tmp_path / "data/cars-64/held_out")
+
+
+def test_anime_faces_are_trained_on_as_many_images_as_the_cars_beside_them():
+    flags = zoo.ZOO["anime-dcgan-64"].flags.split()
+    cars = embedded.facts("cars-dcgan-64")
+    steps = int(flags[flags.index("--steps") + 1])
+    assert steps * cars["config"]["batch_size"] == 296_448
+
+
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_the_notes_of_a_card_exist(name, tmp_path):
+    for note in zoo.ZOO[name].card_notes:
+        assert (zoo.RESULTS / note).is_file()
+        assert str(zoo.RESULTS / note) in zoo.command(config_of(tmp_path), name, 60)
+
+
+def test_a_new_run_starts_from_nothing_unless_told_to_continue(tmp_path):
+    name = "cars-stylegan2-64"
+    assert zoo.start_flags(config_of(tmp_path), name) == []
+    words = zoo.start_flags(config_of(tmp_path, continue_installed=True), name)
+    assert words[:2] == ["--init-from", name]
+    assert words[2:] == ["--conditions-from-images", "0", "--conditions-full-images", "0"]
+    not_installed = "cars-stylegan2-128"
+    assert zoo.start_flags(config_of(tmp_path, continue_installed=True), not_installed) == []
+
+
+def test_a_model_with_a_parent_starts_from_it_and_a_begun_one_from_where_it_stands(tmp_path):
+    name = "cars-dcgan-128"
+    assert zoo.start_flags(config_of(tmp_path), name) == ["--init-from", "cars-dcgan-64"]
+    begun(tmp_path, name, init_from=None)
+    assert zoo.start_flags(config_of(tmp_path), name) == []
+
+
+@pytest.mark.parametrize("continue_installed", [True, False])
+def test_a_begun_run_keeps_what_it_started_from(continue_installed, tmp_path):
+    config = config_of(tmp_path, continue_installed=continue_installed)
+    begun(tmp_path, "cars-dcgan-64", init_from=None)
+    begun(tmp_path, "cars-stylegan2-64", init_from="cars-stylegan2-64")
+    assert zoo.start_flags(config, "cars-dcgan-64") == []
+    words = zoo.start_flags(config, "cars-stylegan2-64")
+    assert words[:2] == ["--init-from", "cars-stylegan2-64"]

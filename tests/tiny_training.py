@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training import checkpoint, forecast
+from training import checkpoint, classifier, forecast, judge
 
 BODIES = ("coupe", "suv", "van")
 SMALL = {"resolution": 32, "z_dim": 8, "base_channels": 4, "max_channels": 8, "batch_size": 8}
@@ -35,11 +35,13 @@ STYLEGAN2 = DCGAN | {
 
 @contextmanager
 def quick_on_the_cpu() -> Iterator[None]:
-    """Exactness is promised on CPUs; a forecast of two seconds is longer than these runs."""
+    """Exactness is promised on CPUs; forecasts and judges would take longer than these runs."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         patch.setattr(forecast, "PROBE_SECONDS", 0.0)
+        patch.setattr(classifier, "MAX_IMAGES", 128)
+        patch.setattr(judge, "NUM_SAMPLES", 18)
         yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)

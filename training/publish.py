@@ -3,6 +3,7 @@
 Everything on the card is measured here, on images that were held out.
 """
 
+import inspect
 import json
 import platform
 import subprocess
@@ -16,20 +17,13 @@ import torch
 import genmodels
 from genmodels import hub, images, metrics
 from genmodels.hub import HubModel, HubPipeline
+from training import judge
+from training.card import card
 from training.run import Run
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
-TITLES = {  # The figures of `metrics.panel` that lead the card, and which way is better.
-    "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
-    "random_kid": "structure: kernel distance of random features (lower)",
-    "density": "density among held-out images (near 1)",
-    "coverage": "coverage of the held-out images (higher)",
-    "colour_L_wasserstein": "brightness: 1-D Wasserstein distance of L* (lower)",
-    "ms_ssim_diversity": "sameness: MS-SSIM of random pairs (as low as real)",
-    "duplicates": "near-duplicates among the samples (lower)",
-    "closer_to_train_pixels": "chance to lie closer to a training image (0.5 is healthy)",
-    "copies_features": "copies of a training image (0)",
-}
+SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
+PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
 
 
 def publish(
@@ -42,6 +36,7 @@ def publish(
     """Write the repo's folder, `out/model`, and push it when the command says so.
 
     What stands there of these very weights is not measured again: to push is cheap to repeat.
+    `--card-notes` are appended to the card.
     """
     folder = run.config.out / "model"
     if not run.is_main:
@@ -51,11 +46,15 @@ def publish(
     discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
     facts = _facts(run, name, published, sampling or {})
-    panel = _known_metrics(folder / "run.json", facts)
-    if panel is None:
-        panel = _measure(run, published, sampling or {}, folder)
-    facts["metrics"] = panel
-    (folder / "README.md").write_text(_card(facts))
+    earlier = _earlier(folder / "run.json", facts)
+    facts["metrics"] = earlier.get("metrics") or _measure(run, published, sampling or {}, folder)
+    facts["conditions_followed"] = earlier.get("conditions_followed") or _judge(
+        run, published, sampling or {}
+    )
+    facts["layer_shares"] = earlier.get("layer_shares") or _layer_shares(published)
+    facts["truncation_sheet"] = _truncation_sheet(published, folder, is_drawn=bool(earlier))
+    notes = [path.read_text(encoding="utf-8") for path in run.config.card_notes]
+    (folder / "README.md").write_text(card(facts, notes), encoding="utf-8")
     partial = run.config.out / "run.partial"  # Last and whole: it vouches for all the others.
     partial.write_text(json.dumps(facts, indent=1) + "\n")
     partial.replace(folder / "run.json")
@@ -66,15 +65,22 @@ def publish(
     return folder
 
 
-def _known_metrics(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The figures that an earlier command measured of the same weights on the same images."""
+def _earlier(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier command found of the same weights on the same images, where it still holds.
+
+    Empty if its samples are not these, so that nothing of it stands.
+    """
     if not path.is_file():
-        return None
-    earlier = json.loads(path.read_text())
-    keys = ("weights_sha256", "data", "metric_sampling")
-    is_current = earlier["metrics"]["metric_version"] == metrics.METRIC_VERSION
-    is_same = all(earlier[key] == facts[key] for key in keys)
-    return earlier["metrics"] if is_current and is_same else None
+        return {}
+    told = json.loads(path.read_text())
+    is_same = all(told[key] == facts[key] for key in ("weights_sha256", "data", "metric_sampling"))
+    if not is_same or told["metrics"]["metric_version"] != metrics.METRIC_VERSION:
+        return {}
+    known = {key: told.get(key) for key in ("metrics", "conditions_followed", "layer_shares")}
+    followed = known["conditions_followed"]
+    if followed and followed["judge_version"] != judge.JUDGE_VERSION:
+        del known["conditions_followed"]
+    return known
 
 
 def _measure(
@@ -99,6 +105,38 @@ def _measure(
     images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
     _film(run.config.out / "samples", folder / "progress.gif")
     return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
+
+
+def _judge(run: Run, published: HubPipeline, sampling: dict[str, Any]) -> dict[str, Any] | None:
+    """Whether its conditions are followed, if it has any."""
+    if not run.data.schema:
+        return None
+    run.print("training a judge of the conditions ...")
+    return judge.conditions_followed(
+        published,
+        run.data,
+        run.held_out,
+        sampling=sampling,
+        cache_dir=run.config.out / "cache",
+        device=run.device,
+        num_samples=judge.NUM_SAMPLES,
+    )
+
+
+def _layer_shares(pipeline: HubPipeline) -> dict[str, float] | None:
+    """How much of the variety each range of layers decides, of a family that has such ranges."""
+    return pipeline.layer_shares(SHARES_FROM) if hasattr(pipeline, "layer_shares") else None
+
+
+def _truncation_sheet(pipeline: HubPipeline, folder: Path, *, is_drawn: bool) -> list[float] | None:
+    """The same seeds at each truncation, a band of two rows each; None if the family has none."""
+    if "truncation_psi" not in inspect.signature(type(pipeline).__call__).parameters:
+        return None
+    path = folder / "truncation.png"
+    if not (is_drawn and path.is_file()):
+        pictures = [p for psi in PSIS for p in pipeline(16, seed=0, truncation_psi=psi).images]
+        images.grid(pictures, 8).save(path)
+    return list(PSIS)
 
 
 def _storage_dtype(pipeline: HubPipeline) -> torch.dtype | None:
@@ -137,8 +175,16 @@ def _facts(
     config = run.config
     family = type(pipeline).__name__.removesuffix("Pipeline")
     flags = json.loads((config.out / "config.json").read_text())
-    for private in ("data", "held_out", "out", "init_from"):  # Paths of a machine are private.
+    for private in (
+        "data",
+        "held_out",
+        "out",
+        "init_from",
+        "card_notes",
+    ):  # Paths of a machine are private.
         flags.pop(private, None)
+    parent = run.parent or {}
+    is_continued = parent.get("data_fingerprint") == run.data.fingerprint
     return {
         "name": name,
         "summary": config.summary or f"{family} at {config.resolution} px",
@@ -148,6 +194,7 @@ def _facts(
         "weights_sha256": pipeline.weights_sha256,
         "steps": run.step,
         "images_seen": run.images_seen,
+        "images_seen_by_parent": parent["images_seen"] if is_continued else None,
         "cost": {
             "seconds": round(run.seconds),
             "images_per_second": round(run.images_seen / max(run.seconds, 1), 1),
@@ -163,7 +210,7 @@ def _facts(
             "num_skipped": len(run.data.skipped),
         },
         "licence": config.licence,
-        "parent": _parent_name(getattr(config, "init_from", None)),
+        "parent": parent.get("name"),
         "metric_sampling": sampling,
         "config": flags,
         "versions": {
@@ -174,79 +221,6 @@ def _facts(
         },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _parent_name(source: str | None) -> str | None:
-    """What a fine-tuned model came from; of a folder its model's name, not its path."""
-    if source is None or not Path(source).is_dir():
-        return source
-    record = Path(source) / "run.json"
-    return json.loads(record.read_text())["name"] if record.is_file() else Path(source).name
-
-
-def _card(facts: dict[str, Any]) -> str:
-    data, cost, panel = facts["data"], facts["cost"], facts["metrics"]
-    rows = "\n".join(
-        "| {title} | {value:.3g} | {low:.3g} to {high:.3g} | {real_vs_real:.3g} |".format(
-            title=title, **panel[key]
-        )
-        for key, title in TITLES.items()
-    )
-    psi = facts["metric_sampling"].get("truncation_psi")
-    at = "" if psi is None else f" at truncation {psi}"
-    parent = f"\n- Fine-tuned from `{facts['parent']}`." if facts["parent"] else ""
-    return f"""---
-library_name: genmodels
-license: other
-license_name: see-card
-tags: [image-generation, gan, {facts["pipeline"].removesuffix("Pipeline").lower()}]
-pipeline_tag: unconditional-image-generation
----
-
-# {facts["name"]}
-
-{facts["summary"]}
-
-![samples](samples.png)
-
-```python
-import genmodels
-
-genmodels.load("{facts["config"]["push_to_hub"] or facts["name"]}")(num_images=4, seed=7).images
-```
-
-## Figures
-
-{panel["n"]} samples{at} against {panel["n"]} held-out images at {facts["resolution"]} px, with
-95 % intervals. *Real* is the same figure between training and held-out photographs, the value of a
-perfect model. None of these is FID; they compare models on this data at this resolution only.
-
-| figure | value | 95 % interval | real |
-| --- | --- | --- | --- |
-{rows}
-
-`run.json` has the whole panel.
-
-## Worst samples
-
-The 16 of {panel["n"]} samples that are least like any held-out image.
-
-![worst samples](worst.png)
-
-## Data and licence
-
-- {data["name"]}: {data["num_train"]} images to train on, {data["num_held_out"]} held out,
-  {data["num_skipped"]} unreadable. Fingerprint `{data["fingerprint"][:16]}`.
-- {facts["licence"]}{parent}
-- Its pictures are generated: they carry a recipe and a mark that says so. Do not present them as
-  photographs.
-
-## Training
-
-{facts["images_seen"]:,} images seen in {facts["steps"]:,} steps, {cost["seconds"] / 3600:.1f} hours
-on {cost["processes"]} x {cost["device"]} ({cost["images_per_second"]} images/s).
-{facts["parameters"]:,} parameters. Every flag is in `run.json`.
-"""
 
 
 def _film(sheets: Path, target: Path) -> None:

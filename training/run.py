@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from genmodels import images, metrics
+from genmodels import hub, images, metrics
 from genmodels.allocator import keep_freed_memory
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.hub import HubModel
@@ -32,7 +32,7 @@ from training.forecast import forecast
 MAY_CHANGE = {
     *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
     *("save_every", "log_every", "keep_checkpoints"),
-    *("name", "summary", "data_name", "licence", "push_to_hub", "private"),
+    *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
 }
 # What it may change too, but said aloud and recorded: the weights depend on it.
 TUNABLE = {"lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"}
@@ -61,6 +61,7 @@ class RunConfig:
     summary: str | None = None  # One line on it for lists of models; default: family and size.
     data_name: str | None = None  # What the card calls the images and says of their origin.
     licence: str = "unknown: say with --licence what the images' owners allow"  # On the card.
+    card_notes: tuple[Path, ...] = ()  # Markdown files to append to the card, such as tables.
     push_to_hub: str | None = None  # Publish the finished model as "user/name".
     private: bool = False  # Whether that repo, when it is new, is private.
 
@@ -71,6 +72,9 @@ class RunConfig:
                 raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
         if self.resolution < 32:  # The metrics of the card need as much.
             raise ValueError(f"resolution must be 32 or more, got {self.resolution}")
+        for path in self.card_notes:  # Better now than after days of training.
+            if not path.is_file():
+                raise ValueError(f"card_notes must be Markdown files, there is no {path}")
 
 
 @dataclass(frozen=True)
@@ -128,13 +132,41 @@ class Run:
             self.print(f"  skipped {file}: {reason}")
 
     def copy_weights(self, G: HubModel, D: HubModel, source: str) -> None:
-        """Start from a published model's weights, for fine-tuning."""
+        """Start from a published model's weights: fine-tune it, or grow it to more pixels."""
         for network, subfolder in ((G, "generator"), (D, "discriminator")):
             parent = type(network).from_pretrained(source, subfolder=subfolder)
+            is_smaller = parent.config.resolution < network.config.resolution
             try:
-                network.load_state_dict(parent.state_dict())
-            except RuntimeError as error:
+                if is_smaller:
+                    network.grow_from(parent)
+                else:
+                    network.load_state_dict(parent.state_dict())
+            except (RuntimeError, ValueError) as error:
                 raise ValueError(f"{source} has another {subfolder} than asked: {error}") from error
+        self._note_parent(source)
+
+    def _note_parent(self, source: str) -> None:
+        """Keep what the parent says of itself: its folder may soon hold this run's own model."""
+        path = self.config.out / "parent.json"
+        if path.is_file() or not self.is_main:
+            return
+        record = hub.resolve(source) / "run.json"
+        told = json.loads(record.read_text()) if record.is_file() else {}
+        is_path = Path(source).is_dir()  # A path of this machine is nobody else's business.
+        parent = {
+            "name": told.get("name", Path(source).name if is_path else source),
+            "data_fingerprint": told.get("data", {}).get("fingerprint"),
+            "images_seen": told.get("images_seen", 0) + (told.get("images_seen_by_parent") or 0),
+        }
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(parent, indent=1) + "\n")
+        partial.replace(path)
+
+    @property
+    def parent(self) -> dict[str, Any] | None:
+        """What this run's weights came from: name, data_fingerprint, images_seen in all."""
+        path = self.config.out / "parent.json"
+        return json.loads(path.read_text()) if path.is_file() else None
 
     @property
     def is_main(self) -> bool:
