@@ -1,5 +1,7 @@
 """What a visitor sees of a gallery on the page, for the browser tests."""
 
+from playwright.sync_api import expect
+
 # The addresses of the pictures, once all are on the screen and they are others than `before`.
 # An address holds the hash of the file, so the same address is the same picture.
 SEEN = """([gallery, count, before]) => {
@@ -30,9 +32,12 @@ def spread(page, gallery="pictures"):
     return page.evaluate(SPREAD, gallery)
 
 
-def pick(page, number, gallery="pictures"):
-    """Click a picture; the first is 0."""
-    page.locator(f"#{gallery} .grid-container button").nth(number).click()
+def pick(page, number, gallery="pictures", closer="cars-closer"):
+    """Click a picture, the first is 0, and wait until it is the large one."""
+    thumbnail = page.locator(f"#{gallery} .grid-container button").nth(number)
+    thumbnail.click()
+    address = thumbnail.locator("img").get_attribute("src")
+    expect(page.locator(f"#{closer} .portrait img")).to_have_attribute("src", address)
 
 
 def saved(page, button, folder):

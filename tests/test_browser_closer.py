@@ -53,7 +53,6 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
     kin = seen(page, gallery="cars-kin")
     assert len(set(kin)) == 8
     pick(page, 4, gallery="cars-kin")
-    expect(page.locator("#cars-closer .portrait img")).to_have_attribute("src", kin[4])
     path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
     made = recipe.read(path)
     assert made["seed"] == own["seed"]

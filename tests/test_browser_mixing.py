@@ -73,7 +73,7 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     page.get_by_label("Seeds of the columns").fill("3, 4, 5")
     page.get_by_label("Seeds of the columns").press("Enter")
     table = seen(page, 12, gallery="mixes")
-    pick(page, 6, gallery="mixes")
+    pick(page, 6, gallery="mixes", closer="mixing-closer")
     expect(page.locator("#mixing-picked")).to_contain_text("layers 3 to 6 of seed 4")
     button = page.get_by_role("button", name="Download PNG").filter(visible=True)
     made = recipe.read(saved(page, button, tmp_path))
@@ -88,12 +88,12 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
 
 def test_a_cell_is_taken_further(mixing):
     page, _ = mixing()
-    pick(page, 12, gallery="mixes")
+    pick(page, 12, gallery="mixes", closer="mixing-closer")
     page.get_by_role("button", name="Draw 8 more like it").filter(visible=True).click()
     seen(page, gallery="mixing-kin")
     page.get_by_role("tab", name="From one to another").filter(visible=True).click()
     for count, cell in enumerate((12, 18), 1):
-        pick(page, cell, gallery="mixes")
+        pick(page, cell, gallery="mixes", closer="mixing-closer")
         page.get_by_role("button", name="Add the picked picture").filter(visible=True).click()
         seen(page, count, gallery="mixing-stops")
     page.get_by_role("button", name="Make the film").filter(visible=True).click()

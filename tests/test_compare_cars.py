@@ -66,11 +66,7 @@ def test_an_arm_is_trained_measured_and_tabled_once(config, monkeypatch, capfd):
     assert told["images_seen"] == 128
     arm = told["arms"]["plain"]
     assert arm["metrics"]["n"] == 16
-    assert {side: each["value"] for side, each in arm["told_apart"].items()} == {
-        "4": 0.54,
-        "8": 0.58,
-        "32": 0.82,
-    }
+    assert list(arm["told_apart"]) == ["4", "8", "32"]
     text = (config.results / "cars_wishes.md").read_text()
     (row,) = (line for line in text.splitlines() if line.startswith("| As they are"))
     assert "| 16 | 0.54 (0.50 to 0.90) | 0.58 (0.50 to 0.90) | 0.82 (0.50 to 0.90) |" in row

@@ -200,9 +200,10 @@ def table(images_seen: int, measured: dict[str, dict[str, Any]]) -> str:
 Small trainings at {RESOLUTION} px that differ in one thing, {images_seen:,} images seen by each,
 one run each. *Told apart*: how often a fresh network finds the real one of a real and a generated
 picture, when {SIDES[0]}, {SIDES[1]} or all {SIDES[2]} px of them are left; 0.5 for a perfect model
-and 1 for one that is always found out. It may be compared from row to row. The other figures are against each row's own held-out photographs, as value (95 % interval;
-the same figure of real photographs): compare how far a value lies from its real one. Lower is
-better unless it says otherwise. Intervals are over images and say nothing on another start of the
+and 1 for one that is always found out. It may be compared from row to row. The other figures are
+against each row's own held-out photographs, as value (95 % interval; the same figure of real
+photographs): compare how far a value lies from its real one. Lower is better unless it says
+otherwise. Intervals are over images and say nothing on another start of the
 training; fewer held-out photographs make them wider.
 
 | training | held out | {told} | {" | ".join(names)} |

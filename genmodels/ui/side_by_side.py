@@ -11,7 +11,7 @@ from genmodels.ui import models, pictures, widgets
 from genmodels.ui.widgets import IN_TURN, errors_told
 
 CARS, FACES = "cars-dcgan-64", "anime-dcgan-64"  # One network, trained alike.
-NOTES = "Cars against anime faces"  # The section of the faces' card.
+NOTES = "Are cars harder than anime faces?"  # The section of the faces' card.
 COUNT = 8
 
 
@@ -19,7 +19,7 @@ def build(load: Callable[[str], Any]) -> None:
     """Lay it out inside the open tab, if the zoo has both."""
     if not {CARS, FACES} <= set(zoo.names()):
         return
-    with gr.Accordion(NOTES, open=False) as fold:
+    with gr.Accordion("Cars against anime faces", open=False) as fold:
         with gr.Row():
             galleries = [pictures.gallery(f"beside-{name}") for name in (CARS, FACES)]
         again = gr.Button("Draw both again", size="md")

@@ -174,6 +174,6 @@ def _film(card: Card) -> str:
 
 def _about(card: Card) -> str:
     text = Path(__file__).with_name("cars.md").read_text()
-    sections = ("Figures", "How well it obeys", "What each wish brought")
+    sections = ("Figures", "How well it obeys", "What each wish brings")
     figures = "\n\n".join(card.sections[name] for name in sections if name in card.sections)
     return text.format(figures=figures, **card.facts)
