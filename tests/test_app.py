@@ -1,5 +1,6 @@
 """app.py and genmodels/ui: the page without a browser, on models that the test makes."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -22,7 +23,7 @@ import app
 import genmodels
 from genmodels import conditions, recipe, zoo
 from genmodels.models import dcgan, stylegan2
-from genmodels.ui import layers, models, pictures, tab_cars, theme, widgets
+from genmodels.ui import about, layers, models, pictures, theme, widgets
 
 ROOT = Path(__file__).parent.parent
 ROWS = [{"body": "suv", "year": 2000}, {"body": "van", "year": 2004}, {"body": "van", "year": 2008}]
@@ -298,9 +299,12 @@ def test_the_theme_fetches_nothing_and_its_fonts_have_letters():
 
 def test_the_tab_explains_each_model_with_its_own_numbers(toys):
     for card in models.cards("cars"):
-        about = tab_cars._about(card)
-        assert "3 photographs" in about
-        assert "Its figures." in about
+        told = about.text(card, "cars")
+        assert "3 photographs" in told
+        assert "### Figures\n\nIts figures." in told
+        assert "which had learnt before" not in told
+        grown = dataclasses.replace(card, facts=card.facts | {"parent": "another"})
+        assert "It began as `another`" in about.text(grown, "cars")
 
 
 def test_the_served_page_gives_away_neither_files_nor_traffic(app_address):

@@ -120,7 +120,7 @@ def test_the_training_is_a_film_and_changes_with_the_model(visit):
     page = visit()
     seen(page)
     page.get_by_role("button", name="How it learnt, as a film").click()
-    film = page.locator("#learning img")
+    film = page.locator("#cars-learning img")
     expect(film).to_be_visible()
     before = film.get_attribute("src")
     page.get_by_label("DCGAN, 64 px").first.check()

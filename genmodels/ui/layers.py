@@ -6,10 +6,10 @@ from genmodels.ui.models import Card
 NAMED = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, None)}
 FREE = "free"
 CHOICES = [("Coarse", "coarse"), ("Middle", "middle"), ("Fine", "fine"), ("Free", FREE)]
-DECIDES = {
-    "coarse": "viewpoint, size and outline",
-    "middle": "body, windows, lights, the ground",
-    "fine": "colours and small detail",
+DECIDES = {  # As seen in mixes of the cars.
+    "coarse": "viewpoint, size and shape",
+    "middle": "paint, light and windows",
+    "fine": "contrast and small detail",
 }
 
 

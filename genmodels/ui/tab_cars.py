@@ -2,13 +2,11 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from genmodels import zoo
-from genmodels.ui import closer, models, pictures, side_by_side, widgets
+from genmodels.ui import about, closer, models, pictures, side_by_side, widgets
 from genmodels.ui.models import YEARS_BEYOND, Card, Recipe
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
 
@@ -33,18 +31,7 @@ def build(load: Callable[[str], Any]) -> None:
             side_by_side.build(load)
             with gr.Accordion("Draw a saved picture again", open=False):
                 file = pictures.drop()
-            with gr.Accordion("How it learnt, as a film", open=False):
-                film = gr.Image(
-                    _film(default),
-                    show_label=False,
-                    interactive=False,
-                    type="filepath",
-                    buttons=[],
-                    alt_text="The same random numbers from the first step of the training on",
-                    elem_id="learning",
-                )
-            with gr.Accordion("How it works, and what it cannot do", open=False):
-                about = gr.Markdown(_about(default))
+            told = about.build(default, USE)
     recipes = gr.JSON(visible=False)
 
     @errors_told
@@ -92,7 +79,7 @@ def build(load: Callable[[str], Any]) -> None:
     ]
     close_up.follow(gallery, recipes, batches)
     model, _, _, *abilities = settings
-    changed = [model, *abilities, film, about]
+    changed = [model, *abilities, *told]
     model.change(lambda name: _abilities(cards[name]), model, changed, **AT_ONCE)
 
 
@@ -141,8 +128,8 @@ def _abilities(card: Card) -> tuple[Any, ...]:
         gr.update(visible=True) if has_body else gr.update(visible=False, value=ANY),
         gr.update(visible=True) if has_year else gr.update(visible=False, value=True),
         gr.update(visible=has_year),
-        _film(card),
-        _about(card),
+        about.film(card),
+        about.text(card, USE),
     )
 
 
@@ -166,14 +153,3 @@ def _replay(recipe: Recipe, cards: dict[str, Card], years: tuple[int, int]) -> t
     conditions = (asked.get("body", ANY), not is_on_slider, year if is_on_slider else years[1])
     drawn = (pictures.captioned([picture], [remade]), [remade])
     return *settings, *conditions, True, *drawn
-
-
-def _film(card: Card) -> str:
-    return str(zoo.FOLDER / card.name / "progress.gif")
-
-
-def _about(card: Card) -> str:
-    text = Path(__file__).with_name("cars.md").read_text()
-    sections = ("Figures", "How well it obeys", "What each wish brings")
-    figures = "\n\n".join(card.sections[name] for name in sections if name in card.sections)
-    return text.format(figures=figures, **card.facts)

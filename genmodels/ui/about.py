@@ -1,0 +1,45 @@
+"""What is told of a model: its training as a film, how it works, what it cannot do."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from genmodels import zoo
+from genmodels.ui.models import Card
+
+# Of the model's card, in this order, where it has them.
+SECTIONS = ("Figures", "How well it obeys", "What each wish brings")
+
+
+def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
+    """Lay both out, folded, inside an open tab; `film` and `text` give them another model's."""
+    with gr.Accordion("How it learnt, as a film", open=False):
+        shown = gr.Image(
+            film(card),
+            show_label=False,
+            interactive=False,
+            type="filepath",
+            buttons=[],
+            alt_text="The same random numbers from the first step of the training on",
+            elem_id=f"{use}-learning",
+        )
+    with gr.Accordion("How it works, and what it cannot do", open=False):
+        return shown, gr.Markdown(text(card, use))
+
+
+def film(card: Card) -> str:
+    """The film of the model's training."""
+    return str(zoo.FOLDER / card.name / "progress.gif")
+
+
+def text(card: Card, use: str) -> str:
+    """The words for a use, with the model's own numbers."""
+    words = Path(__file__).with_name(f"{use}.md").read_text()
+    parent = card.facts.get("parent")
+    origin = f"It began as `{parent}`, which had learnt before. " if parent else ""
+    figures = "\n\n".join(f"### {name}\n\n{told}" for name, told in _sections(card))
+    return words.format(figures=figures, origin=origin, **card.facts)
+
+
+def _sections(card: Card) -> list[tuple[str, str]]:
+    return [(name, card.sections[name]) for name in SECTIONS if name in card.sections]
