@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "training.diversity": "genmodels.descriptors genmodels.metrics",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.forecast",
-    "training.zoo": "genmodels.zoo",
+    "training.zoo": "genmodels.zoo training.publish",
     "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
     "training.segmenter",
     "training.segmenter": "genmodels.images training.cutouts",

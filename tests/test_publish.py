@@ -246,6 +246,43 @@ def test_fine_tuning_starts_from_the_published_weights(root, photos, published):
         assert f"Fine-tuned from `tiny-{family}`" in (folder / "README.md").read_text()
 
 
+def test_a_model_of_more_pixels_grows_from_a_smaller_one(photos, published, tmp_path):
+    parent = published["stylegan2"]
+    width = facts(parent)["config"]["base_channels"] // 2
+    settings = {"resolution": 64, "base_channels": width, "steps": 1, "lr": 0.0}
+    folder = train("stylegan2", photos, tmp_path, init_from=str(parent), **settings)
+    assert facts(folder)["parent"] == "tiny-stylegan2"
+    small = stylegan2.Generator.from_pretrained(parent, subfolder="generator").state_dict()
+    grown = tiny_training.state(tmp_path)
+    assert all(torch.equal(grown["G." + name], value) for name, value in small.items())
+    with pytest.raises(ValueError, match="has another generator than asked"):
+        train("stylegan2", photos, tmp_path / "wide", init_from=str(parent), resolution=64)
+
+
+@BOTH
+def test_a_card_is_written_anew_from_what_is_known_and_what_an_older_version_lacked(
+    family, photos, published, tmp_path
+):
+    folder = tmp_path / "model"
+    shutil.copytree(published[family], folder)
+    told = facts(folder)
+    is_conditional = told["conditions_followed"] is not None
+    for key in ("conditions_followed", "layer_shares", "truncation_sheet"):
+        del told[key]
+    (folder / "run.json").write_text(json.dumps(told))
+    (tmp_path / "note.md").write_text("## A note\n\nOf tables.\n")
+    paths = [Path(photos[key]) for key in ("data", "held_out")]
+    publish.recard(folder, [tmp_path / "note.md"], *paths)
+    anew = facts(folder)
+    assert {key: anew[key] for key in told} == told
+    assert (anew["conditions_followed"] is not None) == is_conditional
+    assert (anew["layer_shares"] is not None) == (family == "stylegan2")
+    text = (folder / "README.md").read_text()
+    assert "## A note\n\nOf tables." in text
+    assert ("## How well it obeys" in text) == is_conditional
+    assert genmodels.load(folder).weights_sha256 == told["weights_sha256"]
+
+
 def test_what_the_parent_had_seen_of_the_same_images_is_added(photos, published, tmp_path):
     parent = str(published["dcgan"])
     child = train("dcgan", photos, tmp_path / "child", steps=1, init_from=parent)

@@ -7,6 +7,7 @@ import inspect
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 
 import genmodels
 from genmodels import hub, images, metrics
+from genmodels.data import ImageFolder
 from genmodels.hub import HubModel, HubPipeline
 from training import judge
 from training.card import card
@@ -63,6 +65,30 @@ def publish(
         address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
         run.print(f"published: {address}")
     return folder
+
+
+def recard(
+    folder: Path,  # Of a published model.
+    notes: Sequence[Path],  # Markdown files to append to the card.
+    data: Path,  # Images that it learnt from, and ...
+    held_out: Path,  # ... images that it did not, for a judge of its conditions.
+) -> None:
+    """Write a model's card anew: from its run.json, completed where an older version wrote less."""
+    pipeline, path = hub.load(folder), folder / "run.json"
+    facts = json.loads(path.read_text())
+    schema = getattr(pipeline, "schema", None)
+    facts.setdefault("conditions_followed", None)
+    if schema and facts["conditions_followed"] is None:
+        learnt = ImageFolder(data, facts["resolution"], conditions=tuple(schema))
+        unseen = ImageFolder(held_out, facts["resolution"])
+        facts["conditions_followed"] = judge.conditions_followed(
+            pipeline, learnt, unseen, sampling=facts["metric_sampling"]
+        )
+    facts["layer_shares"] = facts.get("layer_shares") or _layer_shares(pipeline)
+    facts["truncation_sheet"] = _truncation_sheet(pipeline, folder, is_drawn=True)
+    texts = [note.read_text(encoding="utf-8") for note in notes]
+    (folder / "README.md").write_text(card(facts, texts), encoding="utf-8")
+    path.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _earlier(path: Path, facts: dict[str, Any]) -> dict[str, Any]:

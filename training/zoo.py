@@ -3,7 +3,8 @@
     python training/zoo.py --data data/ --out runs/ --budget-seconds 7200
 
 Every model resumes where its folder stands, and is published into it when its share of the time is
-up. `--install` copies what came out into genmodels/zoo. `--continue-installed` starts folders that
+up. `--install` copies what came out into genmodels/zoo; `--recard` trains nothing and writes the
+cards there anew. `--continue-installed` starts folders that
 hold no run yet from the weights that are installed, rather than from nothing.
 """
 
@@ -20,6 +21,7 @@ import torch
 import tyro
 
 from genmodels import zoo
+from training.publish import recard
 
 INSTALLED = zoo.FOLDER
 RESULTS = Path(__file__).with_name("results")
@@ -142,6 +144,7 @@ class Config:
     models: tuple[str, ...] = ("cars-stylegan2-64", "cars-dcgan-64")  # In this order.
     publish_seconds: float = 400  # Kept back per model for its metrics and card.
     install: bool = False  # Copy the published models into genmodels/zoo.
+    recard: bool = False  # Train nothing: write the cards of installed models anew.
     continue_installed: bool = False  # Start new runs from the weights in genmodels/zoo.
 
 
@@ -150,6 +153,12 @@ def train(config: Config) -> None:
     unknown = set(config.models) - set(ZOO)
     if unknown:
         raise ValueError(f"models must be among {', '.join(ZOO)}, got {sorted(unknown)}")
+    if config.recard:
+        for name in config.models:
+            notes = [RESULTS / note for note in ZOO[name].card_notes]
+            data = config.data / ZOO[name].data
+            recard(INSTALLED / name, notes, data / "train", data / "held_out")
+        return
     deadline = time.monotonic() + config.budget_seconds
     for done, name in enumerate(config.models):
         share = (deadline - time.monotonic()) / (len(config.models) - done)
