@@ -207,24 +207,6 @@ def test_a_film_passes_through_any_pictures(tmp_path):
     assert len({frame.tobytes() for frame in film}) == 5
 
 
-def test_a_network_grows_from_a_smaller_one_and_keeps_what_it_has_learnt():
-    small = dcgan.Generator(16, z_dim=8, base_channels=4)
-    large = dcgan.Generator(32, z_dim=8, base_channels=2)
-    large.grow_from(small)
-    z = torch.randn(4, 8)
-    deep = small.trunk(z[:, :, None, None])
-    assert torch.equal(large.trunk[: len(small.trunk)](z[:, :, None, None]), deep)
-    small, large = (
-        dcgan.Discriminator(16, base_channels=4),
-        dcgan.Discriminator(32, base_channels=2),
-    )
-    large.grow_from(small)
-    x = torch.randn(4, 4, 8, 8)
-    assert torch.equal(large.to_logit(large.trunk[4:](x)), small.to_logit(small.trunk[1:](x)))
-    with pytest.raises(ValueError, match="must be"):
-        dcgan.Discriminator(32, base_channels=4).grow_from(small)
-
-
 def test_latents_on_the_way_are_as_long_as_others():
     a, b = latents.draw(1, 512), latents.draw(2, 512)
     for strength in (0, 0.25, 0.5, 0.75, 1):

@@ -257,6 +257,9 @@ def test_a_model_of_more_pixels_grows_from_a_smaller_one(photos, published, tmp_
     assert all(torch.equal(grown["G." + name], value) for name, value in small.items())
     with pytest.raises(ValueError, match="has another generator than asked"):
         train("stylegan2", photos, tmp_path / "wide", init_from=str(parent), resolution=64)
+    with pytest.raises(ValueError, match="has another generator than asked"):  # DCGAN does not.
+        other = str(published["dcgan"])
+        train("dcgan", photos, tmp_path / "dcgan", init_from=other, resolution=64)
 
 
 @BOTH

@@ -137,7 +137,7 @@ class Run:
             parent = type(network).from_pretrained(source, subfolder=subfolder)
             is_smaller = parent.config.resolution < network.config.resolution
             try:
-                if is_smaller:
+                if is_smaller and hasattr(network, "grow_from"):
                     network.grow_from(parent)
                 else:
                     network.load_state_dict(parent.state_dict())

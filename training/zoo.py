@@ -72,11 +72,10 @@ ZOO = {
         data="cars-128",
         flags="--resolution 128 --base-channels 32 --steps 20000 --save-every 100 --threads 1",
         gpu_flags="--resolution 128 --steps 60000 --save-every 2000 --batch-size 128",
-        summary="Cars at 128 px by the plainest of networks, grown from its 64 px self.",
+        summary="Cars at 128 px by the plainest of networks.",
         data_name=CARS,
         licence=CARS_LICENCE,
         card_notes=CARS_NOTES,
-        parent="cars-dcgan-64",
     ),
     "anime-dcgan-64": Recipe(
         script="train_dcgan.py",

@@ -45,11 +45,6 @@ class Generator(HubModel):
         x = self.trunk(z[:, :, None, None])  # [N, C, R/2, R/2]
         return self.to_image(x).tanh()
 
-    def grow_from(self, smaller: "Generator") -> None:
-        """Take the weights of a network for a lower resolution, all but its last layer's."""
-        state = smaller.trunk.state_dict()
-        self.load_part({f"trunk.{name}": value for name, value in state.items()})
-
 
 class Discriminator(HubModel):
     """image [N, image_channels, R, R] in [-1, 1] -> logits [N]; higher is more real."""
@@ -81,16 +76,6 @@ class Discriminator(HubModel):
             raise ValueError(f"image must be [N, *{self.image_shape}], got {list(image.shape)}")
         x = self.trunk(image.contiguous(memory_format=torch.channels_last))  # [N, C, 4, 4]
         return self.to_logit(x).flatten()  # [N]
-
-    def grow_from(self, smaller: "Discriminator") -> None:
-        """Take the weights of a network for a lower resolution, all but its first layer's."""
-        new = len(self.trunk) - len(smaller.trunk)  # They come first here.
-        last = smaller.to_logit.state_dict()
-        state = {f"to_logit.{name}": value for name, value in last.items()}
-        for name, value in smaller.trunk[1:].state_dict().items():
-            index, _, tail = name.partition(".")
-            state[f"trunk.{int(index) + new}.{tail}"] = value
-        self.load_part(state)
 
 
 def _widths(

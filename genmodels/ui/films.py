@@ -85,8 +85,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     @errors_told
     def add_stop(recipe: Recipe | None, stops: list[Recipe]) -> tuple[Any, Any]:
         stops = [*stops, _picked(recipe)]
-        if len(stops) > MAX_STOPS:
-            raise ValueError(f"a film passes through {MAX_STOPS} pictures at most")
+        _check_number(stops)
         if len({stop["model"] for stop in stops}) > 1:
             raise ValueError("the pictures of a film must be by one model: start over for another")
         again = [load(stop["model"])(1, seed=stop["seed"], **stop["settings"]) for stop in stops]
@@ -97,6 +96,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     def draw(stops: list[Recipe], seconds: float, kind: str) -> str:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")
+        _check_number(stops)
         frames, recipes = [], []
         pipe, progress = load(stops[0]["model"]), gr.Progress()
         for number, pair in enumerate(zip(stops, [*stops[1:], stops[0]], strict=True)):
@@ -177,6 +177,11 @@ def _picked(recipe: Recipe | None) -> Recipe:
     if recipe is None:
         raise ValueError("pick a picture first")
     return recipe
+
+
+def _check_number(stops: list[Recipe]) -> None:
+    if len(stops) > MAX_STOPS:
+        raise ValueError(f"a film passes through {MAX_STOPS} pictures at most, got {len(stops)}")
 
 
 def _format_and_button() -> tuple[gr.Radio, gr.Button]:
