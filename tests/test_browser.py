@@ -178,6 +178,8 @@ def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
     assert page.get_by_role("button", name="Generate").bounding_box()["y"] < 812
     for name in ("Its recipe", "Draw a saved picture again", "How it works"):
         page.get_by_role("button", name=name).first.click()
+    for name in ("More like this", "Years", "Film"):
+        expect(page.get_by_role("tab", name=name).first).to_be_visible()
     expect(page.locator("#cars-recipe")).to_contain_text("weights_sha256")
     expect(page.get_by_text("What it cannot do.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375

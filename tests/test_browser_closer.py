@@ -63,7 +63,7 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
 def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path, kind):
     page = visit()
     seen(page)
-    page.get_by_role("tab", name="Through the years").first.click()
+    page.get_by_role("tab", name="Years").first.click()
     for label, year in (("From", 2008), ("To", 2014)):
         field = page.get_by_label(f"number input for {label}").first
         field.fill(str(year))
@@ -79,7 +79,7 @@ def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path,
 def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_path):
     page = visit()
     seen(page)
-    page.get_by_role("tab", name="From one to another").first.click()
+    page.get_by_role("tab", name="Film").first.click()
     stops = []
     for number in (0, 3, 5):
         pick(page, number)
@@ -105,10 +105,10 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
     page.get_by_label("DCGAN, 64 px").first.check()
     page.get_by_role("button", name="Generate").click()
     seen(page, before=first)
-    expect(page.get_by_role("tab", name="Through the years").first).to_be_disabled()
+    expect(page.get_by_role("tab", name="Years").first).to_be_disabled()
     page.get_by_role("button", name="Draw 8 more like it").first.click()
     seen(page, gallery="cars-kin")
-    page.get_by_role("tab", name="From one to another").first.click()
+    page.get_by_role("tab", name="Film").first.click()
     for number in (0, 1):
         pick(page, number)
         page.get_by_role("button", name="Add the picked picture").first.click()

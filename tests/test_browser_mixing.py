@@ -91,7 +91,7 @@ def test_a_cell_is_taken_further(mixing):
     pick(page, 12, gallery="mixes", closer="mixing-closer")
     page.get_by_role("button", name="Draw 8 more like it").filter(visible=True).click()
     seen(page, gallery="mixing-kin")
-    page.get_by_role("tab", name="From one to another").filter(visible=True).click()
+    page.get_by_role("tab", name="Film").filter(visible=True).click()
     for count, cell in enumerate((12, 18), 1):
         pick(page, cell, gallery="mixes", closer="mixing-closer")
         page.get_by_role("button", name="Add the picked picture").filter(visible=True).click()

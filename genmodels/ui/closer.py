@@ -73,12 +73,12 @@ def build(load: Callable[[str], Any], name: str, years: tuple[int, int]) -> Clos
                     recipe = gr.JSON(
                         show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
                     )
-        with gr.Tabs():
+        with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
             with gr.Tab("More like this"):
                 kin = _kin(load, recipe, f"{name}-kin")
-            with gr.Tab("Through the years") as years_tab:
+            with gr.Tab("Years") as years_tab:
                 through_years = films.through_years(load, recipe, years)
-            with gr.Tab("From one to another"):
+            with gr.Tab("Film"):
                 journey = films.journey(load, recipe, f"{name}-stops")
         films.show([through_years, journey], f"{name}-film")
     closer = Closer(name, picture, words, file, all_files, recipe, years_tab)

@@ -59,7 +59,7 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
         progress(0, f"Drawing {len(years)} frames")
         pipe = load(recipe["model"])
         made = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
-        captions = [f"{year:.0f}" + (", a guess" if year > seen else "") for year in years]
+        captions = [f"{year}" + (", a guess" if year > seen else "") for year in map(round, years)]
         progress(0.5, f"Writing the {kind}")
         return shoot(made.images, made.recipes, kind, captions)
 
