@@ -14,11 +14,15 @@ _LAZY = {
     "replay": "genmodels.recipe",
     "list_models": "genmodels.zoo",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "PatchPipeline": "genmodels.pipelines.pipeline_patches",
+    "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
 }
 
 __all__ = [
     "DCGANPipeline",
+    "PatchPipeline",
+    "SinGANPipeline",
     "StyleGAN2Pipeline",
     "__version__",
     "list_models",

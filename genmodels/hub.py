@@ -46,15 +46,23 @@ FLOATS = ("F64", "F32", "F16", "BF16")  # What a file may store a float in, by i
 # Every pipeline a repo may name, and where it lives.
 PIPELINES = {
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
 }
+# What draws without weights, by the name that `load` and recipes know.
+ENGINES = {"patches": ("PatchPipeline", "genmodels.pipelines.pipeline_patches")}
 
 
 def load(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Any:
     """The pipeline of an embedded model, a local folder, or "user/repo[@revision]", in that order.
 
+    "patches" is the engine that needs no weights.
+
     Errors: ValueError when there is no such model or it is not exactly what it says it is.
     """
+    if source in ENGINES:
+        engine, module = ENGINES[str(source)]
+        return getattr(importlib.import_module(module), engine)()
     folder = resolve(source, revision=revision, token=token)
     name = read_json(folder / INDEX).get("_class_name")
     if not isinstance(name, str) or name not in PIPELINES:

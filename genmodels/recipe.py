@@ -24,8 +24,10 @@ from genmodels import hub, images
 
 KEY = "genmodels"  # The PNG text chunk that holds the recipe.
 XMP_KEY = "XML:com.adobe.xmp"  # The PNG text chunk that holds an XMP packet.
-# IPTC's term for "made by a trained algorithm", in XMP, where photo libraries look for it.
+# IPTC's terms for "made by a trained algorithm" and "put together, partly synthetic", which are in
+# XMP, where photo libraries look for them.
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeSynthetic"
 XMP = f"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -50,13 +52,23 @@ class GeneratedImage(Image.Image):
                 params["exif"] = Image.Exif()
                 params["exif"][ExifTags.Base.ImageDescription] = self.info[KEY]
                 params["exif"][ExifTags.Base.Software] = self.info["Software"]
-            params.setdefault("xmp", XMP.encode())
+            params.setdefault("xmp", self.info[XMP_KEY].encode())
         super().save(fp, format, **params)
 
 
-def make(pipeline: hub.HubPipeline, seed: int, **settings: Any) -> dict[str, Any]:
-    """The recipe of one picture that `pipeline(1, seed=seed, **settings)` makes."""
-    return {
+def make(
+    pipeline: hub.HubPipeline,
+    seed: int,
+    *,
+    image: Image.Image | None = None,  # What it is made from, if anything.
+    **settings: Any,
+) -> dict[str, Any]:
+    """The recipe of one picture that `pipeline([image,] seed=seed, **settings)` makes."""
+    made_from: dict[str, Any] = {}
+    if image is not None:
+        width, height = image.size
+        made_from["image"] = {"sha256": pixels_sha256(image), "width": width, "height": height}
+    return made_from | {
         "generated": True,
         "pipeline": type(pipeline).__name__,
         "model": pipeline.source,
@@ -87,15 +99,19 @@ def film(
     return json.dumps({"generated": True, "digital_source_type": GENERATED} | told | made | ends)
 
 
-def attach(image: Image.Image, recipe: dict[str, Any]) -> GeneratedImage:
+def attach(
+    image: Image.Image, recipe: dict[str, Any], source_type: str = GENERATED
+) -> GeneratedImage:
     """The picture with its recipe, to which the hash of the pixels is added in place."""
-    recipe["pixels_sha256"] = _pixels_sha256(image)
+    recipe["pixels_sha256"] = pixels_sha256(image)
     generated = GeneratedImage()
     generated.__dict__.update(image.__dict__)
     generated.info = {
         KEY: json.dumps(recipe),
         "Software": f"genmodels {genmodels.__version__}",
-        XMP_KEY: PngImagePlugin.iTXt(XMP),  # As iTXt even where Gradio writes the file.
+        XMP_KEY: PngImagePlugin.iTXt(
+            XMP.replace(GENERATED, source_type)
+        ),  # As iTXt even where Gradio writes the file.
     }
     return generated
 
@@ -137,11 +153,14 @@ def from_query(value: str) -> dict[str, Any]:
     return _parse(text)
 
 
-def replay(source: str | Path | Image.Image | dict[str, Any]) -> GeneratedImage:
-    """Make the picture again from its file, the open image or its recipe.
+def replay(
+    source: str | Path | Image.Image | dict[str, Any],  # Its file, the open image, or its recipe.
+    image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
+) -> GeneratedImage:
+    """Make the picture again.
 
-    Errors: ValueError when the model is another one by now. Warns when the pixels differ, which
-    another release of torch or another processor can cause.
+    Errors: ValueError when the model or the image is another one by now. Warns when the pixels
+    differ, which another release of torch or another processor can cause.
     """
     recipe = source if isinstance(source, dict) else read(source)
     _check(recipe)
@@ -154,14 +173,32 @@ def replay(source: str | Path | Image.Image | dict[str, Any]) -> GeneratedImage:
             f"picture was made with ({recipe['weights_sha256'][:12]})"
         )
     known = set(inspect.signature(type(pipeline).__call__).parameters)
-    unknown = set(recipe["settings"]) - (known - {"self", "num_images", "seed"})
+    unknown = set(recipe["settings"]) - (known - {"self", "image", "num_images", "seed"})
     if unknown:
         raise ValueError(f"{recipe['model']} knows no settings {sorted(unknown)}")
-    (image,) = pipeline(1, seed=recipe["seed"], **recipe["settings"]).images
-    if _pixels_sha256(image) != recipe.get("pixels_sha256"):
+    given = _image_of(recipe, image)
+    (picture,) = pipeline(*given, seed=recipe["seed"], **recipe["settings"]).images
+    if pixels_sha256(picture) != recipe.get("pixels_sha256"):
         made, here = recipe["versions"].get("torch"), torch.__version__
         warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)
-    return image
+    return picture
+
+
+def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
+    """The image that a recipe needs, which must be the very one."""
+    needed = recipe.get("image")
+    if needed is None:
+        if image is not None:
+            raise ValueError("the picture was made from no other one: leave `image` out")
+        return ()
+    if image is None:
+        raise ValueError(
+            f"the picture was made from another one, of {needed['width']} x {needed['height']} "
+            "pixels: give that as `image`"
+        )
+    if pixels_sha256(image) != needed["sha256"]:
+        raise ValueError("that is not the image that the picture was made from")
+    return (image,)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -183,9 +220,15 @@ def _check(recipe: object) -> None:
     for key, kind in kinds.items():
         if type(recipe.get(key)) is not kind:  # True is an int, and no seed.
             raise ValueError(f"the recipe's {key} must be {kind.__name__}, got {recipe.get(key)!r}")
+    needed = recipe.get("image")
+    kinds = {"sha256": str, "width": int, "height": int}
+    is_image = isinstance(needed, dict) and all(type(needed.get(k)) is kinds[k] for k in kinds)
+    if needed is not None and not is_image:
+        raise ValueError(f"the recipe's image must be sha256, width and height, got {needed!r}")
     if not isinstance(recipe.get("model"), str | None):
         raise ValueError(f"the recipe's model must be a name, got {recipe.get('model')!r}")
 
 
-def _pixels_sha256(image: Image.Image) -> str:
+def pixels_sha256(image: Image.Image) -> str:
+    """Hash of a picture's mode, size and pixels, whatever file they come from."""
     return hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()

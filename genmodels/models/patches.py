@@ -1,0 +1,205 @@
+"""Pictures from one photo by its own patches, without training. Start at `synthesize`.
+
+Coarse to fine: each level keeps, for every 7x7 patch of the picture, which patch of the photo it is
+(the nearest-neighbour field), finds better ones, and paints the picture as their average, as in
+Wexler et al. 2007, PatchMatch (Barnes et al. 2009) and GPNN (Granot et al. 2022, arXiv:2103.15545).
+
+Departs from GPNN:
+- patches are compared by their principal components, so that even exact search is a small matrix
+  product; fine levels refine the field of the level before by propagation (PatchMatch), so that
+  the picture is as sharp as the photo at its full resolution;
+- the coarsest level is not noise: the picture grows outward from the photo, patch by patch
+  (Efros & Leung 1999), or follows the cheapest way through the photo's columns and rows;
+- a patch knows its height in the photo, so that sky stays above and water below;
+- what exists only once in the photo (a building) costs more to repeat than what repeats already;
+- the photo's mirror image offers its patches too;
+- patches vote for differences between pixels, and the picture is blended from those.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genmodels.nnf import HALF, PATCH, Frame, Level, Settings, patches_of, resize
+from genmodels.threads import threads_for
+
+MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
+NEVER = 1e9  # A cost.
+
+Start = Literal["grow", "strip", "path"]
+
+
+def synthesize(
+    photo: Tensor,  # [3, h, w] in [-1, 1], h and w at least MIN_SIDE.
+    frame: Frame,
+    start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
+    *,
+    seed: int,  # 0 to 2**63 - 1.
+    settings: Settings | None = None,
+) -> Iterator[Tensor]:
+    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
+    settings = settings or Settings()
+    rng = torch.Generator().manual_seed(seed)
+    side = min(photo.shape[1:])
+    # A path needs columns that can be told apart, growth wants patches that see half the picture.
+    coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
+    num_levels = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio)) + 1
+    level: Level | None = None
+    field = picture = None
+    for i in range(num_levels):
+        scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
+        before = level
+        level = Level(photo, frame, 1.0 if i == num_levels - 1 else scale, settings)
+        with threads_for(level.height * level.width * settings.components):
+            if before is None or field is None or picture is None:
+                begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
+                field = begin(level, rng)
+                picture = level.paint(field)
+                rounds = 10
+            else:
+                field = level.carry(before, field)
+                level.guide = (
+                    None if level.is_blended else resize(picture, (level.height, level.width))
+                )
+                picture = level.paint(field)
+                rounds = 3 if level.is_exact else 2 if level.is_searched else 0
+            for _ in range(rounds):
+                field = level.search(field, picture, rng)
+                picture = level.paint(field)
+        yield picture
+
+
+def grow(level: Level, rng: torch.Generator) -> Tensor:
+    """A field [gh * gw] that continues the photo outward."""
+    return _grown(level, level.base, level.known, level.own, rng)
+
+
+def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
+    """A field that continues an upright strip of the photo, from anywhere in it, put anywhere."""
+    width = min(level.w, level.width, max(PATCH + 2, round(level.settings.strip * level.w)))
+    column = int(torch.randint(level.w - width + 1, (), generator=rng))
+    at = int(torch.randint(level.width - width + 1, (), generator=rng))
+    top = (level.height - level.h) // 2  # Below 0 where the picture is lower than the photo.
+    rows = slice(max(top, 0), min(top + level.h, level.height))
+    base, known = torch.zeros_like(level.base), torch.zeros_like(level.known)
+    kept = level.photo[:, rows.start - top : rows.stop - top, column : column + width]
+    base[:, rows, at : at + width], known[rows, at : at + width] = kept, True
+    inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
+    inside &= (level.x >= at) & (level.x <= at + width - PATCH)
+    own = (level.y - top) * level.pw + level.x - at + column
+    return _grown(level, base, known, torch.where(inside, own, -1), rng)
+
+
+def _grown(
+    level: Level, picture: Tensor, known: Tensor, own: Tensor, rng: torch.Generator
+) -> Tensor:
+    """The field of a picture that grows from what is known of it, ring by ring.
+
+    In each ring the patches that are more than half known, or else the most known ones, choose what
+    fits best; the unknown rest of them is painted with the mean of the chosen.
+    """
+    settings, field = level.settings, own.clone()
+    energy = level.basis[1]
+    patches = patches_of(level.source)
+    squares = patches.square()
+    taken = torch.zeros(level.ph, level.w - PATCH + 1)  # How often, mirrored or not.
+    while not known.all():
+        mask = known.float()[None]
+        shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
+        is_open = shown < 1 - 1e-4
+        threshold = min(0.55, float(shown[is_open].max()) - 1e-4)
+        ring = (is_open & (shown >= threshold)).nonzero()[:, 0]
+        queries = patches_of(level.padded(picture))[ring]
+        weights = patches_of(level.padded(mask))[ring].repeat(1, 3)
+        queries = queries * weights
+        cost = weights @ squares.T - 2 * queries @ patches.T
+        cost += queries.square().sum(1, keepdim=True)
+        cost /= weights.mean(1, keepdim=True)
+        cost += (level.row_weight * (level.rows_wanted[ring, None] - level.row)).square()
+        often = F.avg_pool2d(taken[None, None], 5, 1, 2, count_include_pad=False).flatten()
+        unmirrored = level.row * taken.shape[1] + level.column.clamp(0, level.w - PATCH)
+        cost += level.uniqueness + settings.reuse * energy * often[unmirrored]
+        if settings.temperature:
+            chance = -torch.log(torch.rand(cost.shape, generator=rng).clamp_min(1e-9))
+            cost += settings.temperature * energy * chance
+        cost = cost.masked_fill(level.straddles, 2 * NEVER)
+        if level.frame.anchored:
+            cost = cost.masked_fill(level.is_too_near(ring), NEVER)
+        field[ring] = cost.argmin(1)
+        taken.view(-1).index_add_(0, unmirrored[field[ring]], torch.ones(len(ring)))
+        picture, known = _painted(level, picture, known, ring, patches[field[ring]])
+    return field
+
+
+def _painted(
+    level: Level, picture: Tensor, known: Tensor, ring: Tensor, patches: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The picture and what is known of it, with a ring's patches [n, 147] over the unknown."""
+    full = torch.zeros(4 * PATCH**2, level.gh * level.gw)
+    full[: -(PATCH**2), ring], full[-(PATCH**2) :, ring] = patches.T, 1.0
+    size = (level.height, level.gw + PATCH - 1)
+    total = level.folded(F.fold(full[None], size, PATCH)[0])
+    is_new = (total[3] > 0) & ~known
+    return torch.where(is_new, total[:3] / total[3].clamp_min(1), picture), known | is_new
+
+
+def follow_paths(level: Level, rng: torch.Generator) -> Tensor:
+    """A field that keeps the photo's order: all its columns and rows, with loops or cuts."""
+    del rng  # There is one best way.
+    rows = cheapest_path(level.photo.transpose(1, 2), level.height, level.settings)
+    columns = cheapest_path(level.photo, level.width, level.settings)
+    row = (rows[level.y + HALF] - HALF).clamp(0, level.ph - 1)
+    column = columns[(level.x + HALF) % level.width] - HALF
+    return row * level.pw + column.clamp(0, level.w - PATCH)
+
+
+def cheapest_path(photo: Tensor, length: int, settings: Settings) -> Tensor:
+    """Which column of the photo [3, h, w] stands at each of `length` places.
+
+    From its first column to its last, each followed by the next or by a jump to one like the next
+    (video textures, Schoedl et al. 2000). Columns that are alone of their kind should be there
+    once: prices on those seen too often, or never, are raised in turns, and the best turn is kept.
+    """
+    w = photo.shape[2]
+    if length == w:
+        return torch.arange(w)
+    windows = F.pad(photo[None], (2, 2, 0, 0), mode="replicate")[0].unfold(2, 5, 1)
+    windows = windows.permute(2, 0, 1, 3).flatten(1)
+    alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w, w]
+    place = torch.arange(w)
+    reach = max(PATCH, round(settings.min_shift * w))
+    unique = alike.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
+    unique = unique.nan_to_num(posinf=float(alike.max()))
+    # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1.
+    jump = torch.cat([alike[1:], alike[-1:]]) + 0.5 * unique.mean()
+    jump = jump.masked_fill((place - place[:, None] - 1).abs() < reach, NEVER)
+    jump[place[:-1], place[1:]] = 0
+    price, lowest, best = torch.zeros(w), math.inf, place
+    for turn in range(12):
+        path = _priced_path(jump, price, length)
+        visits = torch.bincount(path, minlength=w)
+        wrong = unique * (visits - 1)
+        cost = float(jump[path[:-1], path[1:]].sum() + (wrong * (visits - 1)).sum())
+        if cost < lowest:
+            lowest, best = cost, path
+        price = price + 0.5 * wrong / math.sqrt(turn + 1)
+    return best
+
+
+def _priced_path(jump: Tensor, price: Tensor, length: int) -> Tensor:
+    """The cheapest way from the first place to the last in so many steps (dynamic programming)."""
+    cost = torch.full((len(price),), NEVER)
+    cost[0] = 0
+    came_from = []
+    for _ in range(length - 1):
+        cost, before = (cost[:, None] + jump).min(0)
+        cost = cost + price
+        came_from.append(before)
+    path = [len(price) - 1]
+    for before in reversed(came_from):
+        path.append(int(before[path[-1]]))
+    return torch.tensor(path[::-1])

@@ -1,0 +1,177 @@
+"""One photo made wider, higher, other or endless from its own patches, without any training."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+
+from genmodels import images, recipe
+from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole
+from genmodels.models import patches
+from genmodels.nnf import Frame, Settings
+
+MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in less than 2 GB of memory.
+MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
+
+# What a picture begins with.
+STARTS: dict[str, patches.Start] = {
+    "extend": "grow",
+    "resample": "strip",
+    "retarget": "path",
+    "wrap": "grow",
+}
+
+
+class PatchPipeline(HubPipeline):
+    """Draws pictures of any size from one photo. Start at `steps`."""
+
+    source = "patches"  # What `genmodels.load` and recipes call it: there are no weights.
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __call__(
+        self,
+        image: Image.Image,  # The photo, RGB; `images.open_rgb` makes that of any file.
+        num_images: int = 1,  # How many, 1 to 256.
+        *,
+        mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
+        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        height: int | None = None,  # None: the photo's.
+        left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
+        top: int | None = None,
+        seed: int | None = None,  # Image i uses seed + i; None draws one.
+        mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
+        variety: float = 0.02,  # How far pictures of several seeds differ, 0 to 1.
+        uniqueness: float = 0.4,  # How little is repeated that the photo has once, 0 to 2.
+    ) -> ImageOutput:
+        """New pictures, each with its recipe. Errors: as of `steps`."""
+        check_whole("num_images", num_images, 1, 256)
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        output = ImageOutput(images=[], recipes=[])
+        for own in range(seed, seed + num_images):
+            *_, picture = self.steps(
+                image,
+                mode=mode,
+                width=width,
+                height=height,
+                left=left,
+                top=top,
+                seed=own,
+                mirror=mirror,
+                variety=variety,
+                uniqueness=uniqueness,
+            )
+            output.images.append(picture)
+            output.recipes.append(recipe.read(picture))
+        return output
+
+    def extend(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+        """The photo, pixel for pixel, in a larger picture of its scene."""
+        return self(image, mode="extend", **arguments)
+
+    def resample(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+        """A new picture of the photo's scene."""
+        return self(image, mode="resample", **arguments)
+
+    def retarget(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+        """The photo's content in another shape, in its order and undistorted."""
+        return self(image, mode="retarget", **arguments)
+
+    def wrap(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+        """The photo, pixel for pixel, in a strip whose ends meet: a cylinder, not a sphere."""
+        return self(image, mode="wrap", **arguments)
+
+    def steps(
+        self,
+        image: Image.Image,  # The photo, RGB, 16 x 16 pixels or more.
+        *,
+        mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
+        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        height: int | None = None,  # None: the photo's.
+        left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
+        top: int | None = None,
+        seed: int = 0,  # Chooses among pictures.
+        mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
+        variety: float = 0.02,  # How far pictures of several seeds differ, 0 to 1.
+        uniqueness: float = 0.4,  # How little is repeated that the photo has once, 0 to 2.
+    ) -> Iterator[Image.Image]:
+        """The picture from coarse to fine, for a page to show; the last holds its recipe.
+
+        Errors: ValueError, before anything is computed, for a photo, a size (at most 8.4 million
+        pixels, and 8 times the photo's sides) or a setting that will not do.
+        """
+        check_photo(image)
+        if mode not in STARTS:
+            raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {mode!r}")
+        mirror = mode != "retarget" if mirror is None else mirror
+        if type(mirror) is not bool:
+            raise ValueError(f"mirror must be True or False, got {mirror!r}")
+        check_whole("seed", seed, 0, 2**63 - 257)
+        check_range("variety", variety, 0, 1)
+        check_range("uniqueness", uniqueness, 0, 2)
+        frame = _frame(image, mode, (width, height), (left, top))
+        settings: dict[str, Any] = {"mode": mode, "width": frame.width, "height": frame.height}
+        if frame.anchored:
+            settings |= {"left": frame.left, "top": frame.top}
+        settings |= {"mirror": mirror, "variety": variety, "uniqueness": uniqueness}
+        return self._steps(image, frame, seed, settings)
+
+    def _steps(
+        self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
+    ) -> Iterator[Image.Image]:
+        chosen = Settings(
+            mirror=settings["mirror"],
+            temperature=settings["variety"],
+            uniqueness=0 if settings["mode"] == "retarget" else settings["uniqueness"],
+        )
+        photo = images.to_float(images.from_pil([image]))[0]
+        start = STARTS[settings["mode"]]
+        for level in patches.synthesize(photo, frame, start, seed=seed, settings=chosen):
+            (picture,) = images.to_pil(level[None])
+            if picture.size != (frame.width, frame.height):
+                yield picture
+        made = recipe.make(self, seed, image=image, **settings)
+        yield recipe.attach(picture, made, recipe.COMPOSITE)
+
+
+def check_photo(image: Image.Image) -> None:
+    """An RGB photo that there is something to learn from."""
+    if not isinstance(image, Image.Image) or image.mode != "RGB":
+        came = image.mode if isinstance(image, Image.Image) else type(image).__name__
+        raise ValueError(f"image must be an RGB PIL image, got {came}")
+    low, most = patches.MIN_SIDE, MAX_PIXELS
+    if min(image.size) < low or image.width * image.height > most:
+        raise ValueError(
+            f"a photo must be {low} x {low} pixels or more and have at most {most} pixels, got "
+            f"{image.width} x {image.height}"
+        )
+    if image.getcolors(maxcolors=1) is not None:
+        raise ValueError("the photo is all of one colour: there is nothing to continue")
+
+
+def _frame(
+    image: Image.Image,
+    mode: str,
+    size: tuple[int | None, int | None],
+    place: tuple[int | None, int | None],
+) -> Frame:
+    """The size asked for, and where the photo lies in it if it does."""
+    is_kept = mode in ("extend", "wrap")
+    width = image.width * (1 + is_kept) if size[0] is None else size[0]
+    height = image.height if size[1] is None else size[1]
+    for name, own, side in (("width", image.width, width), ("height", image.height, height)):
+        low = own if is_kept else max(patches.MIN_SIDE, -(-own // MAX_FACTOR))
+        check_whole(name, side, low, MAX_FACTOR * own)
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width} x {height}")
+    if not is_kept:
+        if place != (None, None):
+            raise ValueError(f"left and top are for extend and wrap, not for {mode}")
+        return Frame(height, width)
+    spare = (width - image.width, height - image.height)
+    left, top = (room // 2 if at is None else at for at, room in zip(place, spare, strict=True))
+    check_whole("left", left, 0, spare[0])
+    check_whole("top", top, 0, spare[1])
+    return Frame(height, width, top, left, anchored=True, wrap=mode == "wrap")
