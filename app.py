@@ -13,11 +13,12 @@ from typing import Any
 import gradio as gr
 
 import genmodels
-from genmodels.ui import models, tab_cars, tab_style_mixing, theme
+from genmodels.ui import models, tab_cars, tab_panorama, tab_style_mixing, theme
 
 TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
     "Cars": tab_cars.build,
     "Style mixing": tab_style_mixing.build,
+    "Panorama": tab_panorama.build,
 }
 
 MASTHEAD = f"""
@@ -68,7 +69,7 @@ def main() -> None:
         enable_monitoring=False,
         run_history=False,
         strict_cors=True,
-        max_file_size="10mb",
+        max_file_size="30mb",
         state_session_capacity=200,
     )
     threading.Thread(target=models.warm_up, args=(tab_cars.USE,), daemon=True).start()

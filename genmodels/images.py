@@ -70,21 +70,22 @@ def open_rgb(
     source: str | Path | BinaryIO,  # A file's path, or a seekable binary file.
     *,
     background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
+    max_pixels: int = MAX_PIXELS,  # Refuse a picture of more, before it is decoded.
     min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
 ) -> Image.Image:
     """An image file as an RGB picture, upright; of an animation, the first frame.
 
     Grey, palette, CMYK, transparent, 16-bit grey and float files are understood. A float picture
     counts in [0, 1], or in [0, 255] if any value is above 1. `ValueError` names the file if it is
-    of another format than `FORMATS`, has more than `MAX_PIXELS` pixels, is damaged, or its values
+    of another format than `FORMATS`, has more than `max_pixels` pixels, is damaged, or its values
     fit no scale. No pixel is decoded before format and size are known to be fine.
     """
     name = str(getattr(source, "name", "image")) if hasattr(source, "read") else str(source)
     try:
         with Image.open(source, formats=FORMATS) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"{width}x{height} has more than {MAX_PIXELS} pixels")
+            if width * height > max_pixels:
+                raise ValueError(f"{width}x{height} has more than {max_pixels} pixels")
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()

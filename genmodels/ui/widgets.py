@@ -1,8 +1,10 @@
 """What tabs share: the seed's row, and how errors are told."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import gradio as gr
 
@@ -52,10 +54,21 @@ def errors_told(handler: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(handler)
     def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with _telling():
             return handler(*args, **kwargs)
-        except ValueError as error:
-            text = str(error)
-            raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from error
 
-    return told
+    @functools.wraps(handler)
+    def told_on_the_way(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with _telling():
+            yield from cast("Iterator[Any]", handler(*args, **kwargs))
+
+    return told_on_the_way if inspect.isgeneratorfunction(handler) else told
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from error

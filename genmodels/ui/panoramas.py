@@ -1,0 +1,158 @@
+"""Panoramas on the page: a visitor's photo, the frame it lies in, and what is drawn there.
+
+What was drawn is kept for a while: the same photo with the same settings is not drawn twice.
+"""
+
+import base64
+import io
+import json
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from genmodels.ui import pictures
+
+SCENES = sorted(Path(__file__).with_name("scenes").glob("*.jpg"))
+MAX_PHOTO = 24_000_000  # Pixels of an upload.
+MIN_SIDE = 16  # Of an upload, in pixels.
+MAX_KEPT = 32  # Pictures; the one that was unused for longest makes room.
+MODES = {
+    "Extend the photo": "extend",
+    "360° strip": "wrap",
+    "Another shape": "retarget",
+    "A new picture": "resample",
+}
+SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
+    "2 : 1": (2, 1),
+    "3 : 1": (3, 1),
+    "4 : 1": (4, 1),
+    "21 : 9": (21, 9),
+    "Desktop 1920 x 1080": (1920, 1080),
+    "Phone 1080 x 1920": (1080, 1920),
+}
+HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
+
+_kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+_keeping = threading.Lock()
+
+
+class Place(NamedTuple):
+    """Where the photo lies in the picture."""
+
+    width: int  # Of the picture, in pixels.
+    height: int
+    share: float  # How large the photo is: 1 as large as fits.
+    across: float  # 0 at the left, 1 at the right.
+    down: float  # 0 at the top, 1 at the bottom.
+
+
+def check(place: Place) -> None:
+    """Anyone can send numbers: a ValueError says which of them cannot be."""
+    for name, side in (("width", place.width), ("height", place.height)):
+        if not (isinstance(side, int) and MIN_SIDE <= side <= 16_384):
+            raise ValueError(f"the {name} must be {MIN_SIDE} to 16384 pixels, got {side}")
+    if not 0.05 <= place.share <= 1:  # Nor is NaN.
+        raise ValueError(f"the photo's size in the picture must be 0.05 to 1, got {place.share}")
+
+
+def opened(path: str | Path) -> Image.Image:
+    """A visitor's photo, upright and RGB; ValueError says what is wrong with it."""
+    from genmodels import images  # Brings torch.
+
+    try:
+        photo = images.open_rgb(path, max_pixels=MAX_PHOTO)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), Path(path).name)) from error
+    if min(photo.size) < MIN_SIDE:
+        least, came = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
+        raise ValueError(f"a photo must be {least} pixels or more, got {came}")
+    return photo
+
+
+def size_of(name: str, photo: tuple[int, int]) -> tuple[int, int]:
+    """The pixels of a size by its name, for a photo of (width, height)."""
+    width, height = SIZES[name]
+    if width > 100:
+        return width, height
+    rows = min(photo[1], HEIGHT)
+    return round(rows * width / height), rows
+
+
+def fitted(photo: tuple[int, int], place: Place) -> tuple[int, int]:
+    """(width, height) of the photo in the picture."""
+    scale = place.share * min(place.width / photo[0], place.height / photo[1])
+    width, height = (max(1, round(side * scale)) for side in photo)
+    return min(width, place.width), min(height, place.height)
+
+
+def thumbnail(photo: Image.Image, side: int = 360) -> str:
+    """The photo as a small picture in a data URL."""
+    small = photo.copy()
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def copied(scene: Path) -> str:
+    """The path of a scene as if it had been uploaded."""
+    return shutil.copy(scene, get_upload_folder())
+
+
+def steps(
+    engine: Any, photo: Image.Image, mode: str, place: Place, seed: int, **settings: Any
+) -> Iterator[tuple[Any, Any]]:
+    """The picture as it gets finer, without a recipe; at last its file's path and its recipe."""
+    check(place)
+    is_kept = mode in ("extend", "wrap")
+    size = fitted(photo.size, place if is_kept else place._replace(share=1))
+    photo = photo.resize(size, Image.Resampling.LANCZOS)
+    settings |= {"mode": mode, "seed": seed, "width": place.width, "height": place.height}
+    if is_kept:
+        settings["left"] = round((place.width - photo.width) * place.across)
+        settings["top"] = round((place.height - photo.height) * place.down)
+    drawing = engine.steps(photo, **settings)  # Complains before it draws.
+    from genmodels import recipe  # Brings torch.
+
+    key = recipe.pixels_sha256(photo) + json.dumps(settings, sort_keys=True)
+    kept = _take(key)
+    if kept is None:
+        for picture in drawing:
+            yield picture, None
+        made = recipe.read(picture)
+        kept = pictures.saved(picture, made), made
+    _keep(key, kept)
+    yield kept
+
+
+def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
+    """What was there before an extension: the photo in its place, on grey."""
+    settings = made["settings"]
+    canvas = Image.new("RGB", (settings["width"], settings["height"]), "#8a857d")
+    size = made["image"]["width"], made["image"]["height"]
+    at = settings.get("left"), settings.get("top")
+    if None in at:  # Nothing lies there as it was.
+        at = ((canvas.width - size[0]) // 2, (canvas.height - size[1]) // 2)
+    canvas.paste(photo.resize(size, Image.Resampling.LANCZOS), at)
+    return canvas
+
+
+def _take(key: str) -> tuple[str, dict[str, Any]] | None:
+    with _keeping:
+        kept = _kept.get(key)
+    return kept if kept is not None and Path(kept[0]).is_file() else None
+
+
+def _keep(key: str, drawn: tuple[str, dict[str, Any]]) -> None:
+    """As the newest; the oldest go."""
+    with _keeping:
+        _kept[key] = drawn
+        _kept.move_to_end(key)
+        while len(_kept) > MAX_KEPT:
+            _kept.popitem(last=False)
