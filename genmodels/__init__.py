@@ -7,7 +7,7 @@ first name that needs them (PEP 562).
 import importlib
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _LAZY = {
     "load": "genmodels.hub",

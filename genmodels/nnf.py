@@ -33,8 +33,8 @@ class Settings:
     mirror: bool = True  # Whether the photo's mirror image offers patches as well.
     height_weight: float = 4.0  # How much a patch wants its own height; 0 not at all.
     uniqueness: float = 0.4  # Cost of repeating what is alone of its kind in the photo.
-    reuse: float = 0.05  # Cost of taking a patch again, while growing.
-    temperature: float = 0.02  # Chance in the choice of patches while growing.
+    reuse: float = 0.2  # Cost of taking a patch again, while growing.
+    variety: float = 0.05  # How much more one seed likes some parts of the photo than another does.
     min_shift: float = 0.15  # Share of the photo that a patch moves at least, while growing.
     min_mirror: float = 0.12  # The same for mirrored patches, from where a mirror would put them.
     strip: float = 0.3  # Share of the photo's width that `strip` begins with.
@@ -64,8 +64,15 @@ class Level:
     its patch among the photo's [ph * pw]. Patches are known by their upper left pixel.
     """
 
-    def __init__(self, photo: Tensor, frame: Frame, scale: float, settings: Settings) -> None:
-        self.settings, self.frame = settings, frame
+    def __init__(
+        self,
+        photo: Tensor,  # [3, h, w] in [-1, 1], at full resolution.
+        frame: Frame,
+        scale: float,  # 1 at the finest level.
+        settings: Settings,
+        taste: Tensor | None = None,  # [1, 1, rows, columns]: how little each part is liked.
+    ) -> None:
+        self.settings, self.frame, self.taste = settings, frame, taste
         self.guide: Tensor | None = None  # [3, H, W]: whose colours to follow when not blended.
         self._measure(photo, frame, scale)
         h, w = self.h, self.w
@@ -158,10 +165,21 @@ class Level:
         return keys
 
     @functools.cached_property
-    def uniqueness(self) -> Tensor:
-        """[ph * pw]: the distance of each patch of the photo to the nearest one elsewhere in it."""
-        if not self.settings.uniqueness or len(self.keys) > UNIQUE_PATCHES:
+    def dislike(self) -> Tensor:
+        """[ph * pw]: what it costs to take each patch of the photo, however well it fits."""
+        if len(self.keys) > UNIQUE_PATCHES:
             return torch.zeros(len(self.keys))
+        cost = torch.zeros(len(self.keys))
+        if self.taste is not None:
+            size = (self.ph, self.pw)
+            taste = F.interpolate(self.taste, size, mode="bilinear", align_corners=False)
+            cost = self.settings.variety * self.basis[1] * taste.flatten()
+        if self.settings.uniqueness:
+            cost = cost + self.settings.uniqueness * self._uniqueness()
+        return cost
+
+    def _uniqueness(self) -> Tensor:
+        """[ph * pw]: the distance of each patch of the photo to the nearest one elsewhere in it."""
         reach = max(PATCH, round(self.settings.min_shift * self.w))
         lowest = []
         for part, distances in distances_to(self.keys, self.keys):
@@ -171,7 +189,7 @@ class Level:
         found = torch.cat(lowest)
         fine = found.isfinite() & ~self.straddles
         highest = float(found[fine].max()) if fine.any() else 0.0
-        return self.settings.uniqueness * torch.where(fine, found, highest)
+        return torch.where(fine, found, highest)
 
     def is_too_near(self, patches: Tensor) -> Tensor:
         """[n, ph * pw]: what would stand beside itself, or where a mirror would show it."""
@@ -186,17 +204,26 @@ class Level:
 
     def search(self, field: Tensor, picture: Tensor, rng: torch.Generator) -> Tensor:
         """The field with nearer patches for what the picture shows now."""
-        queries = self.describe(self.padded(picture), self.rows_wanted)[self.open]
-        if not self.is_exact:
-            return self._refine(field, queries, rng)
-        found = []
+        if not len(self.open):
+            return field  # The picture is the photo.
+        if self.is_exact:
+            return field.index_copy(0, self.open, self.match(picture, self.open))
+        return self._refine(field, self._queries(picture)[self.open], rng)
+
+    def match(self, picture: Tensor, patches: Tensor) -> Tensor:
+        """The nearest of all the photo's patches for some of the picture's."""
         keeps_off = self.frame.anchored and len(self.keys) < UNIQUE_PATCHES
-        for part, distances in distances_to(queries, self.keys):
-            distances += self.uniqueness
+        found = []
+        for part, distances in distances_to(self._queries(picture)[patches], self.keys):
+            distances += self.dislike
             if keeps_off:
-                distances.masked_fill_(self.is_too_near(self.open[part]), math.inf)
+                distances.masked_fill_(self.is_too_near(patches[part]), math.inf)
             found.append(distances.argmin(1))
-        return field.index_copy(0, self.open, torch.cat(found))
+        return torch.cat(found)
+
+    def _queries(self, picture: Tensor) -> Tensor:
+        """The picture's patches as vectors [gh * gw, k + 1]."""
+        return self.describe(self.padded(picture), self.rows_wanted)
 
     def _refine(self, field: Tensor, queries: Tensor, rng: torch.Generator) -> Tensor:
         """PatchMatch: offer each patch what suits its neighbours, then places near its own."""
@@ -232,8 +259,8 @@ class Level:
             for at, ratio in zip(fine, ratios, strict=True)
         )
         y = y.clamp(0, coarse.gh - 1)
-        x = x % coarse.gw if self.frame.wrap else x.clamp(0, coarse.gw - 1)
-        at = field[(y * coarse.gw + x).long()]
+        x = x if self.frame.wrap else x.clamp(0, coarse.gw - 1)
+        at = field[(y * coarse.gw + x % coarse.gw).long()]
         mirrored = at % coarse.pw >= coarse.w
         found = []
         pairs = (

@@ -173,6 +173,10 @@ def replay(
             f"picture was made with ({recipe['weights_sha256'][:12]})"
         )
     known = set(inspect.signature(type(pipeline).__call__).parameters)
+    if ("image" in known) != ("image" in recipe):
+        raise ValueError(
+            f"{recipe['model']} draws {'' if 'image' in known else 'not '}from an image"
+        )
     unknown = set(recipe["settings"]) - (known - {"self", "image", "num_images", "seed"})
     if unknown:
         raise ValueError(f"{recipe['model']} knows no settings {sorted(unknown)}")
@@ -196,7 +200,7 @@ def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.
             f"the picture was made from another one, of {needed['width']} x {needed['height']} "
             "pixels: give that as `image`"
         )
-    if pixels_sha256(image) != needed["sha256"]:
+    if not isinstance(image, Image.Image) or pixels_sha256(image) != needed["sha256"]:
         raise ValueError("that is not the image that the picture was made from")
     return (image,)
 

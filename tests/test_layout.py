@@ -32,9 +32,9 @@ MAY_IMPORT = {
     "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf genmodels.threads",
     "genmodels.nnf": "genmodels.blend",
     # A SinGAN trains in the app, so its training is the library's.
-    "genmodels.singan_training": "genmodels.models.singan genmodels.models.patches genmodels.nnf "
-    "genmodels.singan_settings genmodels.images genmodels.state genmodels.threads",
     "genmodels.singan_settings": "genmodels.hub",
+    "genmodels.singan_*": "genmodels.models.singan genmodels.models.patches genmodels.nnf "
+    "genmodels.hub genmodels.singan_* genmodels.images genmodels.state genmodels.threads",
     "genmodels.state": "genmodels.hub",
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
@@ -71,6 +71,9 @@ MAY_IMPORT = {
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
     "training.segmenter",
+    "training.compare_panoramas": "genmodels.images genmodels.single_image genmodels.intervals "
+    "genmodels.pipelines.pipeline_patches training.gpnn",
+    "training.time_panoramas": "genmodels.images genmodels.pipelines.pipeline_patches",
     "training.gpnn": "genmodels.hub genmodels.images",
     "training.check_metrics": "genmodels.images genmodels.metrics",
     "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",

@@ -300,3 +300,152 @@ def test_a_film_is_no_picture_to_replay(made, tmp_path, ending, words):
     images.encode_animation(frames, path, fps=5, comment=comment, xmp=recipe.XMP)
     with pytest.raises(ValueError, match=words):
         recipe.read(path)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """What pictures are made from: 24 x 20 pixels of noise."""
+    pixels = torch.randint(256, (1, 3, 20, 24), generator=torch.Generator().manual_seed(0))
+    (picture,) = images.to_pil(images.to_float(pixels.to(torch.uint8)))
+    return picture
+
+
+@pytest.fixture(scope="module")
+def widened(photo):
+    """Two pictures made from it, and their recipes."""
+    return genmodels.load("patches")(photo, 2, seed=5, width=30, left=2, variety=0.1)
+
+
+def replayed_from(source, image):
+    with warnings.catch_warnings(action="error"):
+        return genmodels.replay(source, image=image).tobytes()
+
+
+def test_a_recipe_names_what_its_picture_was_made_from(widened, photo):
+    told = widened.recipes[1]
+    assert told["image"] == {"sha256": recipe.pixels_sha256(photo), "width": 24, "height": 20}
+    assert (told["pipeline"], told["model"], told["seed"]) == ("PatchPipeline", "patches", 6)
+    place = {"mode": "extend", "width": 30, "height": 20, "left": 2, "top": 0}
+    assert told["settings"] == place | {"mirror": True, "variety": 0.1, "uniqueness": 0.4}
+
+
+@pytest.mark.parametrize("mode", ["extend", "resample", "retarget", "wrap"])
+def test_a_picture_made_from_another_replays_with_that(photo, mode):
+    (picture,) = genmodels.load("patches")(photo, mode=mode, seed=3, width=27).images
+    assert replayed_from(picture, photo) == picture.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_file_made_from_another_replays_with_that(widened, photo, suffix, tmp_path):
+    widened.images[1].save(tmp_path / f"picture.{suffix}")
+    photo.save(tmp_path / "photo.png")
+    given = images.open_rgb(tmp_path / "photo.png")
+    expected = widened.images[1].tobytes()
+    assert replayed_from(tmp_path / f"picture.{suffix}", given) == expected
+
+
+def test_a_picture_may_be_made_from_one_that_was_made_here(widened):
+    source = widened.images[0]
+    (picture,) = genmodels.load("patches")(source, seed=1, width=36).images
+    assert replayed_from(picture, source) == picture.tobytes()
+
+
+def test_a_link_carries_what_the_picture_was_made_from(widened):
+    query = recipe.to_query(widened.recipes[0])
+    assert recipe.from_query(query) == widened.recipes[0]
+    assert len(query) < 1000
+
+
+def test_only_the_very_image_will_do(widened, photo):
+    changed = photo.copy()
+    changed.putpixel((3, 4), (0, 0, 0))
+    others = (changed, photo.rotate(180), photo.resize((12, 10)), photo.convert("RGBA"))
+    for other in (*others, widened.images[0]):
+        with pytest.raises(ValueError, match="that is not the image that the picture was made"):
+            genmodels.replay(widened.images[0], image=other)
+
+
+@pytest.mark.parametrize("given", ["photo.png", [1, 2], 5])
+def test_an_image_to_replay_from_must_be_an_image(widened, given):
+    with pytest.raises(ValueError, match="image"):
+        genmodels.replay(widened.images[0], image=given)
+
+
+def test_a_missing_image_is_asked_for_with_its_size(widened):
+    with pytest.raises(ValueError, match=r"made from another one, of 24 x 20 pixels: give that"):
+        genmodels.replay(widened.images[0])
+
+
+def test_a_picture_made_from_no_other_takes_none(made, photo):
+    with pytest.raises(ValueError, match="leave `image` out"):
+        genmodels.replay(made.images[0], image=photo)
+
+
+def test_a_recipe_that_hides_its_image_is_refused(widened):
+    told = {key: value for key, value in widened.recipes[0].items() if key != "image"}
+    with pytest.raises(ValueError, match="image"):
+        genmodels.replay(told)
+
+
+def test_an_image_that_the_model_has_no_use_for_is_refused(told, photo, widened):
+    with pytest.raises(ValueError, match=r"image|num_images"):
+        genmodels.replay(told | {"image": widened.recipes[0]["image"]}, image=photo)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "x",
+        [],
+        {},
+        False,
+        0,
+        {"sha256": "0"},
+        {"sha256": 5, "width": 24, "height": 20},
+        {"sha256": "0", "width": "24", "height": 20},
+        {"sha256": "0", "width": True, "height": 20},
+        {"sha256": ["0"], "width": 24, "height": 20},
+    ],
+)
+def test_a_hostile_image_field_is_refused(widened, photo, field):
+    hostile = widened.recipes[0] | {"image": field}
+    with pytest.raises(ValueError, match="the recipe's image must be sha256, width and height"):
+        genmodels.replay(hostile, image=photo)
+    with pytest.raises(ValueError, match="the recipe's image must be sha256, width and height"):
+        recipe.from_query(packed(json.dumps(hostile)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image": "x"}, r"patches knows no settings \['image'\]"),
+        ({"seed": 1, "self": 1}, r"patches knows no settings \['seed', 'self'\]"),
+        ({"mode": ["extend"]}, "mode must be one of"),
+        ({"width": 99999}, "width must be a whole number from 24 to 192, got 99999"),
+        ({"left": "0"}, "left must be a whole number"),
+        ({"variety": math.nan}, "variety must be a number .* got nan"),
+    ],
+)
+def test_settings_that_the_engine_does_not_know_are_refused(widened, photo, settings, message):
+    with pytest.raises(ValueError, match=message):
+        genmodels.replay(widened.recipes[0] | {"settings": settings}, image=photo)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_file_says_in_the_words_of_iptc_that_it_is_partly_synthetic(widened, tmp_path, ending):
+    widened.images[0].save(tmp_path / f"picture.{ending}")
+    with Image.open(tmp_path / f"picture.{ending}") as image:
+        packet = ElementTree.fromstring(image.info["xmp"])
+    (description,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    term = description.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+    assert term == recipe.COMPOSITE
+    assert term.endswith("/compositeSynthetic")
+    assert widened.recipes[0]["generated"] is True
+
+
+def test_a_hash_of_pixels_knows_size_and_mode(photo):
+    turned = photo.transpose(Image.Transpose.TRANSPOSE)
+    flat = Image.new("RGB", (4, 6)), Image.new("RGB", (6, 4))
+    told = [recipe.pixels_sha256(one) for one in (photo, turned, photo.convert("RGBA"), *flat)]
+    assert len(set(told)) == 5
+    assert recipe.pixels_sha256(photo.copy()) == told[0]

@@ -29,6 +29,7 @@ from genmodels.threads import threads_for
 
 MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
 NEVER = 1e9  # A cost.
+TASTE = (3, 10)  # Parts of the source that a seed likes more or less, down and across.
 
 Start = Literal["grow", "strip", "path"]
 
@@ -44,6 +45,7 @@ def synthesize(
     """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
     settings = settings or Settings()
     rng = torch.Generator().manual_seed(seed)
+    taste = torch.rand(1, 1, *TASTE, generator=rng)
     side = min(photo.shape[1:])
     # A path needs columns that can be told apart, growth wants patches that see half the picture.
     coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
@@ -53,7 +55,8 @@ def synthesize(
     for i in range(num_levels):
         scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
         before = level
-        level = Level(photo, frame, 1.0 if i == num_levels - 1 else scale, settings)
+        scale = 1.0 if i == num_levels - 1 else scale
+        level = Level(photo, frame, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
             if before is None or field is None or picture is None:
                 begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
@@ -75,7 +78,8 @@ def synthesize(
 
 def grow(level: Level, rng: torch.Generator) -> Tensor:
     """A field [gh * gw] that continues the photo outward."""
-    return _grown(level, level.base, level.known, level.own, rng)
+    del rng  # The level's taste has all the chance in it.
+    return _grown(level, level.base, level.known, level.own)
 
 
 def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
@@ -91,12 +95,10 @@ def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
     inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
     inside &= (level.x >= at) & (level.x <= at + width - PATCH)
     own = (level.y - top) * level.pw + level.x - at + column
-    return _grown(level, base, known, torch.where(inside, own, -1), rng)
+    return _grown(level, base, known, torch.where(inside, own, -1))
 
 
-def _grown(
-    level: Level, picture: Tensor, known: Tensor, own: Tensor, rng: torch.Generator
-) -> Tensor:
+def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
     """The field of a picture that grows from what is known of it, ring by ring.
 
     In each ring the patches that are more than half known, or else the most known ones, choose what
@@ -106,7 +108,8 @@ def _grown(
     energy = level.basis[1]
     patches = patches_of(level.source)
     squares = patches.square()
-    taken = torch.zeros(level.ph, level.w - PATCH + 1)  # How often, mirrored or not.
+    taken = torch.zeros(level.ph * level.pw)  # How often.
+    taken[own[own >= 0]] = 1
     while not known.all():
         mask = known.float()[None]
         shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
@@ -120,19 +123,17 @@ def _grown(
         cost += queries.square().sum(1, keepdim=True)
         cost /= weights.mean(1, keepdim=True)
         cost += (level.row_weight * (level.rows_wanted[ring, None] - level.row)).square()
-        often = F.avg_pool2d(taken[None, None], 5, 1, 2, count_include_pad=False).flatten()
-        unmirrored = level.row * taken.shape[1] + level.column.clamp(0, level.w - PATCH)
-        cost += level.uniqueness + settings.reuse * energy * often[unmirrored]
-        if settings.temperature:
-            chance = -torch.log(torch.rand(cost.shape, generator=rng).clamp_min(1e-9))
-            cost += settings.temperature * energy * chance
+        often = taken.view(1, 1, level.ph, level.pw)
+        often = F.avg_pool2d(often, 5, 1, 2, count_include_pad=False).flatten()
+        cost += level.dislike + settings.reuse * energy * often
         cost = cost.masked_fill(level.straddles, 2 * NEVER)
         if level.frame.anchored:
             cost = cost.masked_fill(level.is_too_near(ring), NEVER)
         field[ring] = cost.argmin(1)
-        taken.view(-1).index_add_(0, unmirrored[field[ring]], torch.ones(len(ring)))
+        taken.index_add_(0, field[ring], torch.ones(len(ring)))
         picture, known = _painted(level, picture, known, ring, patches[field[ring]])
-    return field
+    rest = (field < 0).nonzero()[:, 0]  # Where others have painted all that was unknown.
+    return field.index_copy(0, rest, level.match(picture, rest)) if len(rest) else field
 
 
 def _painted(
@@ -161,8 +162,8 @@ def cheapest_path(photo: Tensor, length: int, settings: Settings) -> Tensor:
     """Which column of the photo [3, h, w] stands at each of `length` places.
 
     From its first column to its last, each followed by the next or by a jump to one like the next
-    (video textures, Schoedl et al. 2000). Columns that are alone of their kind should be there
-    once: prices on those seen too often, or never, are raised in turns, and the best turn is kept.
+    (video textures, Schoedl et al. 2000), which costs more if it leaves out, or repeats, what is
+    alone of its kind.
     """
     w = photo.shape[2]
     if length == w:
@@ -174,32 +175,20 @@ def cheapest_path(photo: Tensor, length: int, settings: Settings) -> Tensor:
     reach = max(PATCH, round(settings.min_shift * w))
     unique = alike.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
     unique = unique.nan_to_num(posinf=float(alike.max()))
-    # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1.
+    # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1, and that the
+    # columns between are left out or come again.
+    upto = F.pad(unique.cumsum(0), (1, 0))
     jump = torch.cat([alike[1:], alike[-1:]]) + 0.5 * unique.mean()
+    jump += (upto[:w] - upto[1:, None]).abs()
     jump = jump.masked_fill((place - place[:, None] - 1).abs() < reach, NEVER)
     jump[place[:-1], place[1:]] = 0
-    price, lowest, best = torch.zeros(w), math.inf, place
-    for turn in range(12):
-        path = _priced_path(jump, price, length)
-        visits = torch.bincount(path, minlength=w)
-        wrong = unique * (visits - 1)
-        cost = float(jump[path[:-1], path[1:]].sum() + (wrong * (visits - 1)).sum())
-        if cost < lowest:
-            lowest, best = cost, path
-        price = price + 0.5 * wrong / math.sqrt(turn + 1)
-    return best
-
-
-def _priced_path(jump: Tensor, price: Tensor, length: int) -> Tensor:
-    """The cheapest way from the first place to the last in so many steps (dynamic programming)."""
-    cost = torch.full((len(price),), NEVER)
+    cost = torch.full((w,), NEVER)
     cost[0] = 0
     came_from = []
-    for _ in range(length - 1):
+    for _ in range(length - 1):  # Dynamic programming: the cheapest way to each column.
         cost, before = (cost[:, None] + jump).min(0)
-        cost = cost + price
         came_from.append(before)
-    path = [len(price) - 1]
+    path = [w - 1]
     for before in reversed(came_from):
         path.append(int(before[path[-1]]))
     return torch.tensor(path[::-1])

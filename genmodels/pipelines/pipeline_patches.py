@@ -13,6 +13,7 @@ from genmodels.nnf import Frame, Settings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in less than 2 GB of memory.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
+MAX_ASPECT = 8  # Of a photo: the coarsest level is so many times larger.
 
 # What a picture begins with.
 STARTS: dict[str, patches.Start] = {
@@ -43,12 +44,13 @@ class PatchPipeline(HubPipeline):
         top: int | None = None,
         seed: int | None = None,  # Image i uses seed + i; None draws one.
         mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
-        variety: float = 0.02,  # How far pictures of several seeds differ, 0 to 1.
-        uniqueness: float = 0.4,  # How little is repeated that the photo has once, 0 to 2.
+        variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
+        uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> ImageOutput:
         """New pictures, each with its recipe. Errors: as of `steps`."""
         check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
+        check_whole("seed", seed, 0, 2**63 - 257)
         output = ImageOutput(images=[], recipes=[])
         for own in range(seed, seed + num_images):
             *_, picture = self.steps(
@@ -94,8 +96,8 @@ class PatchPipeline(HubPipeline):
         top: int | None = None,
         seed: int = 0,  # Chooses among pictures.
         mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
-        variety: float = 0.02,  # How far pictures of several seeds differ, 0 to 1.
-        uniqueness: float = 0.4,  # How little is repeated that the photo has once, 0 to 2.
+        variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
+        uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> Iterator[Image.Image]:
         """The picture from coarse to fine, for a page to show; the last holds its recipe.
 
@@ -103,9 +105,11 @@ class PatchPipeline(HubPipeline):
         pixels, and 8 times the photo's sides) or a setting that will not do.
         """
         check_photo(image)
-        if mode not in STARTS:
+        if not isinstance(mode, str) or mode not in STARTS:
             raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {mode!r}")
         mirror = mode != "retarget" if mirror is None else mirror
+        if uniqueness is None:
+            uniqueness = 0.4 if mode in ("extend", "wrap") else 0.0
         if type(mirror) is not bool:
             raise ValueError(f"mirror must be True or False, got {mirror!r}")
         check_whole("seed", seed, 0, 2**63 - 257)
@@ -121,11 +125,8 @@ class PatchPipeline(HubPipeline):
     def _steps(
         self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
-        chosen = Settings(
-            mirror=settings["mirror"],
-            temperature=settings["variety"],
-            uniqueness=0 if settings["mode"] == "retarget" else settings["uniqueness"],
-        )
+        names = ("mirror", "variety", "uniqueness")
+        chosen = Settings(**{name: settings[name] for name in names})
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
         for level in patches.synthesize(photo, frame, start, seed=seed, settings=chosen):
@@ -142,6 +143,11 @@ def check_photo(image: Image.Image) -> None:
         came = image.mode if isinstance(image, Image.Image) else type(image).__name__
         raise ValueError(f"image must be an RGB PIL image, got {came}")
     low, most = patches.MIN_SIDE, MAX_PIXELS
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise ValueError(
+            f"a photo must be at most {MAX_ASPECT} times as long as wide, got "
+            f"{image.width} x {image.height}"
+        )
     if min(image.size) < low or image.width * image.height > most:
         raise ValueError(
             f"a photo must be {low} x {low} pixels or more and have at most {most} pixels, got "

@@ -79,7 +79,7 @@ def build(load: Callable[[str], Any]) -> None:
         share: float = 1.0,
         place: str = frame.MIDDLE,
         mirror: bool = True,
-        variety: float = 0.02,
+        variety: float = 0.05,
         uniqueness: float = 0.4,
     ) -> Iterator[tuple[Any, ...]]:
         """Draw a panorama; it comes from coarse to fine, at last as a PNG file with its recipe.
@@ -90,9 +90,11 @@ def build(load: Callable[[str], Any]) -> None:
         start = time.monotonic()
         original = panoramas.opened(photo or SCENES[0])
         where = Place(width, height, share, *frame.place(place))
-        settings = {"variety": variety, "uniqueness": uniqueness}
+        settings: dict[str, Any] = {"variety": variety}
         if MODES[mode] != "retarget":
             settings["mirror"] = mirror
+        if MODES[mode] in ("extend", "wrap"):
+            settings["uniqueness"] = uniqueness
         steps = panoramas.steps(load("patches"), original, MODES[mode], where, seed, **settings)
         for picture, recipe in steps:
             if recipe is None:
@@ -156,7 +158,7 @@ def _controls() -> Controls:
     seed_row = widgets.seed_row()
     with gr.Accordion("More", open=False):
         mirror = gr.Checkbox(True, label="Use mirrored parts of the photo, too")
-        variety = gr.Slider(0, 0.5, 0.02, step=0.01, label="Variety", buttons=[])
+        variety = gr.Slider(0, 1, 0.05, step=0.05, label="Variety", buttons=[])
         uniqueness = gr.Slider(
             0, 2, 0.4, step=0.1, label="Repeat less of what is there once", buttons=[]
         )
