@@ -22,7 +22,8 @@ ENOUGH_PATCHES = 20_000  # For the principal components.
 EXACT_PAIRS = 2.5e7  # Patches of the picture times those of the photo that are all compared.
 UNIQUE_PATCHES = 4_000  # Up to so many of the photo's are compared with each other.
 BLEND_PIXELS = 20_000  # Up to so many, differences are voted for; above, colours follow these.
-SEARCH_PIXELS = 3_000_000  # Above, a level only carries on what the level before has found.
+SEARCH_PIXELS = 1_600_000  # Above, a level only carries on what the level before has found.
+JOIN = 20  # Pixels around the photo within which what is drawn is blended with it.
 CHUNK = 1 << 23  # Distances that are in memory at once.
 
 
@@ -276,20 +277,35 @@ class Level:
 
     def paint(self, field: Tensor) -> Tensor:
         """The picture [3, H, W] that the patches of a field agree on."""
+        wrap = self.frame.wrap
         if self.guide is None:
             right, below = differences(self.source, False)
             votes = self._vote(field, torch.cat([self.source, right, below]))
             colours, right, below = votes.split(3)
+            colours = torch.where(self.known, self.base, colours)
+            colours = screened_poisson(colours, right, below, self.known, wrap=wrap)
         else:
             colours = self._vote(field, self.source) + self._drift(field, self.guide)
-            right, below = differences(colours, self.frame.wrap)
-        if self.guide is None or self.frame.anchored:
-            colours = torch.where(self.known, self.base, colours)
-            iterations = 120 if self.guide is None else 20
-            colours = screened_poisson(
-                colours, right, below, self.known, wrap=self.frame.wrap, iterations=iterations
-            )
-        return torch.where(self.known, self.base, colours.clamp(-1, 1))
+            if self.frame.anchored:
+                self._join(colours)
+        return torch.where(self.known, self.base, colours.clamp_(-1, 1))
+
+    def _join(self, colours: Tensor) -> None:
+        """Blend the photo and what was drawn around it, in place; JOIN pixels from it all stays.
+
+        Conjugate gradients carry a difference one pixel farther with each iteration.
+        """
+        rows = slice(max(self.top - JOIN, 0), self.top + self.h + JOIN)
+        columns = slice(max(self.left - JOIN, 0), self.left + self.w + JOIN)
+        wrap = self.frame.wrap
+        if wrap:  # The photo may lie at one end, and its surroundings at the other.
+            columns = slice(0, self.width)
+        part, known = colours[:, rows, columns], self.known[rows, columns]
+        right, below = differences(part, wrap)
+        part = torch.where(known, self.base[:, rows, columns], part)
+        colours[:, rows, columns] = screened_poisson(
+            part, right, below, known, wrap=wrap, iterations=JOIN - 1
+        )
 
     def _vote(self, field: Tensor, channels: Tensor) -> Tensor:
         """channels [C, h, w] of the source -> their weighted mean [C, H, W] over the patches."""

@@ -45,12 +45,17 @@ ENGINE = PatchPipeline()
 WAYS: dict[str, Draw] = {
     "new: GPNN": lambda photo, seed: gpnn(photo, 2 * photo.width, photo.height, seed, "random"),
     "new: ours": lambda photo, seed: _ours("resample", photo, seed),
+    "new: ours, unmirrored": lambda photo, seed: _ours("resample", photo, seed, mirror=False),
     "shape: GPNN": lambda photo, seed: gpnn(photo, 2 * photo.width, photo.height, seed, "retarget"),
     "shape: ours": lambda photo, seed: _ours("retarget", photo, seed),
     "extend: ours": lambda photo, seed: _ours("extend", photo, seed),
     "wrap: ours": lambda photo, seed: _ours("wrap", photo, seed),
 }
-PAIRS = (("new: ours", "new: GPNN"), ("shape: ours", "shape: GPNN"))
+PAIRS = (
+    ("new: ours", "new: GPNN"),
+    ("new: ours, unmirrored", "new: GPNN"),
+    ("shape: ours", "shape: GPNN"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,7 @@ def compare(config: Config) -> None:
 
 def measure(config: Config, way: str, name: str, photo: Image.Image) -> dict[str, float]:
     """Mean figures of a way's pictures of one photo; kept in --out."""
-    folder = config.out / f"{way.replace(': ', '-')}"
+    folder = config.out / f"{way.replace(': ', '-').replace(', ', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{config.longest}-{config.seeds}.json"
     if path.is_file():
@@ -152,8 +157,9 @@ def _photo(config: Config, name: str) -> Image.Image:
     return photo
 
 
-def _ours(mode: str, photo: Image.Image, seed: int) -> Image.Image:
-    return ENGINE(photo, mode=mode, width=2 * photo.width, seed=seed).images[0]
+def _ours(mode: str, photo: Image.Image, seed: int, mirror: bool | None = None) -> Image.Image:
+    wide = 2 * photo.width
+    return ENGINE(photo, mode=mode, width=wide, seed=seed, mirror=mirror).images[0]
 
 
 def _seams(way: str, picture: Image.Image, photo: Image.Image) -> dict[str, float]:
