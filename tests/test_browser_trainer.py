@@ -1,0 +1,101 @@
+"""Training SinGAN on the page: watched, stopped, used, downloaded, and two visitors at once."""
+
+import re
+import shutil
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+import genmodels
+from tests.looking import saved, seen
+from tests.test_panoramas import scene
+
+pytestmark = pytest.mark.browser
+
+TRAINED = 90_000  # Milliseconds.
+
+
+@pytest.fixture
+def trainer(visit, tmp_path):
+    """Opens the trainer on a small photo of the visitor's own."""
+
+    def open_trainer(seed):
+        page = visit()
+        page.get_by_role("tab", name="Panorama").click()
+        photo = tmp_path / f"{seed}.png"
+        scene(60, 40, seed).save(photo)
+        shown = page.locator("#frame img").get_attribute("src")
+        page.locator("#photo input[type=file]").set_input_files(photo)
+        expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
+        page.get_by_role("button", name="Train a network").click()
+        page.get_by_label("100", exact=True).check()
+        return page
+
+    return open_trainer
+
+
+def use_what_is_there(page):
+    """Wait for a preview, and end the training."""
+    expect(page.locator("#training img")).to_be_visible(timeout=TRAINED)
+    expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
+    page.locator("#finish").click()
+    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+
+
+def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
+    page = trainer(seed=1)
+    page.locator("#train").click()
+    use_what_is_there(page)
+    expect(page.locator("#train")).to_be_visible()
+    first = seen(page, 4, gallery="samples")
+    assert len(set(first)) == 4
+    page.locator("#sample").click()
+    again = seen(page, 4, before=first, gallery="samples")
+    page.get_by_label("Keep the photo's layout").check()
+    page.get_by_label("number input for Times as wide").fill("3")
+    page.locator("#sample").click()
+    seen(page, 4, before=again, gallery="samples")
+    archive = saved(page, page.locator("#network"), tmp_path)
+    shutil.unpack_archive(archive, tmp_path)
+    pipe = genmodels.load(tmp_path / archive.stem)
+    picture = pipe(seed=3).images[0]
+    assert isinstance(picture, Image.Image)
+
+
+def test_a_full_training_is_kept_for_the_next_visitor(trainer):
+    page = trainer(seed=2)
+    page.get_by_label("number input for Seconds").fill("20")
+    page.get_by_label("number input for Seconds").press("Enter")
+    page.locator("#train").click()
+    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+    other = trainer(seed=2)
+    other.get_by_label("number input for Seconds").fill("20")
+    other.get_by_label("number input for Seconds").press("Enter")
+    other.locator("#train").click()
+    expect(other.locator("#training-words")).to_contain_text("there already", timeout=TRAINED)
+    seen(other, 4, gallery="samples")
+
+
+def test_a_second_visitor_waits_while_another_trains_and_then_trains(trainer):
+    first, second = trainer(seed=3), trainer(seed=4)
+    first.locator("#train").click()
+    expect(first.locator("#training img")).to_be_visible(timeout=TRAINED)
+    second.locator("#train").click()
+    expect(second.get_by_text(re.compile(r"queue: \d/\d")).first).to_be_visible()
+    assert "Size" not in second.locator("#training-words").inner_text()
+    use_what_is_there(first)
+    use_what_is_there(second)
+
+
+def test_a_visitor_who_leaves_frees_the_place(trainer):
+    first = trainer(seed=5)
+    first.locator("#train").click()
+    expect(first.locator("#training img")).to_be_visible(timeout=TRAINED)
+    first.context.close()
+    use_what_is_there(started(trainer(seed=6)))
+
+
+def started(page):
+    page.locator("#train").click()
+    return page
