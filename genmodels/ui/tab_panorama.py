@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.context import Context
 from PIL import Image
 
-from genmodels.ui import frame, panoramas, trainer, widgets
+from genmodels.ui import frame, panoramas, singan_trainer, widgets
 from genmodels.ui.panoramas import MODES, SCENES, SIZES, Place
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
@@ -66,7 +66,7 @@ def build(load: Callable[[str], Any]) -> None:
                 )
             with gr.Accordion("Its recipe", open=False):
                 told = gr.JSON(show_label=False, container=False, open=True)
-            trainer.build(controls.photo)
+            singan_trainer.build(controls.photo)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("panorama.md").read_text())
 
