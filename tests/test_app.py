@@ -90,7 +90,7 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         for event in app.build().fns.values()
         if event.api_visibility != "private"
     }
-    assert list(public) == ["cars_sample", "style_mix"]
+    assert list(public) == ["cars_sample", "style_mix", "panorama"]
     assert all(public.values())
 
 
