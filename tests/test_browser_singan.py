@@ -4,7 +4,6 @@ import re
 import shutil
 
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
 import genmodels
@@ -59,8 +58,13 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
     archive = saved(page, page.locator("#network"), tmp_path)
     shutil.unpack_archive(archive, tmp_path)
     pipe = genmodels.load(tmp_path / archive.stem)
-    picture = pipe(seed=3).images[0]
-    assert isinstance(picture, Image.Image)
+    assert pipe(seed=3).images[0].size == (60, 40)
+    page.locator("#train").click()  # Stopped, it was no answer to what had been asked.
+    expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
+    page.locator("#finish").click()
+    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+    other = saved(page, page.locator("#network"), tmp_path)
+    assert other.name != archive.name
 
 
 def test_a_full_training_is_kept_for_the_next_visitor(trainer):

@@ -149,6 +149,10 @@ BAD = {
     "empty.png": (lambda path: path.write_bytes(b""), "not a readable"),
     "truncated.png": (truncated, "truncated"),
     "bomb.png": (bomb, "decompression bomb"),
+    "25 megapixels.png": (
+        lambda path: saved(Image.new("1", (5_000, 5_000)), path),
+        "more than 24000000 pixels",
+    ),
     "dot.png": (lambda path: saved(Image.new("RGB", (1, 1)), path), "16 x 16"),
     "line.png": (lambda path: saved(scene(10_000, 1), path), "16 x 16"),
     "one colour.png": (lambda path: saved(Image.new("RGB", (64, 64), "red"), path), "one colour"),

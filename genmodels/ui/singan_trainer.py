@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import secrets
 import shutil
 import threading
 import time
@@ -118,8 +119,8 @@ def _train(
             photo, max_size=max_size, budget_seconds=seconds, finish=finish
         ):
             if event.pipeline is not None:
-                if finish.is_set():  # Not what the next one asks for.
-                    folder = folder.with_name(f"{folder.name}-stopped-{visitor}")
+                if finish.is_set():  # Not what the next one asks for, and another each time.
+                    folder = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
                 event.pipeline.save_pretrained(folder)
                 yield event.preview, f"Trained in {event.seconds:.0f} s.", str(folder)
             elif event.preview is not None or time.monotonic() - shown > 1:
