@@ -32,6 +32,17 @@ def spread(page, gallery="pictures"):
     return page.evaluate(SPREAD, gallery)
 
 
+def type_in(field, value):
+    """Type a value into a field and press Enter, again if the page, still waking, undid it."""
+    for _ in range(5):
+        field.fill(str(value))
+        field.press("Enter")
+        field.page.wait_for_timeout(300)
+        if field.input_value() == str(value):
+            return
+    expect(field).to_have_value(str(value))
+
+
 def pick(page, number, gallery="pictures", closer="cars-closer"):
     """Click a picture, the first is 0, and wait until it is the large one."""
     thumbnail = page.locator(f"#{gallery} .grid-container button").nth(number)

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import pick, saved, seen, spread
+from tests.looking import pick, saved, seen, spread, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -86,8 +86,7 @@ def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
 def test_a_typed_seed_is_drawn_on_enter_and_kept(visit):
     page = visit()
     first = seen(page)
-    page.get_by_label("Seed").first.fill("7")
-    page.get_by_label("Seed").first.press("Enter")
+    type_in(page.get_by_label("Seed").first, "7")
     seen(page, before=first)
     expect(page.locator("#cars-picked")).to_contain_text("Seed 7, drawn by")
     expect(page.get_by_label("Keep")).to_be_checked()
@@ -97,16 +96,14 @@ def test_a_chosen_year_is_asked_for_and_one_past_the_data_is_called_a_guess(visi
     page = visit()
     first = seen(page)
     expect(page.get_by_label("Any model year")).to_be_checked()
-    page.get_by_label("number input for Model year").fill("1999")
-    page.get_by_label("number input for Model year").press("Enter")
+    type_in(page.get_by_label("number input for Model year"), "1999")
     expect(page.get_by_label("Any model year")).not_to_be_checked()
     page.get_by_label("Keep").check()
     generate(page)
     asked = seen(page, before=first)
     expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 1999$"))
 
-    page.get_by_label("number input for Model year").fill("2020")
-    page.get_by_label("number input for Model year").press("Enter")
+    type_in(page.get_by_label("number input for Model year"), "2020")
     generate(page)
     seen(page, before=asked)
     expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 2020 \(a guess\)$"))
@@ -118,8 +115,7 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
     page.get_by_label("Keep").check()
     distances = []
     for psi in ("0", "1"):
-        page.get_by_label("number input for Truncation").first.fill(psi)
-        page.get_by_label("number input for Truncation").first.press("Enter")
+        type_in(page.get_by_label("number input for Truncation").first, psi)
         generate(page)
         first = seen(page, before=first)
         archive = saved(page, page.get_by_role("button", name="All of them").first, tmp_path)

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import pick, saved, seen
+from tests.looking import pick, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -47,8 +47,7 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
     pick(page, 1)
     own = recipe.read(saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path))
     strength = page.get_by_label("number input for How far to stray").first
-    strength.fill("0.5")
-    strength.press("Enter")
+    type_in(strength, "0.5")
     page.get_by_role("button", name="Draw 8 more like it").first.click()
     kin = seen(page, gallery="cars-kin")
     assert len(set(kin)) == 8
@@ -66,8 +65,7 @@ def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path,
     page.get_by_role("tab", name="Years").first.click()
     for label, year in (("From", 2008), ("To", 2014)):
         field = page.get_by_label(f"number input for {label}").first
-        field.fill(str(year))
-        field.press("Enter")
+        type_in(field, year)
     frames = frames_of(make_film(page, tmp_path, kind))
     assert len(frames) == 6 * 4 + 1
     first, last = np.float32(frames[0]), np.float32(frames[-1])
@@ -87,8 +85,7 @@ def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_pat
         page.get_by_role("button", name="Add the picked picture").first.click()
         seen(page, len(stops), gallery="cars-stops")
     field = page.get_by_label("number input for Seconds from one").first
-    field.fill("1")
-    field.press("Enter")
+    type_in(field, "1")
     frames = frames_of(make_film(page, tmp_path))
     assert len(frames) == 3 * 16
     for frame, stop in zip(frames[::16], stops, strict=True):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import pick, saved, seen
+from tests.looking import pick, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -44,8 +44,7 @@ def test_a_free_range_fills_its_layers_in_the_diagram(mixing):
     page.get_by_label("Free", exact=True).check()
     first = page.get_by_label("number input for First layer")
     expect(first).to_be_visible()
-    first.fill("0")
-    first.press("Enter")
+    type_in(first, "0")
     expect(page.locator(".layers i.taken")).to_have_count(7)
     seen(page, 25, before=table, gallery="mixes")
 
@@ -53,12 +52,10 @@ def test_a_free_range_fills_its_layers_in_the_diagram(mixing):
 def test_the_table_grows_and_shrinks_and_keeps_the_pictures_it_can(mixing):
     page, table = mixing()
     size = page.get_by_label("number input for Rows and columns")
-    size.fill("2")
-    size.press("Enter")
+    type_in(size, "2")
     small = seen(page, 9, gallery="mixes")
     assert small[1:3] == table[1:3]
-    size.fill("6")
-    size.press("Enter")
+    type_in(size, "6")
     large = seen(page, 49, gallery="mixes")
     assert large[1:3] == table[1:3]
     page.get_by_role("button", name="New pictures").click()
@@ -70,19 +67,16 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     page, table = mixing()
     page.get_by_role("button", name="Model, seeds, truncation").click()
     page.get_by_label("Seeds of the rows").fill("1, 2")
-    page.get_by_label("Seeds of the columns").fill("3, 4, 5")
-    page.get_by_label("Seeds of the columns").press("Enter")
+    type_in(page.get_by_label("Seeds of the columns"), "3, 4, 5")
     table = seen(page, 12, gallery="mixes")
     pick(page, 6, gallery="mixes", closer="mixing-closer")
     expect(page.locator("#mixing-picked")).to_contain_text("layers 3 to 6 of seed 4")
     button = page.get_by_role("button", name="Download PNG").filter(visible=True)
     made = recipe.read(saved(page, button, tmp_path))
     assert (made["seed"], made["settings"]["mix_seed"]) == (1, 4)
-    page.get_by_label("number input for Truncation").filter(visible=True).fill("0.3")
-    page.get_by_label("number input for Truncation").filter(visible=True).press("Enter")
+    type_in(page.get_by_label("number input for Truncation").filter(visible=True), "0.3")
     table = seen(page, 12, before=table, gallery="mixes")
-    page.get_by_label("Seeds of the rows").fill("one")
-    page.get_by_label("Seeds of the rows").press("Enter")
+    type_in(page.get_by_label("Seeds of the rows"), "one")
     expect(page.get_by_text("The rows need seeds")).to_be_visible()
 
 

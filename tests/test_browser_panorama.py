@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import saved
+from tests.looking import saved, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -62,8 +62,7 @@ def upload(page, path):
 
 def number(page, label, value):
     field = page.get_by_label(label, exact=True)
-    field.fill(str(value))
-    field.press("Enter")
+    type_in(field, value)
 
 
 def drag(page, across):

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 import genmodels
-from tests.looking import saved, seen
+from tests.looking import saved, seen, type_in
 from tests.test_panoramas import scene
 
 pytestmark = pytest.mark.browser
@@ -69,13 +69,11 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
 
 def test_a_full_training_is_kept_for_the_next_visitor(trainer):
     page = trainer(seed=2)
-    page.get_by_label("number input for Seconds").fill("20")
-    page.get_by_label("number input for Seconds").press("Enter")
+    type_in(page.get_by_label("number input for Seconds"), "20")
     page.locator("#train").click()
     expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
     other = trainer(seed=2)
-    other.get_by_label("number input for Seconds").fill("20")
-    other.get_by_label("number input for Seconds").press("Enter")
+    type_in(other.get_by_label("number input for Seconds"), "20")
     other.locator("#train").click()
     expect(other.locator("#training-words")).to_contain_text("there already", timeout=TRAINED)
     seen(other, 4, gallery="samples")
