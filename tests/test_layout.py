@@ -73,6 +73,9 @@ MAY_IMPORT = {
     "training.segmenter",
     "training.compare_panoramas": "genmodels.images genmodels.single_image genmodels.intervals "
     "genmodels.pipelines.pipeline_patches training.gpnn",
+    "training.sweep_singan": "genmodels.images genmodels.single_image "
+    "genmodels.pipelines.pipeline_singan training.singan_results",
+    "training.singan_results": "genmodels.intervals",
     "training.time_panoramas": "genmodels.images genmodels.pipelines.pipeline_patches",
     "training.gpnn": "genmodels.hub genmodels.images",
     "training.check_metrics": "genmodels.images genmodels.metrics",

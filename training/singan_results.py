@@ -1,0 +1,196 @@
+"""The sweep of SinGAN's dials as a CSV, a table with a named best buy, and a plot."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from genmodels.intervals import bootstrap_interval
+
+DIALS = ("mode", "max_size", "epochs", "optimizer")
+FIGURES = {
+    "cpu_seconds": "CPU seconds",
+    "rsifid": "rSIFID",
+    "patch_swd": "patch SWD",
+    "rsifid_seen": "rSIFID as seen",
+    "patch_swd_seen": "patch SWD as seen",
+    "diversity": "diversity",
+}
+QUALITY = "rsifid_seen"  # What is weighed against the time.
+NEAR_BEST = 1.1  # The best buy is the quickest whose quality is at most so many times the best.
+MARKERS = {"adam": "o", "adamax": "s", "adamw": "D", "sgd": "v", "asgd": "^"}
+
+Row = dict[str, Any]
+
+
+class Point(NamedTuple):
+    """One setting of the dials, with the means of its figures over scenes and seeds."""
+
+    dials: tuple[Any, ...]  # In the order of DIALS.
+    figures: dict[str, float]
+    scenes: frozenset[str]
+
+
+def write(
+    rows: Sequence[Row],  # Dials, "scene", "seed" and figures of each run.
+    folder: Path,  # Of singan_sweep.csv and singan_sweep.md.
+    plot: Path,  # A PNG.
+) -> None:
+    """Write all three. ValueError when there is no run."""
+    if not rows:
+        raise ValueError("results need a run or more, got none")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "singan_sweep.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    (folder / "singan_sweep.md").write_text(_report(rows))
+    _plot(points(rows)).savefig(plot, metadata={"Software": None})
+
+
+def points(rows: Sequence[Row]) -> list[Point]:
+    """Means of the settings that were tried on every scene of their mode, in order."""
+    found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[tuple(row[dial] for dial in DIALS)].append(row)
+    made = [
+        Point(
+            dials,
+            {key: float(np.mean([run[key] for run in runs])) for key in FIGURES},
+            frozenset(run["scene"] for run in runs),
+        )
+        for dials, runs in sorted(found.items())
+    ]
+    return [one for one in made if one.scenes == _all_scenes(made, one.dials[0])]
+
+
+def best_buy(tried: Sequence[Point]) -> Point:
+    """The quickest whose quality is near that of the best."""
+    best = min(point.figures[QUALITY] for point in tried)
+    near = [point for point in tried if point.figures[QUALITY] <= NEAR_BEST * best]
+    return min(near, key=lambda point: point.figures["cpu_seconds"])
+
+
+def pareto(tried: Sequence[Point]) -> list[Point]:
+    """Those than which none is both quicker and better, the quickest first."""
+    front: list[Point] = []
+    for point in sorted(tried, key=lambda point: point.figures["cpu_seconds"]):
+        if not front or point.figures[QUALITY] < front[-1].figures[QUALITY]:
+            front.append(point)
+    return front
+
+
+def _all_scenes(made: Sequence[Point], mode: str) -> frozenset[str]:
+    return frozenset().union(*(one.scenes for one in made if one.dials[0] == mode))
+
+
+def _report(rows: Sequence[Row]) -> str:
+    tried = points(rows)
+    swept = [point for point in tried if point.dials[0] == "fast"] or tried
+    chosen, front = best_buy(swept), pareto(swept)
+    head = " | ".join((*DIALS, *FIGURES.values()))
+    lines = []
+    for point in tried:
+        cells = [str(dial) for dial in point.dials]
+        cells += [f"{point.figures[key]:.3g}" for key in FIGURES]
+        mark = "**" if point is chosen else "*" if point in front else ""
+        lines.append(f"| {' | '.join(mark + cell + mark for cell in cells)} |")
+    scenes = ", ".join(sorted({row["scene"] for row in rows}))
+    body = "\n".join(lines)
+    return f"""## SinGAN: what its dials bring
+
+{len(rows)} runs on {scenes}. Means over scenes; all but diversity: lower is better. "As seen": at
+one size for all, so that what is small is soft. In italics what nothing beats in both time and
+rSIFID as seen; **the best buy**, the quickest that comes within {NEAR_BEST - 1:.0%} of the best:
+{_named(chosen)}.
+
+| {head} |
+| {" --- |" * (len(DIALS) + len(FIGURES))}
+{body}
+{_fast_against_full(rows)}"""
+
+
+def _named(point: Point) -> str:
+    mode, max_size, epochs, optimizer = point.dials
+    seconds = point.figures["cpu_seconds"]
+    return f"{mode}, {max_size} px, {epochs} epochs, {optimizer} ({seconds:.0f} CPU seconds)"
+
+
+def _fast_against_full(rows: Sequence[Row]) -> str:
+    """Runs of the two modes on one scene at one size with one optimizer, the longest of each."""
+    longest: dict[tuple[Any, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row["epochs"]):
+        key = (row["scene"], row["max_size"], row["optimizer"], row["mode"])
+        runs = longest.get(key, [])
+        longest[key] = [one for one in runs if one["epochs"] == row["epochs"]] + [row]
+    lines, differences = [], defaultdict(list)
+    for (scene, size, optimizer, mode), full in longest.items():
+        fast = longest.get((scene, size, optimizer, "fast"))
+        if mode != "full" or fast is None:
+            continue
+        cells = []
+        for figure in ("cpu_seconds", "rsifid", "patch_swd", "diversity"):
+            ours, theirs = (float(np.mean([one[figure] for one in runs])) for runs in (fast, full))
+            differences[figure].append(ours - theirs)
+            cells.append(f"{ours:.3g} / {theirs:.3g}")
+        epochs = f"{fast[0]['epochs']} / {full[0]['epochs']}"
+        seeds = f"{len(fast)} / {len(full)}"
+        lines.append(f"| {scene} | {size} | {epochs} | {seeds} | {' | '.join(cells)} |")
+    if not lines:
+        return ""
+    told = ""
+    if len(lines) > 1:
+        told = "| difference | | | | " + " | ".join(map(_difference, differences.values())) + " |\n"
+    body = "\n".join(lines)
+    return f"""
+### `fast` against the paper's protocol
+
+Fast / full; the difference is fast minus full, paired by scene, with its 95 % interval.
+
+| scene | px | epochs | seeds | CPU seconds | rSIFID | patch SWD | diversity |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+{body}
+{told}"""
+
+
+def _difference(values: Sequence[float]) -> str:
+    low, high = bootstrap_interval(np.array(values))
+    return f"{np.mean(values):.3g} ({low:.3g} to {high:.3g})"
+
+
+def _plot(tried: Sequence[Point]) -> Figure:
+    """Quality against time: sizes on the left, optimizers on the right."""
+    tried = [point for point in tried if point.dials[0] == "fast"] or tried
+    chosen = best_buy(tried)
+    figure = Figure(figsize=(9, 4), layout="constrained", dpi=110)
+    by_size, by_optimizer = figure.subplots(1, 2, sharey=True)
+    for size in sorted({point.dials[1] for point in tried}):
+        _line(by_size, [p for p in tried if p.dials[1::2] == (size, chosen.dials[3])], f"{size} px")
+    for name, marker in MARKERS.items():
+        own = [p for p in tried if p.dials[1::2] == (chosen.dials[1], name)]
+        _line(by_optimizer, own, name, marker)
+    front = pareto(tried)
+    for axes in (by_size, by_optimizer):
+        x, y = (chosen.figures[key] for key in ("cpu_seconds", QUALITY))
+        axes.plot(x, y, "*", color="black", markersize=15, zorder=3, label="best buy")
+        axes.set(xscale="log", yscale="log", xlabel="CPU seconds")
+        axes.grid(which="both", alpha=0.25)
+    by_size.plot(*_xy(front), ":", color="black", zorder=0, label="nothing beats")
+    by_size.set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
+    by_optimizer.set(title=f"Optimizers, at {chosen.dials[1]} px")
+    for axes in (by_size, by_optimizer):
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _line(axes: Any, own: Sequence[Point], label: str, marker: str = "o") -> None:
+    if own:
+        axes.plot(*_xy(own), marker=marker, markersize=4, label=label)
+
+
+def _xy(own: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [p.figures["cpu_seconds"] for p in own], [p.figures[QUALITY] for p in own]
