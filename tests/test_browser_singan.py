@@ -79,6 +79,17 @@ def test_a_full_training_is_kept_for_the_next_visitor(trainer):
     seen(other, 4, gallery="samples")
 
 
+def test_the_epochs_and_the_optimizer_are_the_visitors(trainer):
+    page = trainer(seed=7)
+    page.get_by_role("button", name="Epochs and optimizer").click()
+    type_in(page.get_by_label("number input for Epochs"), "100")
+    page.get_by_label("Optimizer").click()
+    page.get_by_role("option", name="asgd").click()
+    page.locator("#train").click()
+    expect(page.locator("#training-words")).to_contain_text("of 100", timeout=TRAINED)
+    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+
+
 def test_a_second_visitor_waits_while_another_trains_and_then_trains(trainer):
     first, second = trainer(seed=3), trainer(seed=4)
     first.locator("#train").click()

@@ -21,7 +21,8 @@ from genmodels.ui.widgets import AT_ONCE, IN_TURN, MAX_SEED, errors_told
 
 NUM_SAMPLES = 4
 MAX_LOADED = 2  # Networks in memory; the one that was unused for longest makes room.
-MAX_SIZES = (100, 150, 200)
+MAX_SIZES = (100, 150, 200, 250)
+OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "training", "concurrency_limit": 1}
 
 _finishing: dict[str, threading.Event] = {}  # By the visitor whose training it ends.
@@ -37,7 +38,16 @@ def build(photo: gr.File) -> None:
         )
         with gr.Row():
             size = gr.Radio(MAX_SIZES, value=150, label="Longer side, in pixels")
-            seconds = gr.Slider(20, 300, 60, step=10, label="Seconds", buttons=[])
+            seconds = gr.Slider(20, 300, 60, step=10, label="Seconds, at most", buttons=[])
+        with gr.Accordion("Epochs and optimizer", open=False):
+            epochs = gr.Slider(
+                *(100, 1000, 600),
+                step=100,
+                label="Epochs",
+                info="Updates at each size; fewer when the seconds are over.",
+                buttons=[],
+            )
+            optimizer = gr.Dropdown(OPTIMIZERS, value=OPTIMIZERS[0], label="Optimizer")
         train = gr.Button("Train", variant="primary", elem_id="train")
         finish = gr.Button("Stop, and use what is there", visible=False, elem_id="finish")
         preview = gr.Image(
@@ -61,10 +71,17 @@ def build(photo: gr.File) -> None:
 
     @errors_told
     def training(
-        path: str | None, max_size: int, seconds: float, request: gr.Request
+        path: str | None,
+        max_size: int,
+        seconds: float,
+        epochs: int,
+        optimizer: str,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         shown = gr.update(visible=True)
-        for picture, told, done in _train(path, max_size, seconds, str(request.session_hash)):
+        asked: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
+        asked |= {"epochs": epochs, "optimizer": optimizer}
+        for picture, told, done in _train(path, asked, str(request.session_hash)):
             shown = shown if picture is None else gr.update(value=picture, visible=True)
             yield shown, told, done, gr.update(visible=done is not None), gr.skip()
         yield shown, told, done, gr.update(visible=True), _zipped(done)
@@ -94,7 +111,8 @@ def build(photo: gr.File) -> None:
     roll = f"() => Math.floor(Math.random() * {MAX_SEED})"
     begun = train.click(_running, None, [train, finish], **AT_ONCE)
     outputs = [preview, words, folder, trained, model]
-    ended = begun.then(training, [photo, size, seconds], outputs, **told, **ONE_AT_A_TIME)
+    dials = [size, seconds, epochs, optimizer]
+    ended = begun.then(training, [photo, *dials], outputs, **told, **ONE_AT_A_TIME)
     ended.then(_idle, None, [train, finish], **AT_ONCE)
     finish.click(_finish, None, None, **AT_ONCE)
     drawing = [folder, wider, higher, keep, seed]
@@ -104,20 +122,20 @@ def build(photo: gr.File) -> None:
 
 
 def _train(
-    path: str | None, max_size: int, seconds: float, visitor: str
+    path: str | None,
+    asked: dict[str, Any],  # Settings of the training.
+    visitor: str,
 ) -> Iterator[tuple[Any, str, str | None]]:
     """(picture, words, folder of the network): the folder once it is there."""
     photo = panoramas.opened(path or panoramas.SCENES[0])
-    folder = _folder(photo, max_size, seconds)
+    folder = _folder(photo, asked)
     if (folder / "model_index.json").is_file():
         yield None, "This network is there already.", str(folder)
         return
     finish = _finishing[visitor] = threading.Event()
     shown = 0.0
     try:
-        for event in genmodels.SinGANPipeline.fit_steps(
-            photo, max_size=max_size, budget_seconds=seconds, finish=finish
-        ):
+        for event in genmodels.SinGANPipeline.fit_steps(photo, **asked, finish=finish):
             if event.pipeline is not None:
                 if finish.is_set():  # Not what the next one asks for, and another each time.
                     folder = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
@@ -136,10 +154,10 @@ def _words(event: Any) -> str:
     return f"{at}{left}"
 
 
-def _folder(photo: Any, max_size: int, seconds: float) -> Path:
+def _folder(photo: Any, asked: dict[str, Any]) -> Path:
     """Where the network of a photo and these settings is, or will be."""
-    asked = json.dumps([max_size, seconds]).encode()
-    name = hashlib.sha256(asked + str(photo.size).encode() + photo.tobytes()).hexdigest()[:12]
+    key = json.dumps([asked, photo.size]).encode()
+    name = hashlib.sha256(key + photo.tobytes()).hexdigest()[:12]
     return Path(get_upload_folder()) / f"singan-{name}"
 
 
