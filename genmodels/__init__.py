@@ -7,21 +7,25 @@ first name that needs them (PEP 562).
 import importlib
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _LAZY = {
     "load": "genmodels.hub",
     "replay": "genmodels.recipe",
     "list_models": "genmodels.zoo",
+    "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
     "PatchPipeline": "genmodels.pipelines.pipeline_patches",
+    "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
 }
 
 __all__ = [
+    "AutoencoderPipeline",
     "DCGANPipeline",
     "PatchPipeline",
+    "Pix2PixPipeline",
     "SinGANPipeline",
     "StyleGAN2Pipeline",
     "__version__",

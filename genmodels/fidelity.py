@@ -1,4 +1,4 @@
-"""How close an image is to its target: MSE, PSNR, SSIM, MS-SSIM, on 8-bit pixels.
+"""How close an image is to its target: MSE, PSNR, SSIM, MS-SSIM, chroma, on 8-bit pixels.
 
 Full-reference metrics: image i of one set is compared with image i of the other. Range 255.
 """
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genmodels.descriptors import CHUNK, Images, image_batches
+from genmodels.descriptors import CHUNK, Images, image_batches, rgb_to_lab
 
 DATA_RANGE = 255
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # The Gaussian window, in pixels (Wang et al. 2004).
@@ -84,6 +84,16 @@ def ms_ssim(a: Images, b: Images) -> Mean:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         values.append(product.mean(dim=1))
     return Mean(torch.cat(values).numpy())
+
+
+def chroma_error(a: Images, b: Images) -> Mean:
+    """Mean distance in CIE a*b*, which brightness does not enter; `.values` [N]. 2 is just seen."""
+    a, b = _pairs(a, b)
+    values = []
+    for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True):
+        apart = rgb_to_lab(x)[:, 1:] - rgb_to_lab(y)[:, 1:]
+        values.append(np.sqrt(np.square(apart).sum(axis=1)).mean(axis=(1, 2)))
+    return Mean(np.concatenate(values))
 
 
 def _pairs(a: Images, b: Images, *, min_side: int = 1) -> list[Tensor]:

@@ -45,7 +45,9 @@ FLOATS = ("F64", "F32", "F16", "BF16")  # What a file may store a float in, by i
 
 # Every pipeline a repo may name, and where it lives.
 PIPELINES = {
+    "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
 }
@@ -173,6 +175,19 @@ def check_whole(name: str, value: int, low: int, high: int) -> None:
     """A whole number within bounds; `name` is for the message."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+
+
+def check_image(image: torch.Tensor, channels: int, multiple: int) -> None:
+    """A batch of images [N, channels, H, W] whose sides are multiples of `multiple`."""
+    if image.ndim != 4 or image.shape[1] != channels:
+        raise ValueError(f"image must be [N, {channels}, H, W], got {list(image.shape)}")
+    height, width = image.shape[2:]
+    fits = [max(multiple, -(-side // multiple) * multiple) for side in (height, width)]
+    if fits != [height, width]:
+        raise ValueError(
+            f"height and width must be multiples of {multiple}, got {height} x {width}: "
+            f"{fits[0]} x {fits[1]} would do"
+        )
 
 
 class HubModel(ModelMixin, ConfigMixin):

@@ -72,6 +72,7 @@ def open_rgb(
     background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
     max_pixels: int = MAX_PIXELS,  # Refuse a picture of more, before it is decoded.
     min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
+    keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
 ) -> Image.Image:
     """An image file as an RGB picture, upright; of an animation, the first frame.
 
@@ -89,7 +90,10 @@ def open_rgb(
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()
-            return _flatten(_to_8_bit(ImageOps.exif_transpose(image)), background)
+            upright = _to_8_bit(ImageOps.exif_transpose(image))
+            if keep_alpha and upright.has_transparency_data:
+                return upright.convert("RGBA")
+            return _flatten(upright, background)
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a readable {', '.join(FORMATS)} image") from error
     except FileNotFoundError as error:

@@ -18,6 +18,16 @@ def non_saturating_g(fake_logits: Tensor) -> Tensor:
     return F.softplus(-fake_logits).mean()
 
 
+def least_squares_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Real to 1 and fake to 0, in least squares (Mao et al. 2017, arXiv:1611.04076)."""
+    return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
+
+
+def least_squares_g(fake_logits: Tensor) -> Tensor:
+    """The generator's side of the same game: fake to 1."""
+    return (fake_logits - 1).square().mean()
+
+
 def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
     """Squared slope of D at real images, the mean over images (Mescheder et al. 2018, 1801.04406).
 

@@ -1,8 +1,9 @@
 """Measuring generated images without any downloaded network. Start at `panel`.
 
-Pairs of images: `mse`, `psnr`, `ssim`, `ms_ssim`. Two sets of images: `swd` (texture per scale),
-`random_kid` and `density_coverage` (structure, missing modes), `colour_panel` (what the others
-are blind to), `duplicates`, `nearest_neighbours` (memorisation). One set: `ms_ssim_diversity`.
+Pairs of images: `mse`, `psnr`, `ssim`, `ms_ssim`, `chroma_error`. Two sets of images: `swd`
+(texture per scale), `random_kid` and `density_coverage` (structure, missing modes), `colour_panel`
+(what the others are blind to), `duplicates`, `nearest_neighbours` (memorisation). One set:
+`ms_ssim_diversity`.
 
 The figures of two sets order models within one data set, resolution and number of images, and
 mean nothing beyond: print the real-vs-real value beside each. None is to be called by the name
@@ -29,7 +30,7 @@ from genmodels.descriptors import (
     standardised,
     thumbnails,
 )
-from genmodels.fidelity import Mean, ms_ssim, mse, psnr, ssim
+from genmodels.fidelity import Mean, chroma_error, ms_ssim, mse, psnr, ssim
 from genmodels.intervals import Interval, bootstrap_interval, subset_intervals
 from genmodels.neighbours import (
     DensityCoverage,
@@ -47,6 +48,7 @@ __all__ = [
     "Mean",
     "Neighbours",
     "bootstrap_interval",
+    "chroma_error",
     "colour_panel",
     "compare_sets",
     "density_coverage",

@@ -181,7 +181,8 @@ def replay(
     if unknown:
         raise ValueError(f"{recipe['model']} knows no settings {sorted(unknown)}")
     given = _image_of(recipe, image)
-    (picture,) = pipeline(*given, seed=recipe["seed"], **recipe["settings"]).images
+    seed = {"seed": recipe["seed"]} if "seed" in known else {}  # Some leave nothing to chance.
+    (picture,) = pipeline(*given, **seed, **recipe["settings"]).images
     if pixels_sha256(picture) != recipe.get("pixels_sha256"):
         made, here = recipe["versions"].get("torch"), torch.__version__
         warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)

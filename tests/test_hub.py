@@ -196,7 +196,7 @@ def test_code_beside_the_weights_is_not_imported(folder, tmp_path, monkeypatch):
 )
 def test_a_pipeline_that_is_not_ours_is_refused(folder, name):
     edit_json(folder / hub.INDEX, _class_name=name)
-    with pytest.raises(ValueError, match="pipeline must be one of DCGANPipeline, SinGANPipe"):
+    with pytest.raises(ValueError, match="pipeline must be one of AutoencoderPipeline, DCGANPipe"):
         genmodels.load(folder)
 
 

@@ -27,8 +27,10 @@ MAY_IMPORT = {
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
     "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads "
-    "genmodels.{family}_* genmodels.nnf",
+    "genmodels.{family}_* genmodels.nnf genmodels.translation",
     "genmodels.latents": "genmodels.hub",
+    "genmodels.translation": "genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
+    "genmodels.tiles genmodels.threads",
     "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf genmodels.threads",
     "genmodels.nnf": "genmodels.blend",
     # A SinGAN trains in the app, so its training is the library's.
@@ -40,6 +42,7 @@ MAY_IMPORT = {
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
     # Pictures in, data or figures out.
     "genmodels.data": "genmodels.images genmodels.conditions",
+    "genmodels.pairs": "genmodels.data genmodels.colour",
     "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
     "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.intervals "
     "genmodels.neighbours",
@@ -50,9 +53,19 @@ MAY_IMPORT = {
     # Training: scripts do not know each other; what they share is named here.
     "training.train_{family}": "genmodels.models.{family} genmodels.pipelines.pipeline_{family} "
     "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
-    "genmodels.images genmodels.conditions genmodels.{family}_* training.run training.publish",
+    "genmodels.images genmodels.conditions genmodels.{family}_* training.run training.publish "
+    "training.pair_run training.publish_pairs",
+    "training.pair_run": "genmodels.colour genmodels.images genmodels.data genmodels.pairs "
+    "genmodels.translation training.run",
+    "training.publish_pairs": "genmodels.images genmodels.hub genmodels.metrics training.facts "
+    "training.pair_card training.pair_figures training.pair_run",
+    "training.pair_figures": "genmodels.images genmodels.metrics genmodels.hub",
+    "training.compare_translation": "genmodels genmodels.metrics genmodels.pairs "
+    "training.pair_figures training.project_formulas training.translation_table",
+    "training.project_formulas": "genmodels.images",
     "training.publish": "genmodels genmodels.hub genmodels.images genmodels.metrics "
-    "genmodels.data training.run training.card training.judge",
+    "genmodels.data training.run training.card training.facts training.judge",
+    "training.facts": "genmodels genmodels.hub genmodels.images training.run",
     "training.judge": "genmodels genmodels.hub genmodels.images genmodels.data "
     "genmodels.conditions genmodels.augment training.agreement training.card training.classifier",
     "training.agreement": "genmodels.intervals",
@@ -66,6 +79,10 @@ MAY_IMPORT = {
     "training.zoo": "genmodels.zoo training.publish",
     "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
     "training.segmenter",
+    "training.prepare_pairs": "genmodels.images training.pair_checks training.comic_teacher "
+    "training.monet_teacher",
+    "training.comic_teacher": "training.pair_checks",
+    "training.monet_teacher": "training.pair_checks",
     "training.segmenter": "genmodels.images training.cutouts",
     "training.cutouts": "genmodels.images training.viewpoints",
     "training.viewpoints": "genmodels.images",

@@ -16,6 +16,7 @@ from genmodels.models import dcgan, stylegan2
 from tests import tiny_training
 from tests.hub_server import HubServer
 from training import card, judge, publish, train_dcgan, train_stylegan2
+from training.facts import storage_dtype
 
 FILES = {
     "README.md",
@@ -216,10 +217,10 @@ def test_weights_that_half_precision_would_spoil_keep_all_bits():
     torch.manual_seed(0)
     generator = dcgan.Generator(32, z_dim=8, base_channels=4, max_channels=8)
     pipe = genmodels.DCGANPipeline(generator)
-    assert publish._storage_dtype(pipe) == torch.float16
+    assert storage_dtype(pipe, publish._four) == torch.float16
     for parameter in generator.parameters():  # Of such a gain that small errors show.
         torch.nn.init.normal_(parameter)
-    assert publish._storage_dtype(pipe) is None
+    assert storage_dtype(pipe, publish._four) is None
 
 
 def test_fine_tuning_starts_from_the_published_weights(root, photos, published):

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests import tiny_training
 from training import checkpoint, train_dcgan, train_stylegan2
-from training.run import _mix
+from training.run import mix
 
 SCRIPTS = {
     "dcgan": (train_dcgan, tiny_training.DCGAN),
@@ -131,7 +131,7 @@ def test_accumulated_gradients_equal_the_whole_batch(photos, tmp_path):
 
 def test_no_two_purposes_share_their_random_numbers():
     keys = [(0, step, *rest) for step in range(3) for rest in (("D",), ("D", 1), ("G",), ("G", 1))]
-    assert len({_mix(*key) for key in [*keys, (0, "fixed"), (1, 0, "D")]}) == len(keys) + 2
+    assert len({mix(*key) for key in [*keys, (0, "fixed"), (1, 0, "D")]}) == len(keys) + 2
 
 
 def test_mixing_gives_the_discriminator_other_fakes(photos, four_steps, tmp_path):

@@ -1,12 +1,14 @@
 """Measure our networks against the textbook way of computing the very same ones (`make bench`).
 
-    python training/bench.py            # About five minutes on two idle cores.
-    python training/bench.py --quick    # One row, as a smoke test.
+    python training/bench.py                   # About eight minutes on two idle cores.
+    python training/bench.py --only pix2pix    # One family's rows.
+    python training/bench.py --quick           # One row, as a smoke test.
 
 The reference reads the weights of our modules and has to give the same output before anything is
 timed. It follows the papers to the letter: one modulated weight per image in a grouped convolution,
 re-sampling by zero-stuffing and a 4x4 FIR filter at the full rate, noise, bias and activation as
-passes of their own, contiguous layout. Ours and the reference take turns, so that whatever else the
+passes of their own, pixels repeated before they are convolved, contiguous layout. Ours and the
+reference take turns, so that whatever else the
 machine does falls on both: on a busy machine trust the ratios, not the images per second.
 """
 
@@ -15,9 +17,9 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +28,18 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from genmodels import losses
-from genmodels.models import dcgan, stylegan2
+from genmodels.models import dcgan, pix2pix, stylegan2
 
 SQRT2 = math.sqrt(2)
 Network = Callable[[Tensor], Tensor]
+Judge = Callable[[Tensor, Tensor], Tensor]
 Work = Callable[[], object]
 Layer = Any  # A module whose parts are read: torch types each part as "Tensor | Module".
 
 
 def bench(
     quick: bool = False,  # Only the first row of the first network.
+    only: Literal["all", "stylegan2", "dcgan", "pix2pix"] = "all",  # One family's rows.
     threads: int = 2,  # CPU threads that torch may use.
 ) -> None:
     """Print one table of images per second, ours against the reference."""
@@ -46,11 +50,20 @@ def bench(
     print(f"torch {torch.__version__}, {threads} threads, load before the start {load}\n")
     print("| network | what | ours img/s | reference img/s | ratio (min-max) | target |")
     print("| --- | --- | --- | --- | --- | --- |")
-    bench_stylegan2("StyleGAN2 128 px, 64-256 channels", 64, mapping_layers=2, quick=quick)
+    if quick or only in ("all", "stylegan2"):
+        bench_stylegan2("StyleGAN2 128 px, 64-256 channels", 64, mapping_layers=2, quick=quick)
     if quick:
         return
-    bench_stylegan2("StyleGAN2 128 px, 128-256 channels", 128, mapping_layers=8)
-    bench_dcgan()
+    if only in ("all", "stylegan2"):
+        bench_stylegan2("StyleGAN2 128 px, 128-256 channels", 128, mapping_layers=8)
+    if only in ("all", "dcgan"):
+        bench_dcgan()
+    if only in ("all", "pix2pix"):
+        bench_pix2pix("pix2pix 256 px, default", {}, {}, targets=("", "", "", ""))
+        size = {"levels": 8, "base_channels": 64, "max_channels": 512}
+        paper = size | {"norm": "instance", "up": "transposed"}
+        peers = ("3.9 img/s", "7.3 img/s", "0.84 img/s", "1.10 img/s")  # Measured when idle.
+        bench_pix2pix("pix2pix 256 px, paper", paper, {"receptive_field": 70}, targets=peers)
 
 
 def bench_stylegan2(
@@ -104,6 +117,33 @@ def bench_dcgan() -> None:
     ours = trainer((G, D), G, D, z, real)
     reference = trainer((plain_G, plain_D), plain_G, reference_D, z, real)
     compare(f"{name} | train, batch 64", 64, ours, reference, pairs=5, target="1.15x")
+
+
+def bench_pix2pix(
+    name: str,
+    config_G: dict[str, Any],  # The generator's arguments, ...
+    config_D: dict[str, Any],  # ... and the discriminator's.
+    *,
+    targets: Sequence[str],  # Of inference at batch 1 and 4, then of training at both.
+) -> None:
+    """Rows of one pix2pix: inference and a training step, at batch 1 and 4."""
+    G, D = pix2pix.Generator(**config_G), pix2pix.Discriminator(**config_D)
+    plain_G, plain_D = contiguous_copy(G), contiguous_copy(D)
+    reference_G, reference_D = partial(textbook_unet, plain_G), partial(textbook_patchgan, plain_D)
+    source, target = torch.rand(2, 4, 3, 256, 256) * 2 - 1
+    with torch.inference_mode():
+        require_same(G(source), reference_G(source))
+        require_same(D(source, target), reference_D(source, target))
+
+    for n, goal in zip((1, 4), targets[:2], strict=True):
+        ours, reference = (sampler(net, source[:n]) for net in (G, reference_G))
+        compare(f"{name} | translate, batch {n}", n, ours, reference, pairs=7, target=goal)
+    for n, goal in zip((1, 4), targets[2:], strict=True):
+        pair = source[:n], target[:n]
+        ours = translation_trainer((G, D), G, D, *pair)
+        plain = (plain_G, plain_D)
+        reference = translation_trainer(plain, reference_G, reference_D, *pair, is_textbook=True)
+        compare(f"{name} | train, batch {n}", n, ours, reference, pairs=5, target=goal)
 
 
 # The textbook StyleGAN2.
@@ -187,6 +227,49 @@ def fir(x: Tensor) -> Tensor:
     return F.conv2d(x, kernel, groups=x.shape[1])
 
 
+# The textbook pix2pix.
+
+
+def textbook_unet(G: Layer, image: Tensor) -> Tensor:
+    """image [N, C, H, W] -> image by arXiv:1611.07004, activations before convolutions."""
+    x, encoded = image, []
+    for i, (conv, *norm, _) in enumerate(G.downs):
+        x = F.leaky_relu(x, 0.2) if i else x
+        x = textbook_norm(norm, F.conv2d(x, conv.weight, conv.bias, stride=2, padding=1))
+        encoded.append(x)
+    x = encoded.pop()
+    for conv, *norm, _ in G.ups:
+        x = textbook_norm(norm, textbook_double(conv, F.relu(x)))
+        x = torch.cat([x, encoded.pop()], 1)
+    return textbook_double(G.to_image, F.relu(x)).tanh()
+
+
+def textbook_patchgan(D: Layer, source: Tensor, image: Tensor) -> Tensor:
+    """source and image [N, C, H, W] -> logits [N, 1, h, w]."""
+    x = torch.cat([source, image], 1)
+    for conv, *norm, _ in D.trunk:
+        x = F.conv2d(x, conv.weight, conv.bias, stride=conv.stride, padding=1)
+        x = F.leaky_relu(textbook_norm(norm, x), 0.2)
+    return D.to_logits(x)
+
+
+def textbook_double(conv: Layer, x: Tensor) -> Tensor:
+    """Twice the side, by whichever convolution it is."""
+    if isinstance(conv, pix2pix.TransposedConv):
+        return F.conv_transpose2d(x, conv.weight, conv.bias, stride=2, padding=1)
+    return F.conv2d(F.interpolate(x, scale_factor=2), conv.weight, conv.bias, padding=1)
+
+
+def textbook_norm(norm: list[Layer], x: Tensor) -> Tensor:
+    """By the built-in function, if the layer has one."""
+    if not norm:
+        return x
+    weight, bias = norm[0].weight, norm[0].bias
+    if isinstance(norm[0], pix2pix.InstanceNorm):
+        return F.instance_norm(x, weight=weight, bias=bias)
+    return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias).permute(0, 3, 1, 2)
+
+
 # Measuring.
 
 
@@ -228,6 +311,40 @@ def trainer(
         opt_G.zero_grad()
         networks[1].requires_grad_(False)
         losses.non_saturating_g(D(G(z))).backward()
+        networks[1].requires_grad_(True)
+        opt_G.step()
+
+    return step
+
+
+def translation_trainer(
+    networks: tuple[nn.Module, nn.Module],  # G and D, for the optimisers.
+    G: Network,  # How to compute G, ...
+    D: Judge,  # ... and how to compute D.
+    source: Tensor,  # What to translate [N, 3, R, R], ...
+    target: Tensor,  # ... and into what.
+    *,
+    is_textbook: bool = False,  # D sees fake and real one after the other, Adam is the default one.
+) -> Work:
+    """One update of D and one of G, by least squares and 100 times L1."""
+    opt_G, opt_D = (
+        Adam(net.parameters(), 2e-4, betas=(0.5, 0.999), fused=not is_textbook) for net in networks
+    )
+
+    def judged(fake: Tensor) -> Sequence[Tensor]:
+        if is_textbook:
+            return D(source, target), D(source, fake)
+        return D(torch.cat([source, source]), torch.cat([target, fake])).chunk(2)
+
+    def step() -> None:
+        fake = G(source)
+        opt_D.zero_grad()
+        losses.least_squares_d(*judged(fake.detach())).backward()
+        opt_D.step()
+        opt_G.zero_grad()
+        networks[1].requires_grad_(False)
+        l1 = F.l1_loss(fake, target)
+        (losses.least_squares_g(D(source, fake)) + 100 * l1).backward()
         networks[1].requires_grad_(True)
         opt_G.step()
 

@@ -5,22 +5,20 @@ Everything on the card is measured here, on images that were held out.
 
 import inspect
 import json
-import platform
-import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-import genmodels
 from genmodels import hub, images, metrics
 from genmodels.data import ImageFolder
 from genmodels.hub import HubModel, HubPipeline
 from training import judge
 from training.card import card
+from training.facts import film, of_run, seal, storage_dtype
 from training.run import Run
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
@@ -43,11 +41,10 @@ def publish(
     folder = run.config.out / "model"
     if not run.is_main:
         return folder
-    name = run.config.name or run.config.out.name
-    pipeline.save_pretrained(folder, dtype=_storage_dtype(pipeline))
+    pipeline.save_pretrained(folder, dtype=storage_dtype(pipeline, _four))
     discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
-    facts = _facts(run, name, published, sampling or {})
+    facts = of_run(run, published, metric_sampling=sampling or {})
     earlier = _earlier(folder / "run.json", facts)
     facts["metrics"] = earlier.get("metrics") or _measure(run, published, sampling or {}, folder)
     facts["conditions_followed"] = earlier.get("conditions_followed") or _judge(
@@ -57,13 +54,7 @@ def publish(
     facts["truncation_sheet"] = _truncation_sheet(published, folder, is_drawn=bool(earlier))
     notes = [path.read_text(encoding="utf-8") for path in run.config.card_notes]
     (folder / "README.md").write_text(card(facts, notes), encoding="utf-8")
-    partial = run.config.out / "run.partial"  # Last and whole: it vouches for all the others.
-    partial.write_text(json.dumps(facts, indent=1) + "\n")
-    partial.replace(folder / "run.json")
-    run.print(f"{name} is in {folder}")
-    if run.config.push_to_hub:
-        address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
-        run.print(f"published: {address}")
+    seal(run, folder, facts)
     return folder
 
 
@@ -129,8 +120,12 @@ def _measure(
     twins = train[neighbours.train_index[neighbours.worst]]
     pairs = torch.cat([images.from_pil([samples[i] for i in neighbours.worst]), twins])
     images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
-    _film(run.config.out / "samples", folder / "progress.gif")
+    film(run.config.out / "samples", folder / "progress.gif", share=2)
     return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
+
+
+def _four(pipeline: HubPipeline) -> list[Image.Image]:
+    return pipeline(4, seed=0).images
 
 
 def _judge(run: Run, published: HubPipeline, sampling: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,109 +158,3 @@ def _truncation_sheet(pipeline: HubPipeline, folder: Path, *, is_drawn: bool) ->
         pictures = [p for psi in PSIS for p in pipeline(16, seed=0, truncation_psi=psi).images]
         images.grid(pictures, 8).save(path)
     return list(PSIS)
-
-
-def _storage_dtype(pipeline: HubPipeline) -> torch.dtype | None:
-    """Half precision, unless that moves a pixel by more than one of its 256 levels."""
-    half = _rounded(pipeline)
-    for seed in range(4):
-        before, after = (
-            np.asarray(p(1, seed=seed).images[0], dtype=np.int16) for p in (pipeline, half)
-        )
-        if np.abs(before - after).max() > 1:
-            return None
-    return torch.float16
-
-
-def _rounded(pipeline: HubPipeline) -> HubPipeline:
-    """The pipeline with its weights rounded to half precision."""
-    generator = type(pipeline.generator)(**_arguments(pipeline.generator))
-    state = pipeline.generator.state_dict()
-    generator.load_state_dict(
-        {k: v.half().to(v.dtype) if v.is_floating_point() else v for k, v in state.items()}
-    )
-    settings = {k: v for k, v in pipeline.config.items() if k == "conditions"}
-    return type(pipeline)(generator.eval(), **settings)
-
-
-def _arguments(model: HubModel) -> dict[str, Any]:
-    return {key: value for key, value in model.config.items() if not key.startswith("_")}
-
-
-def _facts(
-    run: Run,
-    name: str,
-    pipeline: HubPipeline,
-    sampling: dict[str, Any],
-) -> dict[str, Any]:
-    config = run.config
-    family = type(pipeline).__name__.removesuffix("Pipeline")
-    flags = json.loads((config.out / "config.json").read_text())
-    for private in (
-        "data",
-        "held_out",
-        "out",
-        "init_from",
-        "card_notes",
-    ):  # Paths of a machine are private.
-        flags.pop(private, None)
-    parent = run.parent or {}
-    is_continued = parent.get("data_fingerprint") == run.data.fingerprint
-    return {
-        "name": name,
-        "summary": config.summary or f"{family} at {config.resolution} px",
-        "pipeline": type(pipeline).__name__,
-        "resolution": config.resolution,
-        "parameters": sum(p.numel() for p in pipeline.generator.parameters()),
-        "weights_sha256": pipeline.weights_sha256,
-        "steps": run.step,
-        "images_seen": run.images_seen,
-        "images_seen_by_parent": parent["images_seen"] if is_continued else None,
-        "cost": {
-            "seconds": round(run.seconds),
-            "images_per_second": round(run.images_seen / max(run.seconds, 1), 1),
-            "device": _device_name(run.device),
-            "processes": run.world,
-        },
-        "data": {
-            "name": config.data_name or Path(config.data).name,
-            "fingerprint": run.data.fingerprint,
-            "held_out_fingerprint": run.held_out.fingerprint,
-            "num_train": len(run.data),
-            "num_held_out": len(run.held_out),
-            "num_skipped": len(run.data.skipped),
-        },
-        "licence": config.licence,
-        "parent": parent.get("name"),
-        "metric_sampling": sampling,
-        "config": flags,
-        "versions": {
-            "genmodels": genmodels.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "commit": _commit(),
-        },
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _film(sheets: Path, target: Path) -> None:
-    """The first quarter of each sheet of the run, as an animation of at most 40 frames."""
-    paths = sorted(sheets.glob("*.png"))
-    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(len(paths), 40))})
-    frames = [images.open_rgb(paths[i]) for i in chosen]
-    quarters = [frame.crop((0, 0, frame.width // 2, frame.height // 2)) for frame in frames]
-    images.encode_animation(quarters, target, fps=6)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({torch.get_num_threads()} threads)"
-
-
-def _commit() -> str | None:
-    """The repository's commit, when the script runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -89,6 +89,8 @@ class MicroBatch:
 class Run:
     """One training run: its processes, its data, its clock, its folder."""
 
+    min_held_out = metrics.MIN_SET
+
     def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
         self.config = config
         if config.threads is not None:
@@ -111,10 +113,10 @@ class Run:
         self._changed: dict[str, list[Any]] = {}  # ... and by this one: before and after.
         self._check_config()
         with self.accelerator.main_process_first():
-            self.data, self.held_out = _load_data(config, conditions)
-        if len(self.held_out) < metrics.MIN_SET:  # Better now than after days of training.
+            self.data, self.held_out = self._load_data(conditions)
+        if len(self.held_out) < self.min_held_out:  # Better now than after days of training.
             raise ValueError(
-                f"{metrics.MIN_SET} or more images must be held out to measure the model on, got "
+                f"{self.min_held_out} or more images must be held out to measure the model on, got "
                 f"{len(self.held_out)}: name a folder of them with --held-out, or add images"
             )
         self.step = 0
@@ -135,9 +137,9 @@ class Run:
         """Start from a published model's weights: fine-tune it, or grow it to more pixels."""
         for network, subfolder in ((G, "generator"), (D, "discriminator")):
             parent = type(network).from_pretrained(source, subfolder=subfolder)
-            is_smaller = parent.config.resolution < network.config.resolution
+            can_grow = hasattr(network, "grow_from")
             try:
-                if is_smaller and hasattr(network, "grow_from"):
+                if can_grow and parent.config.resolution < network.config.resolution:
                     network.grow_from(parent)
                 else:
                     network.load_state_dict(parent.state_dict())
@@ -238,13 +240,13 @@ class Run:
         key = (len(self.data), config.batch_size, step, config.seed)
         indices = epoch_indices(*key)
         flips = epoch_flips(*key) if config.x_flip else None
-        rng = torch.Generator().manual_seed(_mix(config.seed, step, player))
+        rng = torch.Generator().manual_seed(mix(config.seed, step, player))
         z = torch.randn(config.batch_size, z_dim, generator=rng)
         for i in range(config.accumulate):
             part = self.accelerator.process_index * config.accumulate + i
             rows = slice(part * n, (part + 1) * n)
             pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
-            torch.manual_seed(_mix(config.seed, step, player, part + 1))  # 0 would be z's own.
+            torch.manual_seed(mix(config.seed, step, player, part + 1))  # 0 would be z's own.
             yield MicroBatch(
                 real=images.to_float(pixels.to(self.device)),
                 c=c.to(self.device),
@@ -317,7 +319,7 @@ class Run:
 
     def fixed_latents(self, num_images: int, z_dim: int) -> tuple[Tensor, Tensor]:
         """z [N, z_dim] and c [N, c_dim] that are the same in every sheet of the run."""
-        rng = torch.Generator().manual_seed(_mix(self.config.seed, "fixed"))
+        rng = torch.Generator().manual_seed(mix(self.config.seed, "fixed"))
         z = torch.randn(num_images, z_dim, generator=rng)
         rows = torch.randint(len(self.data), (num_images,), generator=rng)
         return z.to(self.device), self.data.c[rows].to(self.device)
@@ -408,6 +410,14 @@ class Run:
     def _flags(self) -> dict[str, Any]:
         return json.loads(json.dumps(dataclasses.asdict(self.config), default=str))
 
+    def _load_data(self, conditions: tuple[str, ...]) -> tuple[Any, Any]:
+        """The images to learn from, and those that are held out."""
+        config, cache = self.config, self.config.out / "cache"
+        data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
+        if config.held_out is None:
+            return data.hold_out(share_to_hold_out(len(data)))
+        return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+
     def _check_data(self, fingerprint: str) -> None:
         if fingerprint != self.data.fingerprint:
             raise ValueError(
@@ -416,15 +426,12 @@ class Run:
             )
 
 
-def _load_data(config: RunConfig, conditions: tuple[str, ...]) -> tuple[ImageFolder, ImageFolder]:
-    cache = config.out / "cache"
-    data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
-    if config.held_out is None:
-        return data.hold_out(min(max(0.08, 32 / len(data)), 0.5))  # About 32 of a small set.
-    return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+def share_to_hold_out(count: int) -> float:
+    """8 %, and of a small set so much that about 32 are held out, or half of it."""
+    return min(max(0.08, 32 / count), 0.5)
 
 
-def _mix(*key: int | str) -> int:
+def mix(*key: int | str) -> int:
     """A seed for one purpose, unlike sums of its parts; a 0 at the end counts for nothing."""
     numbers = [k if isinstance(k, int) else int.from_bytes(k.encode(), "big") for k in key]
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,148 @@
+"""Pairs of images, decoded once to uint8 arrays: what goes in, and what is to come out of it."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genmodels import colour
+from genmodels.data import ImageFolder
+
+
+class PairFolder:
+    """Two folders of images with equal names, `source/` and `target/`, as squares.
+
+    Without `source/`, a source is its target in grey. Names are compared without their endings, so
+    that a JPEG may have a PNG as its partner.
+
+    names: sorted, in the order of everything else    sources, targets: uint8 [N, 3, R, R]
+    skipped: (name, reason) of pairs left out         fingerprint: SHA-256 of names and pixels
+
+    ValueError if there is no readable pair, or an image without a partner.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,  # Holds target/, and source/ unless that follows from it.
+        resolution: int,  # Side of the images in pixels.
+        *,
+        cache_dir: Path | None = None,  # Keeps decoded arrays, so that the next start is instant.
+    ) -> None:
+        folder = Path(folder)
+        if not (folder / "target").is_dir():
+            raise ValueError(f"{folder} must hold the folders source and target, has no target")
+        self.resolution = resolution
+        target = _by_stem(ImageFolder(folder / "target", resolution, cache_dir=cache_dir))
+        source = target
+        self.skipped: list[tuple[str, str]] = list(target.skipped)
+        is_grey = not (folder / "source").is_dir()
+        if not is_grey:
+            source = _by_stem(ImageFolder(folder / "source", resolution, cache_dir=cache_dir))
+            self.skipped += source.skipped
+        broken = {_stem(name) for name, _ in self.skipped}
+        common = sorted(target.rows.keys() & source.rows.keys())
+        alone = sorted((target.rows.keys() ^ source.rows.keys()) - broken)
+        if alone:
+            raise ValueError(
+                f"{folder}: each image of source must have a partner of its name in target, "
+                f"{len(alone)} have none: {', '.join(alone[:5])}"
+            )
+        if not common:
+            raise ValueError(f"{folder} holds no readable pair")
+        self.names = common
+        self.targets = target.images[[target.rows[name] for name in common]]
+        self.sources = (
+            colour.to_grey(self.targets)
+            if is_grey
+            else source.images[[source.rows[name] for name in common]]
+        )
+        self.fingerprint = _sha256([self.names, target.fingerprint, source.fingerprint])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def hold_out(self, fraction: float) -> tuple["PairFolder", "PairFolder"]:
+        """The pairs to train on, and about this fraction of them to keep apart, by their names."""
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+        digests = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in self.names]
+        apart = np.array([int(digest, 16) < fraction * 16**8 for digest in digests])
+        if apart.all() or not apart.any():
+            raise ValueError(f"{len(self)} pairs are too few to hold out {fraction:.0%} of them")
+        return self._part(~apart), self._part(apart)
+
+    def _part(self, chosen: np.ndarray) -> "PairFolder":
+        part = copy.copy(self)
+        part.names = [name for name, take in zip(self.names, chosen, strict=True) if take]
+        rows = torch.from_numpy(chosen)
+        part.sources, part.targets = self.sources[rows], self.targets[rows]
+        part.fingerprint = _sha256([part.names, self.fingerprint])
+        return part
+
+    def batch(
+        self,
+        indices: Sequence[int] | np.ndarray,  # Which pairs, n of them.
+        *,
+        flips: np.ndarray | None = None,  # bool [n]: which of them to mirror left to right.
+        boxes: np.ndarray
+        | None = None,  # int [n, 3]: top, left and side of a square to cut out ...
+        side: int | None = None,  # ... and to resize to so many pixels. None: the whole.
+    ) -> tuple[Tensor, Tensor]:
+        """Copies of some pairs, both uint8 [n, 3, side, side], changed alike."""
+        n, side = len(indices), side or self.resolution
+        flips = np.zeros(n, dtype=bool) if flips is None else flips
+        boxes = np.tile([0, 0, self.resolution], (n, 1)) if boxes is None else boxes
+        if flips.shape != (n,) or flips.dtype != bool or boxes.shape != (n, 3):
+            raise ValueError(
+                f"flips must be bool [{n}] and boxes [{n}, 3], got {flips.dtype} "
+                f"{list(flips.shape)} and {list(boxes.shape)}"
+            )
+        ends = boxes[:, :2] + boxes[:, 2:]
+        if n and (boxes[:, :2].min() < 0 or boxes[:, 2].min() < 1 or ends.max() > self.resolution):
+            raise ValueError(f"boxes must lie in images of {self.resolution} pixels")
+        both = []
+        for pictures in (self.sources, self.targets):
+            cut = [
+                _cut(pictures[int(index)], box, side, flip)
+                for index, box, flip in zip(indices, boxes, flips, strict=True)
+            ]
+            both.append(torch.stack(cut))
+        return both[0], both[1]
+
+
+def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
+    """A square of uint8 [3, R, R], resized and perhaps mirrored: uint8 [3, side, side]."""
+    top, left, own = map(int, box)
+    square = picture[:, top : top + own, left : left + own]
+    if own != side:
+        resized = F.interpolate(square[None].float(), (side, side), mode="bicubic", antialias=True)
+        square = resized[0].round().clamp(0, 255).to(torch.uint8)
+    return square.flip(-1) if flip else square.clone()
+
+
+class _by_stem:  # noqa: N801  (Reads as what it does.)
+    """A folder's images, and in which row each is by its name without the ending."""
+
+    def __init__(self, folder: ImageFolder) -> None:
+        self.images, self.skipped, self.fingerprint = (
+            folder.images,
+            folder.skipped,
+            folder.fingerprint,
+        )
+        self.rows = {_stem(name): row for row, name in enumerate(folder.names)}
+        if len(self.rows) < len(folder.names):
+            raise ValueError("two images of a folder differ in their endings only: rename one")
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

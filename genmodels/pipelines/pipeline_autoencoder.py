@@ -1,0 +1,13 @@
+"""Translating pictures with the autoencoder."""
+
+from typing import ClassVar
+
+from genmodels.hub import HubModel
+from genmodels.models import autoencoder
+from genmodels.translation import TranslationPipeline
+
+
+class AutoencoderPipeline(TranslationPipeline):
+    """Runs a trained `autoencoder.Generator` on pictures of any size."""
+
+    components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": autoencoder.Generator}

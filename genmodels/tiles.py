@@ -1,0 +1,81 @@
+"""A network on a picture of any size: at once where that fits, else tile by tile without a seam."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TILE = 768  # Side of what is kept of a tile, in pixels; a picture that is no larger goes whole.
+RAMP = 32  # Pixels on either side of a border over which two tiles fade into each other.
+BLIND_REACH = 128  # What a tile sees around it, where nothing less than all would be enough.
+
+Span = tuple[int, int]  # First pixel, and the one after the last.
+
+
+def through(
+    network: Any,  # Has `multiple`, of which both sides must be one, and `reach`, see below.
+    x: Tensor,  # [1, C, H, W], any size.
+) -> Tensor:
+    """The network's answer [1, c, H, W], the picture being mirrored at its right and lower ends.
+
+    `reach` is how many pixels away a pixel can matter to another: with that much around it, a tile
+    is what it would be in the whole. None: each pixel matters to all, so that tiles differ from the
+    whole, and fade into each other.
+    """
+    height, width = x.shape[2:]
+    multiple = network.multiple
+    x = _mirrored(x, [math.ceil(side / multiple) * multiple for side in (height, width)])
+    if max(x.shape[2:]) <= TILE:
+        return network(x)[..., :height, :width]
+    reach = BLIND_REACH if network.reach is None else network.reach
+    weights = x.new_zeros(x.shape[2:])
+    total = x.new_zeros(())  # Of the tiles times their weights: [1, c, H, W].
+    for rows, kept_rows in _spans(x.shape[2], multiple, reach):
+        for columns, kept_columns in _spans(x.shape[3], multiple, reach):
+            tile = network(x[..., slice(*rows), slice(*columns)])
+            tile = tile[..., _inside(kept_rows, rows), _inside(kept_columns, columns)]
+            weight = _ramps(kept_rows, x.shape[2])[:, None] * _ramps(kept_columns, x.shape[3])
+            weight = weight.to(x.device)
+            place = (..., slice(*kept_rows), slice(*kept_columns))
+            if not total.ndim:
+                total = x.new_zeros(1, tile.shape[1], *x.shape[2:])
+            total[place] += weight * tile
+            weights[place] += weight
+    return (total / weights)[..., :height, :width]
+
+
+def _mirrored(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Made larger to the right and below by its mirror image, again and again if need be."""
+    for axis, side in zip((2, 3), size, strict=True):
+        own = x.shape[axis]
+        index = torch.arange(side, device=x.device) % (2 * own)
+        x = x.index_select(axis, torch.minimum(index, 2 * own - 1 - index))
+    return x
+
+
+def _spans(side: int, multiple: int, reach: int) -> Iterator[tuple[Span, Span]]:
+    """Along one side: what each tile sees, and what of that is kept; these overlap by two ramps."""
+    count = math.ceil(side / TILE)
+    step = math.ceil(side / count / multiple) * multiple
+    for start in range(0, side, step):
+        kept = max(0, start - RAMP), min(side, start + step + RAMP)
+        first = max(0, (kept[0] - reach) // multiple * multiple)
+        last = min(side, math.ceil((kept[1] + reach) / multiple) * multiple)
+        yield (first, last), kept
+
+
+def _inside(kept: Span, seen: Span) -> slice:
+    return slice(kept[0] - seen[0], kept[1] - seen[0])
+
+
+def _ramps(kept: Span, side: int) -> Tensor:
+    """Weights of what is kept: they rise and fall where a neighbour takes over."""
+    weights = torch.ones(kept[1] - kept[0])
+    slope = (torch.arange(2 * RAMP) + 0.5) / (2 * RAMP)
+    if kept[0] > 0:
+        weights[: 2 * RAMP] = slope
+    if kept[1] < side:
+        weights[-2 * RAMP :] = torch.minimum(weights[-2 * RAMP :], slope.flip(0))
+    return weights

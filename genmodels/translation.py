@@ -1,0 +1,177 @@
+"""Pictures to pictures: what a network of any family needs around it. Start at `__call__`.
+
+What comes out has the size of what came in, whatever that is, and its transparency.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from genmodels import colour, images, recipe, tiles
+from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole
+from genmodels.threads import threads_for
+
+PREDICTS = ("rgb", "chroma")
+MAX_PIXELS = 24_000_000
+MAX_IMAGES = 256
+MAX_HINTS = 500
+HINT_SIDE = 5  # Pixels, at the size that the network sees.
+
+Hint = tuple[int, int, str]  # Column and row in the picture, and a colour, "#c03020".
+
+
+class TranslationPipeline(HubPipeline):
+    """Runs a trained generator on pictures; subclasses name its class.
+
+    A network that predicts "rgb" takes [N, 3, H, W] in [-1, 1] and gives the same. One of "chroma"
+    takes luma, the chroma of hints and where they are [N, 4, H, W], and gives chroma [N, 2, H, W]:
+    it colours, and the brightness of every pixel stays.
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        predicts: str = "rgb",  # One of PREDICTS.
+        network_size: int = 0,  # Shorter side of what the network sees, at most; 0: no limit.
+    ) -> None:
+        super().__init__()
+        if predicts not in PREDICTS:
+            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
+        check_whole("network_size", network_size, 0, 4096)
+        channels = (generator.config.in_channels, generator.config.out_channels)
+        wanted = (3, 3) if predicts == "rgb" else (4, 2)
+        if channels != wanted:
+            raise ValueError(
+                f"a network that predicts {predicts} must have {wanted[0]} channels in and "
+                f"{wanted[1]} out, got {channels[0]} and {channels[1]}"
+            )
+        self.register_modules(generator=generator.eval())
+        self.register_to_config(predicts=predicts, network_size=network_size)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        image: Image.Image | Sequence[Image.Image],  # RGB or RGBA, of any size; or several.
+        *,
+        strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
+        network_size: int | None = None,  # Shorter side that it sees, at most; None: the model's.
+        detail: float = 0.0,  # Of what is finer than it sees: 0 none, 1 all that the picture has.
+        hints: Sequence[Hint] = (),  # Colours of places, for a network that predicts chroma.
+    ) -> ImageOutput:
+        """The pictures translated, each with its recipe. There is no chance in it.
+
+        Errors: ValueError for a picture of another mode, of more than 24 megapixels, or for a
+        setting out of its range.
+        """
+        given = [image] if isinstance(image, Image.Image) else list(image)
+        if not 1 <= len(given) <= MAX_IMAGES:
+            raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
+        for picture in given:
+            _check_picture(picture)
+        check_range("strength", strength, 0, 1)
+        check_range("detail", detail, 0, 1)
+        limit = self.config.network_size if network_size is None else network_size
+        check_whole("network_size", limit, 0, 4096)
+        hints = [self._checked(hint, given) for hint in hints]
+        settings: dict[str, Any] = {"strength": strength, "network_size": limit, "detail": detail}
+        if hints:
+            settings["hints"] = hints
+        output = ImageOutput(images=[], recipes=[])
+        for picture in given:
+            made = self._translated(picture, strength, limit, detail, hints)
+            output.recipes.append(recipe.make(self, 0, image=picture, **settings))
+            output.images.append(recipe.attach(made, output.recipes[-1], recipe.COMPOSITE))
+        return output
+
+    def _translated(
+        self,
+        picture: Image.Image,
+        strength: float,
+        limit: int,
+        detail: float,
+        hints: Sequence[Hint],
+    ) -> Image.Image:
+        whole = images.to_float(images.from_pil([picture.convert("RGB")])).to(self.device)
+        size = _size_within(limit, (picture.height, picture.width))
+        small = _resized(whole, size)
+        marks = _marks(hints, size, picture.size).to(self.device)
+        with threads_for(size[0] * size[1] * 32):
+            out = tiles.through(self.generator, encode(small, self.config.predicts, marks))
+        if self.config.predicts == "chroma":
+            made = colour.join(colour.luma(whole), strength * _resized(out, whole.shape[2:]))
+        else:
+            made = _resized(out.clamp(-1, 1), whole.shape[2:])
+            finer = whole - _resized(small, whole.shape[2:])
+            made = torch.lerp(whole, made + detail * finer, strength)
+        (result,) = images.to_pil(made)
+        if picture.mode == "RGBA":
+            result.putalpha(picture.getchannel("A"))
+        return result
+
+    def _checked(self, hint: Any, given: Sequence[Image.Image]) -> Hint:
+        if self.config.predicts != "chroma":
+            raise ValueError("hints are for a network that predicts chroma, this one predicts rgb")
+        is_hint = isinstance(hint, list | tuple) and len(hint) == 3
+        if not is_hint or not re.fullmatch("#[0-9a-fA-F]{6}", str(hint[2])):
+            raise ValueError(f'a hint must be (column, row, "#rrggbb"), got {hint!r}')
+        for name, place, sides in (
+            ("column", hint[0], [picture.width for picture in given]),
+            ("row", hint[1], [picture.height for picture in given]),
+        ):
+            check_whole(f"a hint's {name}", place, 0, min(sides) - 1)
+        return tuple(hint)
+
+
+def encode(
+    image: Tensor,  # RGB [N, 3, H, W] in [-1, 1].
+    predicts: str,  # One of PREDICTS.
+    marks: Tensor | None = None,  # Chroma of hints and where they are [N, 3, H, W]; None: no hint.
+) -> Tensor:
+    """What the network takes: [N, 3, H, W], or for chroma [N, 4, H, W]."""
+    if predicts == "rgb":
+        return image
+    if marks is None:
+        marks = torch.zeros_like(image)
+    return torch.cat([colour.luma(image), marks], dim=1)
+
+
+def _check_picture(picture: Any) -> None:
+    if not isinstance(picture, Image.Image) or picture.mode not in ("RGB", "RGBA"):
+        came = getattr(picture, "mode", type(picture).__name__)
+        raise ValueError(f"image must be a PIL image of mode RGB or RGBA, got {came}")
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(
+            f"image must have at most {MAX_PIXELS} pixels, got {picture.width}x{picture.height}"
+        )
+
+
+def _size_within(limit: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The size, or one of its shape whose shorter side is the limit."""
+    factor = limit / min(size) if limit and min(size) > limit else 1.0
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def _marks(hints: Sequence[Hint], size: tuple[int, int], picture_size: tuple[int, int]) -> Tensor:
+    """Chroma of the hints and where they are: [1, 3, H, W] at the network's size."""
+    marks = torch.zeros(1, 3, *size)
+    scale_x, scale_y = size[1] / picture_size[0], size[0] / picture_size[1]
+    for column, row, code in hints:
+        levels = [int(code[i : i + 2], 16) for i in (1, 3, 5)]
+        rgb = images.to_float(torch.tensor(levels, dtype=torch.uint8).view(1, 3, 1, 1))
+        x, y = int((column + 0.5) * scale_x), int((row + 0.5) * scale_y)
+        half = HINT_SIDE // 2
+        place = (slice(max(0, y - half), y + half + 1), slice(max(0, x - half), x + half + 1))
+        marks[0, :2, *place] = colour.chroma(rgb)[0]
+        marks[0, 2, *place] = 1
+    return marks

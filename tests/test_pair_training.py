@@ -1,0 +1,175 @@
+"""The scripts that learn from pairs, run in this process on a few tiny pictures."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import genmodels
+from tests import tiny_training
+from tests.tiny_training import load_file, state
+from training import checkpoint, pair_figures, train_autoencoder, train_pix2pix
+from training.pair_run import random_marks
+
+SMALL = {"resolution": 32, "steps": 4, "batch_size": 4} | tiny_training.QUIET
+PIX2PIX = SMALL | {"levels": 3, "base_channels": 4, "max_channels": 8, "receptive_field": 16}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Soft pictures, and as targets the same ones upside down in brightness."""
+    root = tmp_path_factory.mktemp("pairs")
+    for split, count in (("train", 12), ("held_out", 6)):
+        tiny_training.photographs(root / split / "source", count, seed=len(split))
+        (root / split / "source" / "metadata.jsonl").unlink()
+        (root / split / "target").mkdir()
+        for path in (root / split / "source").iterdir():
+            inverted = 255 - np.asarray(Image.open(path))
+            Image.fromarray(inverted).save(root / split / "target" / path.name)
+    return {"data": str(root / "train"), "held_out": str(root / "held_out")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_on_the_cpu():
+    with tiny_training.quick_on_the_cpu():
+        yield
+
+
+def train(pairs, out, script=train_pix2pix, **changes):
+    """Run the script as its command would; what its newest checkpoint holds."""
+    settings = PIX2PIX if script is train_pix2pix else SMALL
+    script.train(script.Config(out=out, **(pairs | settings | changes)))
+    return state(out)
+
+
+@pytest.fixture(scope="module")
+def four_steps(pairs, tmp_path_factory, quick_on_the_cpu):
+    out = tmp_path_factory.mktemp("runs") / "inverse"
+    return out, train(pairs, out, keep_checkpoints=4)
+
+
+def test_a_resumed_run_ends_in_the_same_weights(pairs, four_steps, tmp_path):
+    out = tmp_path / "run"
+    train(pairs, out, keep_checkpoints=4)
+    for step in (3, 4):  # As if it had been killed after the second.
+        for path in (out / "checkpoints" / f"step_{step:08d}").iterdir():
+            path.unlink()
+        (out / "checkpoints" / f"step_{step:08d}").rmdir()
+    again = train(pairs, out)
+    assert [key for key in again if not torch.equal(again[key], four_steps[1][key])] == []
+
+
+def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
+    out, end = four_steps
+    start = load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)
+    learnt = [key for key in end if key.startswith(("G.", "D.", "ema."))]
+    assert len(learnt) > 20
+    assert [key for key in learnt if torch.equal(start[key], end[key])] == []
+    assert [key for key in end if not end[key].isfinite().all()] == []
+
+
+def test_the_rate_falls_to_nothing_over_the_last_steps(pairs, tmp_path):
+    """With the decay from the start on, the fourth of four steps has a quarter of the rate."""
+    moved = {}
+    for name, decay_from in (("flat", 1.0), ("falling", 0.0)):
+        out = tmp_path / name
+        end = train(pairs, out, decay_from=decay_from, keep_checkpoints=4)
+        before = load_file(out / "checkpoints" / "step_00000003" / checkpoint.TENSORS)
+        key = "D.to_logits.bias"
+        moved[name] = (end[key] - before[key]).abs().mean()
+    assert 0.1 < moved["falling"] / moved["flat"] < 0.5
+
+
+def test_it_learns_to_invert_and_says_so_on_its_card(pairs, tmp_path):
+    out = tmp_path / "inverse"
+    flags = {"steps": 300, "save_every": 100, "log_every": 50, "lr": 2e-3, "jitter": 0.0}
+    train(pairs, out, adversarial_weight=0.0, ema_halflife_images=40.0, **flags)
+    facts = json.loads((out / "model" / "run.json").read_text())
+    panel = facts["metrics"]
+    assert panel["n"] == 6
+    assert panel["psnr"]["value"] > panel["psnr"]["baseline"] + 6
+    assert panel["psnr"]["low"] <= panel["psnr"]["value"] <= panel["psnr"]["high"]
+    assert panel["psnr_of_mean"]["value"] <= panel["psnr"]["value"]
+    card = (out / "model" / "README.md").read_text()
+    assert f"| {panel['psnr']['value']:.4g} |" in card
+    assert "12 pairs to train on, 6 held out" in card
+    pipe = genmodels.load(out / "model")
+    photo = Image.open(next((out.parent / "inverse" / "model").glob("samples.png")))
+    assert photo.size[0] > photo.size[1] / 2
+    black = Image.new("RGB", (32, 32), "#202020")
+    assert np.asarray(pipe(black).images[0]).mean() > 128
+    for name in ("samples.png", "worst.png", "progress.gif"):
+        assert (out / "model" / name).is_file()
+    assert not (out / "model" / "discriminator").exists()
+
+
+def test_a_published_model_starts_another(pairs, four_steps, tmp_path):
+    parent = four_steps[0] / "model"
+    out = tmp_path / "child"
+    train(pairs, out, init_from=str(parent), steps=1, lr=1e-9)
+    weights = state(out)
+    generator = genmodels.load(parent).generator.state_dict()
+    assert all(torch.allclose(weights[f"G.{key}"], generator[key], atol=1e-4) for key in generator)
+    assert json.loads((out / "model" / "run.json").read_text())["parent"] == "inverse"
+
+
+def test_chroma_is_learnt_from_targets_alone_and_hints_are_heard(pairs, tmp_path):
+    for split in ("train", "held_out"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "target").symlink_to(f"{pairs['data']}/../{split}/target")
+    grey = {"data": str(tmp_path / "train"), "held_out": str(tmp_path / "held_out")}
+    out = tmp_path / "colours"
+    train(grey, out, predicts="chroma", network_size=32)
+    pipe = genmodels.load(out / "model")
+    assert (pipe.config.predicts, pipe.config.network_size) == ("chroma", 32)
+    given = Image.open(next((tmp_path / "train" / "target").iterdir()))
+    made = pipe(given, hints=[(3, 4, "#ff0000")]).images[0]
+    apart = np.int16(np.asarray(made.convert("L"))) - np.asarray(given.convert("L"))
+    assert np.abs(apart).max() <= 1
+    with pytest.raises(ValueError, match=r"holds a run with --predicts chroma"):
+        train(grey, out, network_size=32)
+
+
+def test_random_hints_are_the_targets_own_colours():
+    torch.manual_seed(0)
+    chroma = torch.rand(200, 2, 32, 40) * 2 - 1
+    chroma[:] = chroma.mean(dim=(2, 3), keepdim=True)
+    marks = random_marks(chroma, share=0.5)
+    hinted = marks[:, 2].amax(dim=(1, 2)) > 0
+    assert 70 < hinted.sum() < 130
+    where = marks[:, 2:].expand(-1, 2, -1, -1) > 0
+    assert torch.allclose(marks[:, :2][where], chroma[where])
+    assert marks[:, :2][~where].abs().max() == 0
+
+
+def test_the_autoencoder_learns_and_is_published(pairs, tmp_path):
+    weights = train(pairs, tmp_path / "auto", train_autoencoder, steps=2)
+    assert "D" not in {key.split(".")[0] for key in weights}
+    facts = json.loads((tmp_path / "auto" / "model" / "run.json").read_text())
+    assert facts["pipeline"] == "AutoencoderPipeline"
+    assert facts["parameters"] == 9_600_206
+    assert genmodels.load(tmp_path / "auto" / "model")(Image.new("RGB", (40, 30))).images
+
+
+def test_figures_of_pictures_one_level_apart_are_what_the_textbook_says():
+    rng = np.random.default_rng(0)
+    targets = torch.from_numpy(rng.integers(0, 255, (4, 3, 32, 32), dtype=np.uint8))
+    panel = pair_figures.figures(targets + 1, targets, 255 - targets)
+    assert panel["mse"]["value"] == 1
+    assert panel["psnr"]["value"] == pytest.approx(48.13, abs=0.005)
+    assert panel["psnr_of_mean"]["value"] == pytest.approx(48.13, abs=0.005)
+    assert panel["ssim"]["value"] > 0.999 > 0 > panel["ssim"]["baseline"]
+    assert panel["chroma_error"]["value"] < 1
+
+
+def test_flags_out_of_range_are_refused(pairs, tmp_path):
+    for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
+        with pytest.raises(ValueError, match=f"{name} must be from 0 to {high}, got 1.5"):
+            train(pairs, tmp_path / "run", **{name: 1.5})
+    few = {"data": pairs["data"], "held_out": None}
+    out = tmp_path / "few"
+    train(few, out, steps=1)  # It holds some out itself.
+    facts = json.loads((out / "model" / "run.json").read_text())
+    assert facts["data"]["num_train"] + facts["data"]["num_held_out"] == 12

@@ -1,0 +1,101 @@
+"""Pairs: read from two folders, cut and mirrored alike, held out by name."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genmodels.pairs import PairFolder
+
+
+def picture(seed, side=40):
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for side in ("source", "target"):
+        (tmp_path / side).mkdir()
+        for number in range(20):
+            picture((number, side == "target")).save(tmp_path / side / f"{number:02d}.png")
+    return tmp_path
+
+
+def test_partners_stand_in_the_same_row(folder):
+    picture((3, False)).save(folder / "source" / "03.bmp")
+    (folder / "source" / "03.png").unlink()
+    pairs = PairFolder(folder, 40)
+    assert len(pairs) == 20
+    assert pairs.names[3] == "03"
+    for number in (0, 3, 19):
+        for side, own in (("source", pairs.sources), ("target", pairs.targets)):
+            wanted = np.asarray(picture((number, side == "target"))).transpose(2, 0, 1)
+            assert np.array_equal(own[number].numpy(), wanted)
+
+
+def test_without_sources_the_targets_in_grey_are_they(folder):
+    for path in (folder / "source").iterdir():
+        path.unlink()
+    (folder / "source").rmdir()
+    pairs = PairFolder(folder, 32)
+    assert torch.equal(pairs.sources[:, 0], pairs.sources[:, 2])
+    assert not torch.equal(pairs.targets[:, 0], pairs.targets[:, 2])
+    grey = Image.fromarray(pairs.targets[5].permute(1, 2, 0).numpy()).convert("L")
+    assert np.array_equal(pairs.sources[5, 0].numpy(), np.asarray(grey))
+
+
+def test_both_of_a_pair_are_cut_and_mirrored_alike(folder):
+    pairs = PairFolder(folder, 40)
+    pairs.targets = 255 - pairs.sources
+    flips, boxes = np.array([True, False]), np.array([[0, 8, 32], [3, 1, 32]])
+    source, target = pairs.batch([4, 9], flips=flips, boxes=boxes, side=32)
+    assert source.shape == (2, 3, 32, 32)
+    assert torch.equal(target, 255 - source)
+    assert torch.equal(source[0].flip(-1), pairs.sources[4, :, :32, 8:])
+    assert torch.equal(source[1], pairs.sources[9, :, 3:35, 1:33])
+    source[:] = 0
+    assert pairs.sources.max() > 0  # A copy.
+
+
+def test_holding_out_divides_by_name_whatever_the_size(folder):
+    learnt, apart = PairFolder(folder, 40).hold_out(0.3)
+    again = PairFolder(folder, 24).hold_out(0.3)
+    assert set(learnt.names) & set(apart.names) == set()
+    assert len(learnt) + len(apart) == 20
+    assert again[1].names == apart.names
+    assert again[1].fingerprint != apart.fingerprint
+    for fraction in (0, 1, 1e-9):
+        with pytest.raises(ValueError, match=r"fraction|too few"):
+            PairFolder(folder, 24).hold_out(fraction)
+
+
+def test_what_cannot_be_paired_is_told(folder, tmp_path):
+    (folder / "source" / "07.png").write_bytes(b"no image")
+    assert [name for name, _ in PairFolder(folder, 24).skipped] == ["07.png"]
+    assert "07" not in PairFolder(folder, 24).names
+    (folder / "source" / "11.png").unlink()
+    with pytest.raises(ValueError, match="1 have none: 11"):
+        PairFolder(folder, 24)
+    with pytest.raises(ValueError, match="has no target"):
+        PairFolder(tmp_path / "source", 24)
+    picture(1).save(folder / "target" / "05.bmp")
+    with pytest.raises(ValueError, match="differ in their endings only"):
+        PairFolder(folder, 24)
+
+
+def test_a_smaller_square_is_enlarged_to_the_same_side(folder):
+    pairs = PairFolder(folder, 40)
+    pairs.sources[7] = torch.arange(40, dtype=torch.uint8).expand(3, 40, 40) * 6
+    source, _ = pairs.batch([7], boxes=np.array([[10, 10, 20]]), side=40)
+    wanted = np.linspace(10 - 0.25, 29 + 0.25, 40) * 6
+    assert np.abs(source[0, 0, 20].numpy() - wanted)[2:-2].max() < 2
+
+
+def test_squares_outside_the_picture_are_refused(folder):
+    pairs = PairFolder(folder, 24)
+    for box in ([0, 1, 24], [-1, 0, 8], [0, 17, 8], [0, 0, 0]):
+        with pytest.raises(ValueError, match="must lie in images of 24"):
+            pairs.batch([0], boxes=np.array([box]), side=8)
+    with pytest.raises(ValueError, match="flips must be bool"):
+        pairs.batch([0], flips=np.array([1]))

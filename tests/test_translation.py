@@ -1,0 +1,163 @@
+"""Translating pictures: any size, alpha kept, luma kept, strength, hints, recipes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import genmodels
+from genmodels import recipe
+from genmodels.models import autoencoder, pix2pix
+from tests.test_panoramas import scene
+
+
+@pytest.fixture(scope="module")
+def comic():
+    torch.manual_seed(0)
+    return genmodels.Pix2PixPipeline(pix2pix.Generator(levels=3, base_channels=8, max_channels=16))
+
+
+@pytest.fixture(scope="module")
+def colourist():
+    torch.manual_seed(0)
+    generator = pix2pix.Generator(4, 2, levels=3, base_channels=8, max_channels=16)
+    with torch.no_grad():  # As if it had learnt something.
+        generator.to_image.weight.mul_(20)
+    return genmodels.Pix2PixPipeline(generator, predicts="chroma", network_size=64)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 100), (64, 64), (130, 67)])
+def test_what_comes_out_has_the_size_of_what_came_in(comic, colourist, size):
+    for pipe in (comic, colourist):
+        (picture,) = pipe(scene(*size, seed=0)).images
+        assert picture.size == size
+        assert picture.mode == "RGB"
+
+
+def test_transparency_stays(comic):
+    given = scene(50, 40, 0).convert("RGBA")
+    alpha = Image.fromarray(np.arange(2000, dtype=np.uint32).astype(np.uint8).reshape(40, 50))
+    given.putalpha(alpha)
+    (made,) = comic(given).images
+    assert made.mode == "RGBA"
+    assert np.array_equal(np.asarray(made.getchannel("A")), np.asarray(alpha))
+
+
+def test_strength_goes_from_the_picture_to_the_networks(comic):
+    given = scene(48, 40, 0)
+    none, half, full = (
+        np.float32(comic(given, strength=strength).images[0]) for strength in (0.0, 0.5, 1.0)
+    )
+    assert np.array_equal(none, np.float32(given))
+    assert np.abs(full - none).mean() > 1
+    assert np.abs((none + full) / 2 - half).max() <= 1
+
+
+def test_colouring_leaves_the_brightness_of_every_pixel(colourist):
+    given = scene(200, 120, 0)  # Larger than the network sees.
+    made = colourist(given).images[0]
+    apart = np.int16(np.asarray(made.convert("L"))) - np.asarray(given.convert("L"))
+    assert np.abs(apart).max() <= 1
+    colours = np.asarray(made).astype(np.int16)
+    assert np.abs(colours[..., 0] - colours[..., 2]).mean() > 2
+    grey = np.asarray(colourist(given, strength=0.0).images[0])
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    # What colours the picture had does not matter: it is coloured anew.
+    again = colourist(given.convert("L").convert("RGB")).images[0]
+    assert np.abs(np.int16(np.asarray(again)) - np.asarray(made)).mean() < 1  # Rounding.
+
+
+def test_a_hint_is_seen_where_it_is(colourist):
+    given = scene(128, 96, 0)
+    without = np.float32(colourist(given).images[0])
+    hinted = np.float32(colourist(given, hints=[(20, 30, "#ff2010")]).images[0])
+    change = np.abs(hinted - without).mean(axis=2)
+    assert change[20:40, 10:30].mean() > 5 * change[70:, 100:].mean()
+    assert change.max() > 0.5
+
+
+def test_a_network_that_sees_less_is_given_back_what_is_finer(comic):
+    given = scene(160, 120, 0)
+    without = comic(given, network_size=30).images[0]
+    kept = comic(given, network_size=30, detail=1.0).images[0]
+
+    def fine(picture):
+        return np.abs(np.diff(np.float32(picture.convert("L")), axis=1)).mean()
+
+    assert without.size == kept.size == given.size
+    assert fine(kept) > 1.5 * fine(without)
+
+
+def test_several_pictures_come_out_as_one_by_one(comic):
+    given = [scene(40, 30, seed) for seed in range(3)]
+    together = comic(given)
+    assert len(together.images) == len(together.recipes) == 3
+    for picture, alone in zip(
+        together.images, (comic(one).images[0] for one in given), strict=True
+    ):
+        assert np.array_equal(np.asarray(picture), np.asarray(alone))
+
+
+@pytest.mark.parametrize("settings", [{}, {"hints": [(5, 6, "#102030")], "strength": 0.7}])
+def test_a_recipe_makes_the_picture_again_from_the_same_photo(colourist, tmp_path, settings):
+    colourist.save_pretrained(tmp_path / "model")
+    pipe = genmodels.load(tmp_path / "model")
+    assert (pipe.config.predicts, pipe.config.network_size) == ("chroma", 64)
+    given = scene(90, 60, 1)
+    pipe(given, **settings).images[0].save(tmp_path / "made.png")
+    told = recipe.read(tmp_path / "made.png")
+    assert told["generated"]
+    again = genmodels.replay(json.loads(json.dumps(told)), image=given)
+    assert np.array_equal(np.asarray(again), np.asarray(Image.open(tmp_path / "made.png")))
+    with pytest.raises(ValueError, match="not the image"):
+        genmodels.replay(told, image=scene(90, 60, 2))
+
+
+def test_the_autoencoder_translates_too(tmp_path):
+    torch.manual_seed(0)
+    pipe = genmodels.AutoencoderPipeline(autoencoder.Generator())
+    pipe.save_pretrained(tmp_path, dtype=torch.float16)
+    (made,) = genmodels.load(tmp_path)(scene(70, 33, 0)).images
+    assert made.size == (70, 33)
+
+
+def test_what_cannot_be_translated_is_refused(comic, colourist):
+    given = scene(40, 30, 0)
+    for wrong, words in (
+        (given.convert("L"), "mode RGB or RGBA, got L"),
+        ("photo.jpg", "must be a PIL image"),
+        ([], "1 to 256, got 0"),
+        (Image.new("RGB", (5000, 5000)), "at most 24000000 pixels, got 5000x5000"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            comic(wrong)
+    for settings, words in (
+        ({"strength": float("nan")}, "strength must be"),
+        ({"strength": 1.5}, "strength must be"),
+        ({"detail": -1}, "detail must be"),
+        ({"network_size": 99999}, "network_size must be"),
+        ({"hints": [(1, 1, "#ffffff")]}, "predicts chroma, this one predicts rgb"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            comic(given, **settings)
+    for hint, words in (
+        ((40, 0, "#ffffff"), "column must be a whole number from 0 to 39"),
+        ((0, 30, "#ffffff"), "row must be"),
+        ((0, 0, "red"), "a hint must be"),
+        ((0, 0), "a hint must be"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            colourist(given, hints=[hint])
+
+
+def test_a_network_of_the_wrong_channels_is_refused():
+    for generator, predicts in (
+        (pix2pix.Generator(levels=3), "chroma"),
+        (pix2pix.Generator(4, 2, levels=3), "rgb"),
+    ):
+        with pytest.raises(ValueError, match=f"predicts {predicts} must have"):
+            genmodels.Pix2PixPipeline(generator, predicts=predicts)
+    with pytest.raises(ValueError, match="predicts must be one of"):
+        genmodels.Pix2PixPipeline(pix2pix.Generator(levels=3), predicts="depth")

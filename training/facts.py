@@ -1,0 +1,140 @@
+"""What every published model says of itself: run.json, and the film of its training."""
+
+import inspect
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import genmodels
+from genmodels import hub, images
+from genmodels.hub import HubModel, HubPipeline
+from training.run import Run
+
+PRIVATE = ("data", "held_out", "out", "init_from", "card_notes")  # Paths of a machine.
+MAX_FRAMES = 40
+
+Draw = Callable[[HubPipeline], Sequence[Image.Image]]
+
+
+def of_run(run: Run, pipeline: HubPipeline, **others: Any) -> dict[str, Any]:
+    """The facts of a finished run, before anything is measured, and others beside them."""
+    config = run.config
+    family = type(pipeline).__name__.removesuffix("Pipeline")
+    flags = json.loads((config.out / "config.json").read_text())
+    for private in PRIVATE:
+        flags.pop(private, None)
+    parent = run.parent or {}
+    is_continued = parent.get("data_fingerprint") == run.data.fingerprint
+    return {
+        "name": name_of(run),
+        "summary": config.summary or f"{family} at {config.resolution} px",
+        "pipeline": type(pipeline).__name__,
+        "resolution": config.resolution,
+        "parameters": sum(p.numel() for p in pipeline.generator.parameters()),
+        "weights_sha256": pipeline.weights_sha256,
+        "steps": run.step,
+        "images_seen": run.images_seen,
+        "images_seen_by_parent": parent["images_seen"] if is_continued else None,
+        "cost": {
+            "seconds": round(run.seconds),
+            "images_per_second": round(run.images_seen / max(run.seconds, 1), 1),
+            "device": device_name(run.device),
+            "processes": run.world,
+        },
+        "data": {
+            "name": config.data_name or Path(config.data).name,
+            "fingerprint": run.data.fingerprint,
+            "held_out_fingerprint": run.held_out.fingerprint,
+            "num_train": len(run.data),
+            "num_held_out": len(run.held_out),
+            "num_skipped": len(run.data.skipped),
+        },
+        "licence": config.licence,
+        "parent": parent.get("name"),
+        **others,
+        "config": flags,
+        "versions": {
+            "genmodels": genmodels.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "commit": _commit(),
+        },
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def name_of(run: Run) -> str:
+    """What the model is called."""
+    return run.config.name or run.config.out.name
+
+
+def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
+    """Half precision, unless that moves a pixel of what is drawn by more than one of 256 levels."""
+    before, after = (
+        [np.asarray(picture, dtype=np.int16) for picture in draw(one)]
+        for one in (pipeline, _rounded(pipeline))
+    )
+    moved = (np.abs(a - b).max() for a, b in zip(before, after, strict=True))
+    return None if max(moved) > 1 else torch.float16
+
+
+def film(
+    sheets: Path,  # Folder of the run's sheets of samples.
+    target: Path,  # The GIF.
+    share: int = 1,  # Show the sheet's first so manieth part along each side.
+) -> None:
+    """The sheets of a run as an animation."""
+    paths = sorted(sheets.glob("*.png"))
+    places = np.linspace(0, len(paths) - 1, min(len(paths), MAX_FRAMES))
+    frames = [images.open_rgb(paths[i]) for i in sorted({round(place) for place in places})]
+    shown = [frame.crop((0, 0, frame.width // share, frame.height // share)) for frame in frames]
+    images.encode_animation(shown, target, fps=6)
+
+
+def seal(run: Run, folder: Path, facts: dict[str, Any]) -> None:
+    """Write run.json, last and whole, as it vouches for all the others; push what is there."""
+    partial = run.config.out / "run.partial"
+    partial.write_text(json.dumps(facts, indent=1) + "\n")
+    partial.replace(folder / "run.json")
+    run.print(f"{facts['name']} is in {folder}")
+    if run.config.push_to_hub:
+        address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
+        run.print(f"published: {address}")
+
+
+def device_name(device: torch.device) -> str:
+    """The processor's or the GPU's name for people."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads)"
+
+
+def _rounded(pipeline: HubPipeline) -> HubPipeline:
+    """The pipeline with its weights rounded to half precision."""
+    generator = type(pipeline.generator)(**_arguments(pipeline.generator))
+    state = pipeline.generator.state_dict()
+    generator.load_state_dict(
+        {k: v.half().to(v.dtype) if v.is_floating_point() else v for k, v in state.items()}
+    )
+    known = set(inspect.signature(type(pipeline)).parameters) - {"generator"}
+    settings = {key: value for key, value in pipeline.config.items() if key in known}
+    return type(pipeline)(generator.eval(), **settings)
+
+
+def _arguments(model: HubModel) -> dict[str, Any]:
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
+
+
+def _commit() -> str | None:
+    """The repository's commit, when the script runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

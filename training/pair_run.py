@@ -1,0 +1,146 @@
+"""PairRun: what the scripts that learn from pairs of images share beyond `training.run`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from genmodels import colour, images
+from genmodels.data import epoch_flips, epoch_indices
+from genmodels.pairs import PairFolder
+from genmodels.translation import HINT_SIDE, encode
+from training.run import Run, RunConfig, mix, share_to_hold_out
+
+HINTS_MEAN = 8  # Of their number in a picture that has hints ...
+MAX_HINTS = 64  # ... which is at most this.
+SHOWN = 8  # Pairs on a sheet.
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig(RunConfig):
+    """Flags of the scripts that learn from pairs; the defaults are those of pix2pix."""
+
+    data: str  # Folder with target/ and source/; without source/ the targets in grey are it.
+    batch_size: int = 4  # Pairs per update.
+    predicts: Literal["rgb", "chroma"] = "rgb"  # Chroma: the source's brightness stays.
+    jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
+    hints: float = 0.5  # Share of the pictures that come with hints, when chroma is predicted.
+    lr: float = 2e-4  # Of Adam.
+    beta1: float = 0.5  # Of Adam.
+    decay_from: float = 0.6  # From this part of the steps on the rate falls, to 0 at the end.
+    ema_halflife_images: float = 2_000  # Half-life of the published average.
+    network_size: int = 0  # Shorter side that the published network sees, at most; 0: any.
+    init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """One process's part of a batch, on its device."""
+
+    taken: Tensor  # What the network takes: [n, 3, R, R], or [n, 4, R, R] for chroma.
+    wanted: Tensor  # What it should give: [n, 3, R, R], or [n, 2, R, R] for chroma.
+
+
+class PairRun(Run):
+    """A run on pairs: `data` and `held_out` are `PairFolder`s, the first of larger pictures."""
+
+    config: PairConfig
+    min_held_out = 4
+
+    def _load_data(self, conditions: tuple[str, ...]) -> tuple[PairFolder, PairFolder]:
+        del conditions
+        config, cache = self.config, self.config.out / "cache"
+        # A piece of the largest picture that is enlarged to it loses nothing.
+        loaded = round(config.resolution / (1 - config.jitter))
+        data = PairFolder(config.data, loaded, cache_dir=cache)
+        if config.held_out is not None:
+            return data, PairFolder(config.held_out, config.resolution, cache_dir=cache)
+        whole = PairFolder(config.data, config.resolution, cache_dir=cache)
+        fraction = share_to_hold_out(len(data))  # By names: the same pairs of both.
+        return data.hold_out(fraction)[0], whole.hold_out(fraction)[1]
+
+    def pairs(self, step: int) -> Iterator[PairBatch]:
+        """Parts of the batch of `step` for this process; seeds torch's global source for each."""
+        config, n = self.config, self.micro_batch_size
+        key = (len(self.data), config.batch_size, step, config.seed)
+        indices = epoch_indices(*key)
+        flips = epoch_flips(*key) if config.x_flip else np.zeros(config.batch_size, dtype=bool)
+        rng = torch.Generator().manual_seed(mix(config.seed, step, "pairs"))
+        boxes = self._boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
+        for i in range(config.accumulate):
+            part = self.accelerator.process_index * config.accumulate + i
+            rows = slice(part * n, (part + 1) * n)
+            source, target = self.data.batch(
+                indices[rows], flips=flips[rows], boxes=boxes[rows], side=config.resolution
+            )
+            torch.manual_seed(mix(config.seed, step, "pairs", part + 1))
+            yield self._batch(source, target, hints=config.hints)
+
+    def shown(self) -> tuple[PairBatch, Tensor, Tensor]:
+        """The held-out pairs of the sheets, without hints, and both sides of them as pictures."""
+        count = min(SHOWN, len(self.held_out))
+        source, target = self.held_out.batch(range(count))
+        batch = self._batch(source, target, hints=0)
+        return batch, images.to_float(source), images.to_float(target)
+
+    def sheet(self, given: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        """Sources, what the network made of them and targets, one row each: [3 * n, 3, R, R]."""
+        given = given.cpu()
+        if self.config.predicts == "chroma":
+            given = colour.join(colour.luma(source), given)
+        return torch.cat([source, given.clamp(-1, 1), target])
+
+    def set_rates(self, *optimizers: Optimizer) -> None:
+        """The rate of this step, which follows from its number alone."""
+        start = self.config.decay_from
+        done = self.step / self.config.steps
+        factor = 1.0 if done < start else (1 - done) / max(1 - start, 1e-9)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * factor
+
+    def _boxes(self, chances: np.ndarray) -> np.ndarray:
+        """Top, left and side of a square for each row of three numbers from 0 to 1."""
+        whole = self.data.resolution
+        least = min(self.config.resolution, whole)
+        sides = least + np.floor(chances[:, 2] * (whole - least + 1)).astype(np.int64)
+        corners = np.floor(chances[:, :2] * (whole - sides + 1)[:, None]).astype(np.int64)
+        return np.concatenate([corners, sides[:, None]], axis=1)
+
+    def _batch(self, source: Tensor, target: Tensor, hints: float) -> PairBatch:
+        rgb, wanted = (images.to_float(x.to(self.device)) for x in (source, target))
+        if self.config.predicts == "rgb":
+            return PairBatch(rgb, wanted)
+        wanted = colour.chroma(wanted)
+        marks = random_marks(wanted.cpu(), hints).to(self.device)
+        return PairBatch(encode(rgb, "chroma", marks), wanted)
+
+
+def random_marks(
+    chroma: Tensor,  # [N, 2, H, W], of the target.
+    share: float,  # Of the pictures that get hints.
+) -> Tensor:
+    """Chroma of hints at random places and where they are: [N, 3, H, W], as a person gives them."""
+    marks = torch.zeros(len(chroma), 3, *chroma.shape[2:])
+    height, width = chroma.shape[2:]
+    for own, mark in zip(chroma, marks, strict=True):
+        if torch.rand(()) >= share:
+            continue
+        chances = torch.empty(()).geometric_(1 / HINTS_MEAN)
+        for _ in range(min(int(chances), MAX_HINTS)):
+            top = int(torch.randint(max(1, height - HINT_SIDE), ()))
+            left = int(torch.randint(max(1, width - HINT_SIDE), ()))
+            place = (slice(top, top + HINT_SIDE), slice(left, left + HINT_SIDE))
+            mark[:2, *place] = own[:, *place].mean(dim=(1, 2), keepdim=True)
+            mark[2, *place] = 1
+    return marks

@@ -1,0 +1,121 @@
+"""Train pix2pix (Isola et al. 2017) on pairs of images.
+
+    accelerate launch training/train_pix2pix.py --data pairs/ --out runs/mine --resolution 128
+
+--data holds the folders source/ and target/ with equal names. The same command again resumes.
+Everything lands in --out.
+
+Departs from the paper: both networks take their step from the same forward pass, so that each sees
+the other as it was before; least squares instead of cross-entropy; a network without statistics of
+the batch or the image. The paper's own: --norm instance --up transposed --dropout 0.5 --levels 8
+--base-channels 64 --max-channels 512 --receptive-field 70 --d-base-channels 64 --resolution 256
+--batch-size 1.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+import tyro
+from torch.optim import Adam
+
+from genmodels import losses
+from genmodels.ema import EMA
+from genmodels.models import pix2pix
+from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
+from training.pair_run import PairConfig, PairRun
+from training.publish_pairs import publish
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(PairConfig):
+    """Flags of the pix2pix script."""
+
+    levels: int = 6  # How often the generator halves the picture.
+    base_channels: int = 32  # Channels beside the image; doubles at every halving ...
+    max_channels: int = 192  # ... up to this many.
+    norm: Literal["layer", "instance", "batch"] = "layer"  # Of the generator.
+    up: Literal["resize", "transposed"] = "resize"  # How it enlarges.
+    dropout: float = 0.0  # In its three deepest layers on the way up.
+    receptive_field: int = 34  # Of the discriminator, in pixels: 16, 34, 70, 142 or 286 ...
+    d_base_channels: int = 32  # ... and its channels after the first halving.
+    pixel_weight: float = 100.0  # Of the mean absolute error ...
+    adversarial_weight: float = 1.0  # ... and of the discriminator; 0 trains without one.
+
+
+def train(config: Config) -> None:
+    """Train until `config.steps`, resuming from `config.out` if it holds a checkpoint."""
+    run = PairRun(config)
+    torch.manual_seed(config.seed)
+    c_in, c_out = (3, 3) if config.predicts == "rgb" else (4, 2)
+    G = pix2pix.Generator(
+        c_in,
+        c_out,
+        levels=config.levels,
+        base_channels=config.base_channels,
+        max_channels=config.max_channels,
+        norm=config.norm,
+        up=config.up,
+        dropout=config.dropout,
+    )
+    D = pix2pix.Discriminator(
+        c_in + c_out,
+        base_channels=config.d_base_channels,
+        receptive_field=config.receptive_field,
+    )
+    if config.init_from:
+        run.copy_weights(G, D, config.init_from)
+    ema = EMA(G, config.ema_halflife_images)
+    opt_G, opt_D = (
+        Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
+        for network in (G, D)
+    )
+    run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
+    shown, *pictures = run.shown()
+
+    for step in run.steps():
+        run.set_rates(opt_G, opt_D)
+        opt_G.zero_grad()
+        opt_D.zero_grad()
+        for batch in run.pairs(step):
+            with run.accelerator.autocast():
+                fake = G(batch.taken)
+            pixels = F.l1_loss(fake.float(), batch.wanted)
+            loss_G = config.pixel_weight * pixels
+            if config.adversarial_weight:
+                # Generator: the pair of source and fake up.
+                D.requires_grad_(False)
+                with run.accelerator.autocast():
+                    fake_logits = D(batch.taken, fake)
+                adversarial = losses.least_squares_g(fake_logits.float())
+                loss_G = loss_G + config.adversarial_weight * adversarial
+                D.requires_grad_(True)
+                # Discriminator: source and target up, source and fake down.
+                with run.accelerator.autocast():
+                    real_logits = D(batch.taken, batch.wanted)
+                    fake_logits = D(batch.taken, fake.detach())
+                loss_D = losses.least_squares_d(real_logits.float(), fake_logits.float())
+                run.backward(loss_D)
+                run.note(loss_D=loss_D, adversarial=adversarial)
+            run.backward(loss_G)
+            run.note(pixels=pixels)
+        run.average(G)
+        opt_G.step()
+        if config.adversarial_weight:
+            run.average(D)
+            opt_D.step()
+        ema.update(G, config.batch_size, run.images_seen)
+
+        run.end_step()
+        if run.is_save_due:
+            with torch.no_grad():
+                run.save(run.sheet(ema.model(shown.taken), *pictures))
+
+    if run.is_finished:
+        pipeline = Pix2PixPipeline(ema.model, config.predicts, config.network_size)
+        publish(run, pipeline, D if config.adversarial_weight else None)
+
+
+if __name__ == "__main__":
+    train(tyro.cli(Config))
