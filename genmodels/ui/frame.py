@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from genmodels.ui import panoramas
+from genmodels.ui import panoramas, photos
 from genmodels.ui.panoramas import Place
 
 _HTML = """<div class="frame" style="aspect-ratio: ${ratio}; --ratio: ${ratio}">
@@ -64,7 +64,7 @@ def update(photo: Image.Image, where: Place) -> Any:
 def _shown(photo: Image.Image, where: Place) -> dict[str, Any]:
     width, height = panoramas.fitted(photo.size, where)
     return {
-        "photo": panoramas.thumbnail(photo),
+        "photo": photos.thumbnail(photo),
         "ratio": where.width / where.height,
         "w": width / where.width,
         "h": height / where.height,

@@ -3,24 +3,18 @@
 What was drawn is kept for a while: the same photo with the same settings is not drawn twice.
 """
 
-import base64
-import io
 import json
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genmodels.ui import pictures
+from genmodels.ui.photos import MIN_SIDE
 
-SCENES = sorted(Path(__file__).with_name("scenes").glob("*.jpg"))
-MAX_PHOTO = 24_000_000  # Pixels of an upload.
-MIN_SIDE = 16  # Of an upload, in pixels.
 MAX_KEPT = 32  # Pictures; the one that was unused for longest makes room.
 MODES = {
     "Extend the photo": "extend",
@@ -61,20 +55,6 @@ def check(place: Place) -> None:
         raise ValueError(f"the photo's size in the picture must be 0.05 to 1, got {place.share}")
 
 
-def opened(path: str | Path) -> Image.Image:
-    """A visitor's photo, upright and RGB; ValueError says what is wrong with it."""
-    from genmodels import images  # Brings torch.
-
-    try:
-        photo = images.open_rgb(path, max_pixels=MAX_PHOTO)
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(path), Path(path).name)) from error
-    if min(photo.size) < MIN_SIDE:
-        least, came = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
-        raise ValueError(f"a photo must be {least} pixels or more, got {came}")
-    return photo
-
-
 def size_of(name: str, photo: tuple[int, int]) -> tuple[int, int]:
     """The pixels of a size by its name, for a photo of (width, height)."""
     width, height = SIZES[name]
@@ -89,20 +69,6 @@ def fitted(photo: tuple[int, int], place: Place) -> tuple[int, int]:
     scale = place.share * min(place.width / photo[0], place.height / photo[1])
     width, height = (max(1, round(side * scale)) for side in photo)
     return min(width, place.width), min(height, place.height)
-
-
-def thumbnail(photo: Image.Image, side: int = 360) -> str:
-    """The photo as a small picture in a data URL."""
-    small = photo.copy()
-    small.thumbnail((side, side))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def copied(scene: Path) -> str:
-    """The path of a scene as if it had been uploaded."""
-    return shutil.copy(scene, get_upload_folder())
 
 
 def steps(

@@ -16,7 +16,7 @@ from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
 
 import genmodels
-from genmodels.ui import panoramas, pictures
+from genmodels.ui import photos, pictures
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, MAX_SEED, errors_told
 
 NUM_SAMPLES = 4
@@ -127,7 +127,7 @@ def _train(
     visitor: str,
 ) -> Iterator[tuple[Any, str, str | None]]:
     """(picture, words, folder of the network): the folder once it is there."""
-    photo = panoramas.opened(path or panoramas.SCENES[0])
+    photo = photos.opened(path or photos.SCENES[0])
     folder = _folder(photo, asked)
     if (folder / "model_index.json").is_file():
         yield None, "This network is there already.", str(folder)

@@ -9,8 +9,9 @@ import gradio as gr
 from gradio.context import Context
 from PIL import Image
 
-from genmodels.ui import frame, panoramas, singan_trainer, widgets
-from genmodels.ui.panoramas import MODES, SCENES, SIZES, Place
+from genmodels.ui import frame, panoramas, photos, singan_trainer, widgets
+from genmodels.ui.panoramas import MODES, SIZES, Place
+from genmodels.ui.photos import SCENES
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
 # A picture of some megapixels takes a while: nobody who draws cars should wait for it.
@@ -89,7 +90,7 @@ def build(load: Callable[[str], Any]) -> None:
         1 as large as fits; place: where it lies, "[across, down]", from 0 to 1 each.
         """
         start = time.monotonic()
-        original = panoramas.opened(photo or SCENES[0])
+        original = photos.opened(photo or SCENES[0])
         where = Place(width, height, share, *frame.place(place))
         settings: dict[str, Any] = {"variety": variety}
         if MODES[mode] != "retarget":
@@ -109,7 +110,7 @@ def build(load: Callable[[str], Any]) -> None:
         """What a visitor sees first: the first scene, which is kept for the next visitor."""
         if words:
             return  # It is not the first time.
-        size = panoramas.size_of(FIRST_SIZE, panoramas.opened(SCENES[0]).size)
+        size = panoramas.size_of(FIRST_SIZE, photos.opened(SCENES[0]).size)
         yield from panorama(None, FIRST_MODE, *size)
 
     _keep_in_frame(controls)
@@ -174,7 +175,7 @@ def _keep_in_frame(controls: Controls) -> None:
 
     @errors_told
     def sized(photo: str | None, size: str, width: int, height: int, share: float) -> Any:
-        original = panoramas.opened(photo or SCENES[0])
+        original = photos.opened(photo or SCENES[0])
         asked: tuple[Any, Any] = gr.skip(), gr.skip()  # What is being typed must stay.
         if size != EXACT:
             asked = width, height = panoramas.size_of(size, original.size)
@@ -184,14 +185,14 @@ def _keep_in_frame(controls: Controls) -> None:
 
     @errors_told
     def scene(event: gr.SelectData) -> str:
-        return panoramas.copied(SCENES[event.index])
+        return photos.copied(SCENES[event.index])
 
     framed = [photo, size, *pixels, share]
     outputs = [controls.pixels, *pixels, controls.place]
 
     @errors_told
     def dropped(path: str) -> tuple[str, None]:
-        panoramas.opened(path)  # Or it is refused, and the photo stays.
+        photos.opened(path)  # Or it is refused, and the photo stays.
         return path, None
 
     # Queued, as an error would not be told otherwise.
