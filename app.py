@@ -13,11 +13,19 @@ from typing import Any
 import gradio as gr
 
 import genmodels
-from genmodels.ui import models, tab_cars, tab_panorama, tab_style_mixing, theme
+from genmodels.ui import (
+    models,
+    tab_cars,
+    tab_panorama,
+    tab_style_mixing,
+    tab_translation,
+    theme,
+)
 
 TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
     "Cars": tab_cars.build,
     "Style mixing": tab_style_mixing.build,
+    "Translation": tab_translation.build,
     "Panorama": tab_panorama.build,
 }
 

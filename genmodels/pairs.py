@@ -38,29 +38,28 @@ class PairFolder:
         if not (folder / "target").is_dir():
             raise ValueError(f"{folder} must hold the folders source and target, has no target")
         self.resolution = resolution
-        target = _by_stem(ImageFolder(folder / "target", resolution, cache_dir=cache_dir))
-        source = target
-        self.skipped: list[tuple[str, str]] = list(target.skipped)
+        target = ImageFolder(folder / "target", resolution, cache_dir=cache_dir)
         is_grey = not (folder / "source").is_dir()
+        source = target
         if not is_grey:
-            source = _by_stem(ImageFolder(folder / "source", resolution, cache_dir=cache_dir))
-            self.skipped += source.skipped
+            source = ImageFolder(folder / "source", resolution, cache_dir=cache_dir)
+        self.skipped = target.skipped + ([] if is_grey else source.skipped)
+        targets, sources = _rows(target), _rows(source)
         broken = {_stem(name) for name, _ in self.skipped}
-        common = sorted(target.rows.keys() & source.rows.keys())
-        alone = sorted((target.rows.keys() ^ source.rows.keys()) - broken)
+        alone = sorted((targets.keys() ^ sources.keys()) - broken)
         if alone:
             raise ValueError(
                 f"{folder}: each image of source must have a partner of its name in target, "
                 f"{len(alone)} have none: {', '.join(alone[:5])}"
             )
-        if not common:
+        self.names = sorted(targets.keys() & sources.keys())
+        if not self.names:
             raise ValueError(f"{folder} holds no readable pair")
-        self.names = common
-        self.targets = target.images[[target.rows[name] for name in common]]
+        self.targets = target.images[[targets[name] for name in self.names]]
         self.sources = (
             colour.to_grey(self.targets)
             if is_grey
-            else source.images[[source.rows[name] for name in common]]
+            else source.images[[sources[name] for name in self.names]]
         )
         self.fingerprint = _sha256([self.names, target.fingerprint, source.fingerprint])
 
@@ -126,18 +125,12 @@ def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
     return square.flip(-1) if flip else square.clone()
 
 
-class _by_stem:  # noqa: N801  (Reads as what it does.)
-    """A folder's images, and in which row each is by its name without the ending."""
-
-    def __init__(self, folder: ImageFolder) -> None:
-        self.images, self.skipped, self.fingerprint = (
-            folder.images,
-            folder.skipped,
-            folder.fingerprint,
-        )
-        self.rows = {_stem(name): row for row, name in enumerate(folder.names)}
-        if len(self.rows) < len(folder.names):
-            raise ValueError("two images of a folder differ in their endings only: rename one")
+def _rows(folder: ImageFolder) -> dict[str, int]:
+    """In which row each image is, by its name without the ending."""
+    rows = {_stem(name): row for row, name in enumerate(folder.names)}
+    if len(rows) < len(folder.names):
+        raise ValueError("two images of a folder differ in their endings only: rename one")
+    return rows
 
 
 def _stem(name: str) -> str:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    # A camera that shows a test picture, and a visitor who lets the page see it.
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
 expect.set_options(timeout=20_000)  # A busy machine takes more than Playwright's 5 seconds.
 GRADIOS_OWN = "console warning: Method not implemented."  # On every upload.

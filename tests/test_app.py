@@ -22,7 +22,7 @@ from PIL import Image
 import app
 import genmodels
 from genmodels import conditions, recipe, zoo
-from genmodels.models import dcgan, stylegan2
+from genmodels.models import dcgan, pix2pix, stylegan2
 from genmodels.ui import about, layers, models, pictures, theme, widgets
 
 ROOT = Path(__file__).parent.parent
@@ -36,14 +36,16 @@ ASKED = {
 def add_to_zoo(folder, pipeline, resolution):
     pipeline.save_pretrained(folder)
     run = {"summary": "A toy.", "resolution": resolution, "images_seen": 0}
-    (folder / "run.json").write_text(json.dumps({**run, "data": {"num_train": 3}}))
+    run["predicts"] = getattr(pipeline.config, "predicts", None)
+    data = {"num_train": 3, "name": "toys"}
+    (folder / "run.json").write_text(json.dumps({**run, "data": data}))
     Image.new("RGB", (8, 8)).save(folder / "progress.gif")
     (folder / "README.md").write_text("# Toy\n\n## Figures\n\nIts figures.\n\n## More\n\nElse.\n")
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
-    """A zoo of an untrained StyleGAN2 with conditions, and of an untrained DCGAN."""
+    """A zoo of untrained networks: StyleGAN2 with conditions, DCGAN, and three that translate."""
     folder = tmp_path_factory.mktemp("zoo")
     schema = conditions.infer(ROWS, ["body", "year"])
     torch.manual_seed(0)
@@ -54,6 +56,13 @@ def toys(tmp_path_factory):
     for parameter in G.parameters():  # Freshly initialised, it draws plain grey.
         torch.nn.init.normal_(parameter)
     add_to_zoo(folder / "cars-dcgan-toy", genmodels.DCGANPipeline(G), 16)
+    for name, channels, predicts in (
+        ("comic-pix2pix-toy", (3, 3), "rgb"),
+        ("comic-pix2pix-other-toy", (3, 3), "rgb"),
+        ("colorize-pix2pix-toy", (4, 2), "chroma"),
+    ):
+        G = pix2pix.Generator(*channels, levels=3, base_channels=4, max_channels=8)
+        add_to_zoo(folder / name, genmodels.Pix2PixPipeline(G, predicts), 16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo, "FOLDER", folder)
         yield folder
@@ -90,7 +99,7 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         for event in app.build().fns.values()
         if event.api_visibility != "private"
     }
-    assert list(public) == ["cars_sample", "style_mix", "panorama"]
+    assert list(public) == ["cars_sample", "style_mix", "translate", "panorama"]
     assert all(public.values())
 
 

@@ -56,7 +56,7 @@ def draw(page):
 
 def upload(page, path):
     shown = page.locator("#frame img").get_attribute("src")
-    page.locator("#photo input[type=file]").set_input_files(path)
+    page.locator("#panorama-photo input[type=file]").set_input_files(path)
     expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
 
 
@@ -129,7 +129,7 @@ def test_the_dice_draw_and_a_kept_seed_stays(panorama, photo):
 def test_a_scene_is_taken_and_a_drawing_can_be_stopped(panorama):
     page = panorama()
     shown = page.locator("#frame img").get_attribute("src")
-    page.locator("#scenes .grid-container button").nth(2).click()
+    page.locator("#panorama-examples .grid-container button").nth(2).click()
     expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
     page.get_by_label("Size", exact=True).click()
     page.get_by_role("option", name="Desktop 1920 x 1080").click()
@@ -147,10 +147,10 @@ def test_a_file_that_is_no_photo_is_refused_and_the_photo_stays(panorama, tmp_pa
     page = panorama()
     shown = page.locator("#frame img").get_attribute("src")
     (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
-    page.locator("#photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
+    page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
     expect(page.get_by_text("Paper.jpg: not a readable")).to_be_visible()
     expect(page.locator("#frame img")).to_have_attribute("src", shown)
-    expect(page.locator("#photo input[type=file]")).to_be_attached()  # Ready for the next.
+    expect(page.locator("#panorama-photo input[type=file]")).to_be_attached()  # Ready for the next.
 
 
 def test_two_visitors_draw_at_once_and_each_gets_their_own(panorama, photo):

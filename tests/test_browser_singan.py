@@ -25,7 +25,7 @@ def trainer(visit, tmp_path):
         photo = tmp_path / f"{seed}.png"
         scene(60, 40, seed).save(photo)
         shown = page.locator("#frame img").get_attribute("src")
-        page.locator("#photo input[type=file]").set_input_files(photo)
+        page.locator("#panorama-photo input[type=file]").set_input_files(photo)
         expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
         page.get_by_role("button", name="Train a network").click()
         page.get_by_label("100", exact=True).check()

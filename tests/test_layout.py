@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "training.diversity": "genmodels.descriptors genmodels.metrics",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.forecast",
-    "training.zoo": "genmodels.zoo training.publish",
+    "training.zoo": "genmodels.zoo training.publish training.publish_pairs",
     "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
     "training.segmenter",
     "training.prepare_pairs": "genmodels.images training.pair_checks training.comic_teacher "
@@ -88,12 +88,13 @@ MAY_IMPORT = {
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
     "training.segmenter",
-    "training.compare_panoramas": "genmodels.images genmodels.single_image genmodels.intervals "
-    "genmodels.pipelines.pipeline_patches training.gpnn",
+    "training.compare_panoramas": "genmodels.single_image genmodels.intervals "
+    "genmodels.pipelines.pipeline_patches training.gpnn training.scenes",
     "training.sweep_singan": "genmodels.images genmodels.single_image "
-    "genmodels.pipelines.pipeline_singan training.singan_results",
+    "genmodels.pipelines.pipeline_singan training.singan_results training.scenes",
     "training.singan_results": "genmodels.intervals",
-    "training.time_panoramas": "genmodels.images genmodels.pipelines.pipeline_patches",
+    "training.time_panoramas": "genmodels.pipelines.pipeline_patches training.scenes",
+    "training.scenes": "genmodels.images",
     "training.gpnn": "genmodels.hub genmodels.images",
     "training.check_metrics": "genmodels.images genmodels.metrics",
     "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",

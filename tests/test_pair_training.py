@@ -1,6 +1,7 @@
 """The scripts that learn from pairs, run in this process on a few tiny pictures."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from PIL import Image
 import genmodels
 from tests import tiny_training
 from tests.tiny_training import load_file, state
-from training import checkpoint, pair_figures, train_autoencoder, train_pix2pix
+from training import (
+    checkpoint,
+    pair_figures,
+    publish_pairs,
+    train_autoencoder,
+    train_pix2pix,
+)
 from training.pair_run import random_marks
 
 SMALL = {"resolution": 32, "steps": 4, "batch_size": 4} | tiny_training.QUIET
@@ -103,6 +110,24 @@ def test_it_learns_to_invert_and_says_so_on_its_card(pairs, tmp_path):
     for name in ("samples.png", "worst.png", "progress.gif"):
         assert (out / "model" / name).is_file()
     assert not (out / "model" / "discriminator").exists()
+
+
+def test_the_penalty_is_taken_every_so_often_and_changes_what_is_learnt(
+    pairs, four_steps, tmp_path
+):
+    held = train(pairs, tmp_path / "held", r1_gamma=5.0, r1_every=2)
+    lines = tiny_training.log(tmp_path / "held")
+    assert [line["step"] for line in lines if "r1" in line] == [1, 3]
+    assert not torch.equal(held["D.to_logits.weight"], four_steps[1]["D.to_logits.weight"])
+
+
+def test_a_card_is_written_anew_with_other_notes(four_steps, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(four_steps[0] / "model", folder)
+    before = (folder / "README.md").read_text()
+    (tmp_path / "note.md").write_text("## More\n\nA table.\n")
+    publish_pairs.recard(folder, [tmp_path / "note.md"])
+    assert (folder / "README.md").read_text() == before + "\n## More\n\nA table.\n"
 
 
 def test_a_published_model_starts_another(pairs, four_steps, tmp_path):

@@ -18,10 +18,11 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from genmodels import images, single_image
+from genmodels import single_image
 from genmodels.intervals import bootstrap_interval
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 from training.gpnn import gpnn
+from training.scenes import open_scene
 
 RESULTS = Path(__file__).with_name("results")
 SCENES = (
@@ -149,10 +150,7 @@ photographs themselves, 60 % do. So a join is as smooth as the picture, or smoot
 
 
 def _photo(config: Config, name: str) -> Image.Image:
-    paths = sorted(config.scenes.glob(f"{name}.*"))
-    if not paths:
-        raise ValueError(f"{config.scenes} must hold a photo {name}, has none")
-    photo = images.open_rgb(paths[0])
+    photo = open_scene(config.scenes, name)
     photo.thumbnail((config.longest, config.longest), Image.Resampling.LANCZOS)
     return photo
 

@@ -19,6 +19,7 @@ from genmodels.hub import HubModel, HubPipeline
 from training.run import Run
 
 PRIVATE = ("data", "held_out", "out", "init_from", "card_notes")  # Paths of a machine.
+MAX_MOVED = 1e-4  # Share of values that half precision may move by more than one level.
 MAX_FRAMES = 40
 
 Draw = Callable[[HubPipeline], Sequence[Image.Image]]
@@ -77,26 +78,29 @@ def name_of(run: Run) -> str:
 
 
 def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
-    """Half precision, unless that moves a pixel of what is drawn by more than one of 256 levels."""
+    """Half precision, unless that moves more than a few values by more than one of 256 levels."""
     before, after = (
         [np.asarray(picture, dtype=np.int16) for picture in draw(one)]
         for one in (pipeline, _rounded(pipeline))
     )
-    moved = (np.abs(a - b).max() for a, b in zip(before, after, strict=True))
-    return None if max(moved) > 1 else torch.float16
+    moved = [(np.abs(a - b) > 1).mean() for a, b in zip(before, after, strict=True)]
+    return None if np.mean(moved) > MAX_MOVED else torch.float16
 
 
 def film(
     sheets: Path,  # Folder of the run's sheets of samples.
     target: Path,  # The GIF.
-    share: int = 1,  # Show the sheet's first so manieth part along each side.
+    *,
+    width: float,  # Share of the sheet that is shown, from its left ...
+    height: float,  # ... and from its top.
+    frames: int = MAX_FRAMES,  # How many of the sheets, at most.
 ) -> None:
     """The sheets of a run as an animation."""
     paths = sorted(sheets.glob("*.png"))
-    places = np.linspace(0, len(paths) - 1, min(len(paths), MAX_FRAMES))
-    frames = [images.open_rgb(paths[i]) for i in sorted({round(place) for place in places})]
-    shown = [frame.crop((0, 0, frame.width // share, frame.height // share)) for frame in frames]
-    images.encode_animation(shown, target, fps=6)
+    places = np.linspace(0, len(paths) - 1, min(len(paths), frames))
+    opened = [images.open_rgb(paths[i]) for i in sorted({round(place) for place in places})]
+    box = (0, 0, int(opened[0].width * width), int(opened[0].height * height))
+    images.encode_animation([sheet.crop(box) for sheet in opened], target, fps=6)
 
 
 def seal(run: Run, folder: Path, facts: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ TITLES = {  # The figures of `pair_figures.figures`, and which way is better.
     "psnr_of_mean": "PSNR of the mean squared error, dB (higher)",
     "ssim": "SSIM, 11 px Gaussian window (higher)",
     "mse": "mean squared error, grey levels squared (lower)",
-    "chroma_error": "distance in a*b*, 2 is just seen (lower)",
+    "chroma_error": "distance in colour (CIE a and b), 2 is just seen (lower)",
     "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
 }
 
@@ -63,11 +63,11 @@ def _figures(facts: dict[str, Any]) -> str:
 
 
 def _worst() -> str:
-    return """## Worst cases
+    return """## Worst samples
 
 The held-out pairs with the largest squared error: sources, what it makes of them, targets.
 
-![worst cases](worst.png)"""
+![worst samples](worst.png)"""
 
 
 def _data(facts: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """From a finished run on pairs to a Hub repo: weights, config, card, run.json, sheets, film."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,22 @@ def publish(
     published = type(pipeline).from_pretrained(folder)
     facts = of_run(run, published, predicts=run.config.predicts)
     facts["metrics"] = _measure(run, published, folder)
-    notes = [path.read_text(encoding="utf-8") for path in run.config.card_notes]
-    (folder / "README.md").write_text(card(facts, notes), encoding="utf-8")
+    _write_card(folder, facts, run.config.card_notes)
     seal(run, folder, facts)
     return folder
+
+
+def recard(
+    folder: Path,  # Of a published model.
+    notes: Sequence[Path],  # Markdown files to append to the card.
+) -> None:
+    """Write a model's card anew, from its run.json."""
+    _write_card(folder, json.loads((folder / "run.json").read_text()), notes)
+
+
+def _write_card(folder: Path, facts: dict[str, Any], notes: Sequence[Path]) -> None:
+    texts = [note.read_text(encoding="utf-8") for note in notes]
+    (folder / "README.md").write_text(card(facts, texts), encoding="utf-8")
 
 
 def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, Any]:
@@ -54,7 +68,7 @@ def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, An
     for name, chosen in (("samples.png", evenly), ("worst.png", order[::-1][:SHOWN])):
         rows = torch.from_numpy(chosen.copy())
         _sheet(sources[rows], made[rows], targets[rows]).save(folder / name)
-    film(run.config.out / "samples", folder / "progress.gif")
+    film(run.config.out / "samples", folder / "progress.gif", width=3 / 8, height=1, frames=20)
     return figures(made, targets, sources)
 
 

@@ -33,6 +33,7 @@ MAY_CHANGE = {
     *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
     *("save_every", "log_every", "keep_checkpoints"),
     *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
+    "network_size",  # Of the published pipeline.
 }
 # What it may change too, but said aloud and recorded: the weights depend on it.
 TUNABLE = {"lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"}

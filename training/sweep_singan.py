@@ -22,6 +22,7 @@ from PIL import Image
 from genmodels import images, single_image
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from training import singan_results
+from training.scenes import open_scene
 
 RESULTS = Path(__file__).with_name("results")
 PLOT = Path(__file__).parents[1] / "genmodels" / "ui" / "singan_sweep.png"  # The app shows it.
@@ -71,7 +72,7 @@ def measure(config: Config, dials: dict[str, Any]) -> dict[str, Any]:
     path = folder / "result.json"
     if path.is_file():
         return json.loads(path.read_text())
-    photo = _photo(config, dials["scene"])
+    photo = open_scene(config.scenes, dials["scene"])
     pipe, seconds = _trained(photo, folder, dials)
     samples = pipe(config.num_samples, seed=0).images
     images.grid(samples, 3).save(folder / "samples.png")
@@ -115,13 +116,6 @@ def _figures(config: Config, samples: list[Image.Image], photo: Image.Image) -> 
 
 def _mean(figure: Any, samples: list[Image.Image], photo: Image.Image, longest: int) -> float:
     return float(np.mean([float(figure(one, photo, longest=longest)) for one in samples]))
-
-
-def _photo(config: Config, name: str) -> Image.Image:
-    paths = sorted(config.scenes.glob(f"{name}.*"))
-    if not paths:
-        raise ValueError(f"{config.scenes} must hold a photo {name}, has none")
-    return images.open_rgb(paths[0])
 
 
 if __name__ == "__main__":

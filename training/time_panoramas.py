@@ -19,8 +19,8 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from genmodels import images
 from genmodels.pipelines.pipeline_patches import PatchPipeline
+from training.scenes import open_scene
 
 NAMES = "mountains grass_sky trees3 colusseum meadow_yurt foggy_hills harbour_lights rice_fields"
 # What is extended, as a photo of (width, height), and to which size.
@@ -71,10 +71,7 @@ def in_a_process(config: Config, case: str, name: str) -> Sequence[float]:
 def one(config: Config, case: str, name: str) -> list[float]:
     """The figures of one drawing in this process."""
     (width, height), size = CASES[case]
-    paths = sorted(config.scenes.glob(f"{name}.*"))
-    if not paths:
-        raise ValueError(f"{config.scenes} must hold a photo {name}, has none")
-    photo = _cut(images.open_rgb(paths[0]), width, height)
+    photo = _cut(open_scene(config.scenes, name), width, height)
     engine = PatchPipeline()
     engine.extend(photo.resize((64, 48)), width=96)  # Loads what is loaded on first use.
     start, previews = time.perf_counter(), []

@@ -42,6 +42,10 @@ class Config(PairConfig):
     d_base_channels: int = 32  # ... and its channels after the first halving.
     pixel_weight: float = 100.0  # Of the mean absolute error ...
     adversarial_weight: float = 1.0  # ... and of the discriminator; 0 trains without one.
+    r1_gamma: float = (
+        0.0  # Of the penalty on the discriminator's slope at targets, if few; 0: none.
+    )
+    r1_every: int = 8  # Steps between its penalties, which weigh so much more.
 
 
 def train(config: Config) -> None:
@@ -92,12 +96,18 @@ def train(config: Config) -> None:
                 loss_G = loss_G + config.adversarial_weight * adversarial
                 D.requires_grad_(True)
                 # Discriminator: source and target up, source and fake down.
+                is_held = config.r1_gamma > 0 and step % config.r1_every == 0
+                real = batch.wanted.requires_grad_(is_held)
                 with run.accelerator.autocast():
-                    real_logits = D(batch.taken, batch.wanted)
+                    real_logits = D(batch.taken, real)
                     fake_logits = D(batch.taken, fake.detach())
                 loss_D = losses.least_squares_d(real_logits.float(), fake_logits.float())
-                run.backward(loss_D)
                 run.note(loss_D=loss_D, adversarial=adversarial)
+                if is_held:
+                    r1 = losses.r1_penalty(real_logits.float().mean(dim=(1, 2, 3)), real)
+                    loss_D = loss_D + config.r1_gamma / 2 * config.r1_every * r1
+                    run.note(r1=r1)
+                run.backward(loss_D)
             run.backward(loss_G)
             run.note(pixels=pixels)
         run.average(G)

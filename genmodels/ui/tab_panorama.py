@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.context import Context
 from PIL import Image
 
-from genmodels.ui import frame, panoramas, photos, singan_trainer, widgets
+from genmodels.ui import frame, panoramas, photos, singan_trainer, sources, widgets
 from genmodels.ui.panoramas import MODES, SIZES, Place
 from genmodels.ui.photos import SCENES
 from genmodels.ui.widgets import AT_ONCE, errors_told
@@ -23,9 +23,7 @@ FIRST_MODE, FIRST_SIZE = next(iter(MODES)), "3 : 1"
 class Controls(NamedTuple):
     """What a visitor can set."""
 
-    photo: gr.File  # What was dropped or chosen; the drop itself is ready for the next one.
-    drop: gr.File
-    scenes: gr.Gallery
+    photo: gr.File
     place: gr.HTML
     mode: gr.Radio
     size: gr.Dropdown
@@ -98,10 +96,12 @@ def build(load: Callable[[str], Any]) -> None:
         if MODES[mode] in ("extend", "wrap"):
             settings["uniqueness"] = uniqueness
         steps = panoramas.steps(load("patches"), original, MODES[mode], where, seed, **settings)
+        spent = "drawn before"
         for picture, recipe in steps:
             if recipe is None:
                 yield picture, "Drawing ...", *(gr.skip() for _ in range(4))
-        told = f"{width} x {height} pixels, seed {seed}, {time.monotonic() - start:.1f} s"
+                spent = f"{time.monotonic() - start:.1f} s"
+        told = f"{width} x {height} pixels, seed {seed}, {spent}"
         pair = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
         yield picture, told, done, recipe, pair, _strip(picture, MODES[mode])
@@ -136,20 +136,7 @@ def build(load: Callable[[str], Any]) -> None:
 def _controls() -> Controls:
     scene = Image.open(SCENES[0])  # Ours: it needs no check, and no torch.
     width, height = panoramas.size_of(FIRST_SIZE, scene.size)
-    photo = gr.File(visible=False)
-    drop = gr.File(label="Your photo", file_types=["image"], height=120, elem_id="photo")
-    scenes = gr.Gallery(
-        [(str(path), path.stem) for path in SCENES],
-        label="Or one of these",
-        columns=len(SCENES),
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id="scenes",
-        elem_classes="pictures",
-    )
+    photo = sources.build(SCENES, "panorama")
     place = frame.build(scene, Place(width, height, 1, 0.5, 0.5))
     mode = gr.Radio(list(MODES), value=FIRST_MODE, show_label=False, container=False)
     size = gr.Dropdown([*SIZES, EXACT], value=FIRST_SIZE, label="Size")
@@ -164,7 +151,7 @@ def _controls() -> Controls:
         uniqueness = gr.Slider(
             0, 2, 0.4, step=0.1, label="Repeat less of what is there once", buttons=[]
         )
-    chosen = (photo, drop, scenes, place, mode, size, pixels, columns, rows, share)
+    chosen = (photo, place, mode, size, pixels, columns, rows, share)
     return Controls(*chosen, seed_row, mirror, variety, uniqueness)
 
 
@@ -183,24 +170,11 @@ def _keep_in_frame(controls: Controls) -> None:
         panoramas.check(where)
         return gr.update(visible=size == EXACT), *asked, frame.update(original, where)
 
-    @errors_told
-    def scene(event: gr.SelectData) -> str:
-        return photos.copied(SCENES[event.index])
-
     framed = [photo, size, *pixels, share]
     outputs = [controls.pixels, *pixels, controls.place]
 
-    @errors_told
-    def dropped(path: str) -> tuple[str, None]:
-        photos.opened(path)  # Or it is refused, and the photo stays.
-        return path, None
-
     # Queued, as an error would not be told otherwise.
     told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    controls.scenes.select(scene, None, photo, **told)
-    drop = controls.drop
-    taken = drop.upload(dropped, drop, [photo, drop], **told)
-    taken.failure(lambda: None, None, drop, **AT_ONCE)
     for change in (photo.change, size.change, share.release, *(one.submit for one in pixels)):
         change(sized, framed, outputs, **told)
 

@@ -1,0 +1,98 @@
+"""The translation lab: its tasks, their networks, and what these make of visitors' photos."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from genmodels import zoo
+from genmodels.ui import models, photos, pictures
+from genmodels.ui.models import Card, Recipe
+
+TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
+FACES = sorted(Path(__file__).with_name("faces").glob("*.jpg"))
+MAX_FILES = 30  # Photos at once.
+THE_PHOTO = "the photo"  # What a picture is held against, if not another network's.
+
+Load = Callable[[str], Any]
+
+
+class Dials(NamedTuple):
+    """What a visitor can set."""
+
+    strength: float = 1.0  # 0: the photo, 1: all that the network does.
+    detail: float = 0.0  # How much comes back of what is finer than the network sees.
+    hints: Sequence[Any] = ()  # Colours of places, for a network that predicts chroma.
+
+
+class Made(NamedTuple):
+    """A translated photo."""
+
+    before: Image.Image  # What it is held against.
+    file: str  # Path of the PNG.
+    recipe: Recipe
+    seconds: float
+
+
+def tasks() -> dict[str, list[Card]]:
+    """The networks of each task, by its name for people; of the tasks for which there is one."""
+    found = {}
+    for use, title in TASKS.items():
+        if any(name.startswith(f"{use}-") for name in zoo.names()):
+            found[title] = models.cards(use)
+    return found
+
+
+def translated(load: Load, path: str | Path, model: str, against: str, dials: Dials) -> Made:
+    """A photo through a network, beside the photo or what another network makes of it.
+
+    ValueError for a photo that cannot be read, or a name that is no network's.
+    """
+    known = [card.name for own in tasks().values() for card in own]
+    for name in {model, against} - {THE_PHOTO, *known}:
+        raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
+    photo = photos.opened(path, keep_alpha=True)
+    start = time.monotonic()
+    picture, recipe = _through(load(model), photo, dials)
+    seconds = time.monotonic() - start
+    before = photo if against == THE_PHOTO else _through(load(against), photo, dials)[0]
+    return Made(before, pictures.saved(picture, recipe), recipe, seconds)
+
+
+def each(load: Load, path: str | Path, dials: Dials) -> list[tuple[str, str]]:
+    """The photo through the first network of every task: files with captions."""
+    photo = photos.opened(path, keep_alpha=True)
+    made = {title: _through(load(own[0].name), photo, dials) for title, own in tasks().items()}
+    return [(pictures.saved(*one), title) for title, one in made.items()]
+
+
+def takes_hints(card: Card) -> bool:
+    """Whether a network listens to colours of places."""
+    return card.facts.get("predicts") == "chroma"
+
+
+def many(
+    load: Load, paths: Sequence[str], model: str, dials: Dials
+) -> Iterator[tuple[int, str | None]]:
+    """How many photos are done; at last the path of a ZIP of all, with their recipes.
+
+    Errors: ValueError for too many of them, or one that cannot be read, which is named.
+    """
+    if not 1 <= len(paths) <= MAX_FILES:
+        raise ValueError(f"bring 1 to {MAX_FILES} photos at once, got {len(paths)}")
+    opened = [photos.opened(path, keep_alpha=True) for path in paths]
+    pipe, files, recipes = load(model), [], []
+    for number, photo in enumerate(opened):
+        yield number, None
+        picture, recipe = _through(pipe, photo, dials)
+        files.append(pictures.saved(picture, recipe))
+        recipes.append(recipe)
+    yield len(opened), pictures.zipped(files, recipes)
+
+
+def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, Recipe]:
+    hints = dials.hints if pipe.config.predicts == "chroma" else ()
+    made = pipe(photo, strength=dials.strength, detail=dials.detail, hints=hints)
+    return made.images[0], made.recipes[0]

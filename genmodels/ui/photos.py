@@ -1,0 +1,41 @@
+"""Photos that visitors bring, and those that are there to try."""
+
+import base64
+import io
+import shutil
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+SCENES = sorted(Path(__file__).with_name("scenes").glob("*.jpg"))
+MAX_PHOTO = 24_000_000  # Pixels of an upload.
+MIN_SIDE = 16  # Of an upload, in pixels.
+
+
+def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
+    """A visitor's photo, upright and RGB (or RGBA, where asked); ValueError says what is wrong."""
+    from genmodels import images  # Brings torch.
+
+    try:
+        photo = images.open_rgb(path, max_pixels=MAX_PHOTO, keep_alpha=keep_alpha)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), Path(path).name)) from error
+    if min(photo.size) < MIN_SIDE:
+        least, came = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
+        raise ValueError(f"a photo must be {least} pixels or more, got {came}")
+    return photo
+
+
+def thumbnail(photo: Image.Image, side: int = 360) -> str:
+    """The photo as a small picture in a data URL."""
+    small = photo.copy()
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def copied(scene: Path) -> str:
+    """The path of a scene as if it had been uploaded."""
+    return shutil.copy(scene, get_upload_folder())

@@ -1,0 +1,185 @@
+"""Translation: a photo as a comic, a painting, in colours; one network beside another."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
+
+import gradio as gr
+from gradio.context import Context
+
+from genmodels.ui import about, hints, lab, photos, pictures, sources
+from genmodels.ui.hints import Hints
+from genmodels.ui.lab import THE_PHOTO, Dials
+from genmodels.ui.models import Card
+from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
+
+
+class Controls(NamedTuple):
+    """What a visitor can set."""
+
+    task: gr.Radio
+    network: gr.Radio  # Of the task.
+    other: gr.Dropdown
+    model: gr.Textbox  # What both have chosen: out of sight, and any name in the API.
+    against: gr.Textbox
+    strength: gr.Slider
+    detail: gr.Slider
+    photo: gr.File
+    hints: Hints
+
+
+def build(load: Callable[[str], Any]) -> None:
+    """Lay out the tab inside an open gr.Tab; `load` gives a network's pipeline on first use."""
+    opened = cast("gr.Tab", Context.block)
+    tasks = lab.tasks()
+    cards = {card.name: card for own in tasks.values() for card in own}
+    default = next(iter(cards.values()))
+    with gr.Row(elem_classes="studio"):
+        with gr.Column():
+            slider = gr.ImageSlider(
+                show_label=False,
+                interactive=False,
+                type="filepath",
+                format="png",
+                buttons=["fullscreen"],
+                elem_id="translation",
+            )
+            words = gr.Markdown(elem_id="translation-words")
+            file = gr.DownloadButton("Download PNG", size="md", visible=False)
+            everything = pictures.gallery("every-task", len(tasks), visible=False)
+        with gr.Column():
+            with gr.Row():
+                go = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
+                go_all = gr.Button(
+                    "All at once", size="lg", visible=len(tasks) > 1, elem_id="translate-all"
+                )
+            controls = _controls(tasks)
+        with gr.Column():
+            _several(load, controls)
+            with gr.Accordion("Its recipe", open=False):
+                told = gr.JSON(show_label=False, container=False, open=True)
+            learnt = about.build(default, "translation")
+
+    @errors_told
+    def translate(
+        photo: str | None,
+        model: str = default.name,
+        against: str = THE_PHOTO,
+        strength: float = 1.0,
+        detail: float = 0.0,
+        hints: Any = (),
+    ) -> tuple[Any, ...]:
+        """Translate a photo: before and after, words, a PNG file with its recipe, the recipe.
+
+        photo: an image file; none takes an example. against: "the photo" or another model.
+        hints: for a model that colours, a list of [column, row, "#c03020"] in the photo's pixels.
+        """
+        dials = Dials(strength, detail, hints or ())
+        made = lab.translated(load, photo or lab.FACES[0], model, against, dials)
+        size = " x ".join(str(made.recipe["image"][side]) for side in ("width", "height"))
+        words = f"{cards[model].label}, {size} pixels, {made.seconds:.1f} s"
+        done = gr.update(value=made.file, visible=True)
+        return (made.before, made.file), words, done, made.recipe
+
+    @errors_told
+    def translate_all(photo: str | None, strength: float, detail: float) -> Any:
+        made = lab.each(load, photo or lab.FACES[0], Dials(strength, detail))
+        return gr.update(value=made, visible=True)
+
+    def translation_open(words: str) -> tuple[Any, ...]:
+        """What a visitor sees first."""
+        return tuple(gr.skip() for _ in range(4)) if words else translate(None)
+
+    def chosen_task(task: str) -> tuple[Any, ...]:
+        first = tasks[task][0]
+        labels = [(card.label, card.name) for card in tasks[task]]
+        return gr.update(choices=labels, value=first.name), *chosen_network(first.name)
+
+    def chosen_network(name: str) -> tuple[Any, ...]:
+        card = cards[name]
+        others = gr.update(choices=_others(tasks, card), value=THE_PHOTO)
+        listening = gr.update(visible=lab.takes_hints(card))
+        told = about.film(card), about.text(card, "translation")
+        return others, name, THE_PHOTO, listening, *told
+
+    task, network, other, model, against, strength, detail, photo, hinting = controls
+    listening, given, emptied = hinting
+    asked = [photo, model, against, strength, detail, given]
+    shown = [slider, words, file, told]
+    running: dict[str, Any] = {"show_progress_on": slider, **IN_TURN}
+    within = {"api_visibility": "private", **running}
+    go.click(translate, asked, shown, api_name="translate", **running)
+    held = other.input(lambda name: name, other, against, **AT_ONCE)
+    for change in (emptied.then, held.then, given.change, strength.release, detail.release):
+        change(translate, asked, shown, **within)
+    go_all.click(
+        *(translate_all, [photo, strength, detail], everything),
+        api_visibility="private",
+        show_progress_on=go_all,
+        **IN_TURN,
+    )
+    changed = [other, model, against, listening, *learnt]
+    by_task = task.input(chosen_task, task, [network, *changed], **AT_ONCE)
+    by_network = network.input(chosen_network, network, changed, **AT_ONCE)
+    for chosen in (by_task, by_network):
+        chosen.then(translate, asked, shown, **within)
+    opened.select(translation_open, words, shown, **within)
+
+
+def _controls(tasks: dict[str, list[Card]]) -> Controls:
+    title, own = next(iter(tasks.items()))
+    labels = [(card.label, card.name) for card in own]
+    task = gr.Radio(list(tasks), value=title, label="What it becomes")
+    network = gr.Radio(labels, value=own[0].name, label="Network")
+    other = gr.Dropdown(_others(tasks, own[0]), value=THE_PHOTO, label="Held against")
+    model = gr.Textbox(own[0].name, visible=False)
+    against = gr.Textbox(THE_PHOTO, visible=False)
+    examples = [*lab.FACES, photos.SCENES[0]]
+    photo = sources.build(examples, "translation", has_camera=True)
+    given = hints.build(photo, str(lab.FACES[0]), visible=lab.takes_hints(own[0]))
+    strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", buttons=[])
+    detail = gr.Slider(
+        *(0, 1, 0),
+        step=0.05,
+        label="The photo's own detail",
+        info="Of what is finer than the network sees, in a large photo.",
+        buttons=[],
+    )
+    chosen = (task, network, other, model, against)
+    return Controls(*chosen, strength, detail, photo, given)
+
+
+def _several(load: Callable[[str], Any], controls: Controls) -> None:
+    """Many photos at once, back as a ZIP."""
+    with gr.Accordion("Several photos at once", open=False):
+        files = gr.File(
+            label=f"Up to {lab.MAX_FILES} photos",
+            file_count="multiple",
+            file_types=["image"],
+            height=140,
+            elem_id="several",
+        )
+        go = gr.Button("Translate them all", size="md", elem_id="translate-several")
+        archive = gr.File(label="All of them", visible=False, elem_id="archive")
+
+    @errors_told
+    def all_of_them(
+        paths: list[str] | None, model: str, strength: float, detail: float
+    ) -> Iterator[Any]:
+        progress, total = gr.Progress(), len(paths or [])
+        for done, made in lab.many(load, paths or [], model, Dials(strength, detail)):
+            progress((done, total), "Translating", unit="photos")
+            if made is not None:
+                yield gr.update(value=made, visible=True)
+
+    go.click(
+        *(all_of_them, [files, controls.model, controls.strength, controls.detail], archive),
+        api_visibility="private",
+        show_progress_on=go,
+        **IN_TURN,
+    )
+
+
+def _others(tasks: dict[str, list[Card]], card: Card) -> list[tuple[str, str]]:
+    """What a network's pictures can be held against: the photo, or others of its task."""
+    (own,) = (cards for cards in tasks.values() if card in cards)
+    return [("The photo", THE_PHOTO), *((one.label, one.name) for one in own if one != card)]

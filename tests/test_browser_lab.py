@@ -1,0 +1,89 @@
+"""The Translation tab with several tasks and networks, which the test makes: toys."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from genmodels import recipe
+from tests.looking import saved, seen
+from tests.test_app import client, toys  # noqa: F401  (Fixtures: the page on toy models.)
+from tests.test_panoramas import scene
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def app_address(client):  # noqa: F811
+    """The page with toys instead of the embedded models."""
+    return client.src.rstrip("/")
+
+
+@pytest.fixture
+def lab(visit, tmp_path):
+    """Opens the tab on a photo of the visitor's own."""
+    page = visit()
+    page.get_by_role("tab", name="Translation").click()
+    expect(page.locator("#translation-words")).to_contain_text("256 x 256")
+    scene(96, 60).save(tmp_path / "own.png")
+    page.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "own.png")
+    expect(page.locator("#translation-words")).to_contain_text("96 x 60")
+    return page
+
+
+def made(page, folder):
+    path = saved(page, page.get_by_role("button", name="Download PNG").filter(visible=True), folder)
+    return np.int16(np.asarray(Image.open(path))), recipe.read(path)
+
+
+def after(page):
+    return page.locator("#translation img").last.get_attribute("src")
+
+
+def test_all_tasks_are_done_at_once(lab):
+    lab.locator("#translate-all").click()
+    assert len(set(seen(lab, 2, gallery="every-task"))) == 2
+    expect(lab.locator("#every-task")).to_contain_text("Comic")
+    expect(lab.locator("#every-task")).to_contain_text("Colours")
+
+
+def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_path):
+    shown = lab.locator("#translation img").first.get_attribute("src")
+    lab.get_by_label("Held against").click()
+    options = lab.get_by_role("option")
+    expect(options).to_have_count(2)
+    options.nth(1).click()
+    expect(lab.locator("#translation img").first).not_to_have_attribute("src", shown)
+    before = after(lab)
+    lab.get_by_label("Colours", exact=True).check()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    assert made(lab, tmp_path)[1]["model"] == "colorize-pix2pix-toy"
+    lab.get_by_label("Held against").click()
+    expect(lab.get_by_role("option")).to_have_count(1)
+
+
+def test_a_colour_is_tapped_where_it_belongs_and_taken_away_again(lab, tmp_path):
+    expect(lab.get_by_role("button", name="Say which colour belongs where")).to_be_hidden()
+    before = after(lab)
+    lab.get_by_label("Colours", exact=True).check()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    plain, told = made(lab, tmp_path)
+    assert "hints" not in told["settings"]
+    lab.get_by_role("button", name="Say which colour belongs where").click()
+    board = lab.locator("#hint-board img")
+    expect(board).to_be_visible()
+    before = after(lab)
+    box = board.bounding_box()
+    board.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.5})
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    hinted, told = made(lab, tmp_path)
+    ((column, row, colour),) = told["settings"]["hints"]
+    assert abs(column - 24) <= 2
+    assert abs(row - 30) <= 2
+    assert colour == "#c0392b"
+    change = np.abs(hinted - plain).sum(axis=2)
+    assert change[26:35, 20:29].max() > 0
+    before = after(lab)
+    lab.get_by_role("button", name="Take all colours away").click()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    assert np.array_equal(made(lab, tmp_path)[0], plain)

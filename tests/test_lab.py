@@ -1,0 +1,151 @@
+"""Translation on the page, without a browser: photos good and bad, two networks, many at once."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import genmodels
+from genmodels import recipe
+from genmodels.ui import hints, lab, models
+from genmodels.ui.lab import THE_PHOTO, Dials
+from tests.test_app import client, toys  # noqa: F401  (Fixtures: the page on toy models.)
+from tests.test_panoramas import BAD, scene
+
+COMIC, OTHER = "comic-pix2pix-toy", "comic-pix2pix-other-toy"
+FULLY = Dials(strength=1.0, detail=0.0)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "scene.png"
+    scene(60, 44).save(path)
+    return path
+
+
+def translate(client, path, **asked):  # noqa: F811
+    file = None if path is None else handle_file(path)
+    return client.predict(file, **{"model": COMIC} | asked, api_name="/translate")
+
+
+def test_a_task_is_offered_where_there_is_a_network_for_it(toys):  # noqa: F811
+    found = lab.tasks()
+    assert list(found) == ["Comic", "Colours"]
+    assert sorted(card.name for card in found["Comic"]) == sorted([COMIC, OTHER])
+
+
+def test_the_api_gives_a_file_that_replays_from_the_photo(client, photo):  # noqa: F811
+    (before, after), words, _, told = translate(client, photo, strength=0.6)
+    assert "60 x 44 pixels" in words
+    assert told["settings"]["strength"] == 0.6
+    assert np.array_equal(np.asarray(Image.open(before)), np.asarray(Image.open(photo)))
+    again = genmodels.replay(told, Image.open(photo))
+    assert np.array_equal(np.asarray(again), np.asarray(Image.open(after)))
+
+
+def test_what_is_saved_carries_its_recipe_and_the_mark(toys, photo):  # noqa: F811
+    made = lab.translated(models.load, photo, COMIC, THE_PHOTO, FULLY)
+    told = recipe.read(made.file)
+    assert told == made.recipe
+    assert told["generated"]
+    assert b"compositeSynthetic" in Path(made.file).read_bytes()
+
+
+def test_one_network_is_held_against_another(toys, photo):  # noqa: F811
+    made = lab.translated(models.load, photo, COMIC, OTHER, FULLY)
+    other = lab.translated(models.load, photo, OTHER, THE_PHOTO, FULLY)
+    assert np.array_equal(np.asarray(made.before), np.asarray(Image.open(other.file)))
+    with pytest.raises(ValueError, match="model must be one of"):
+        lab.translated(models.load, photo, COMIC, "../secrets", FULLY)
+
+
+def test_transparency_comes_back(toys, tmp_path):  # noqa: F811
+    glass = scene(40, 30).convert("RGBA")
+    glass.putalpha(Image.linear_gradient("L").resize((40, 30)))
+    glass.save(tmp_path / "glass.png")
+    made = lab.translated(models.load, tmp_path / "glass.png", COMIC, THE_PHOTO, FULLY)
+    with Image.open(made.file) as picture:
+        assert picture.mode == "RGBA"
+        assert np.array_equal(picture.getchannel("A"), glass.getchannel("A"))
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name != "one colour.png"])
+def test_a_bad_photo_is_refused_with_a_reason_and_the_page_goes_on(client, name, tmp_path):  # noqa: F811
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(AppError, match=reason) as refused:
+        translate(client, tmp_path / name)
+    assert "/" not in str(refused.value)
+    assert translate(client, None)[3]["generated"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"strength": 2}, "maximum|strength"),
+        ({"detail": -1}, "minimum|detail"),
+        ({"model": "cars-dcgan-toy"}, "choices|one of"),
+        ({"against": "moon"}, "choices|one of"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(client, photo, asked, reason):  # noqa: F811
+    with pytest.raises(AppError, match=reason):
+        translate(client, photo, **asked)
+
+
+def test_many_photos_come_back_as_one_zip_with_their_recipes(toys, tmp_path):  # noqa: F811
+    paths = []
+    for seed in range(3):
+        paths.append(str(tmp_path / f"{seed}.png"))
+        scene(30 + seed, 24, seed).save(paths[-1])
+    *told, (done, archive) = lab.many(models.load, paths, COMIC, FULLY)
+    assert [count for count, _ in told] == [0, 1, 2]
+    assert done == 3
+    with zipfile.ZipFile(archive) as files:
+        assert len(files.namelist()) == 4
+        assert len(json.loads(files.read("recipes.json"))) == 3
+
+
+def test_too_many_photos_or_one_bad_one_are_refused_before_any_work(toys, photo, tmp_path):  # noqa: F811
+    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
+    for paths, reason in (
+        ([], "1 to 30 photos at once, got 0"),
+        ([str(photo)] * 31, "got 31"),
+        ([str(photo), str(tmp_path / "paper.jpg")], r"paper\.jpg: not a readable"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            next(lab.many(models.load, paths, COMIC, FULLY))
+
+
+def test_a_tap_is_a_hint_at_its_place_in_the_photo():
+    photo = scene(960, 600)  # Twice as large as the board.
+    assert hints.placed(photo, [0, 0], "#C0392B") == (0, 0, "#c0392b")
+    assert hints.placed(photo, [240, 150], "rgba(10, 20.4, 30, 1)") == (480, 300, "#0a141e")
+    assert hints.placed(photo, [480, 300], "rgb(0,0,0)")[:2] == (959, 599)
+    board = np.asarray(hints.drawn(photo, [(480, 300, "#ff0000")]))
+    assert board.shape == (300, 480, 3)
+    assert tuple(board[150, 240]) == (255, 0, 0)
+    assert len(set(board[10, 10])) == 1  # Grey elsewhere.
+    for colour in ("red", "#12", "rgba(1,2)", "rgb(300,0,0)", ""):
+        with pytest.raises(ValueError, match="a colour must be like"):
+            hints.placed(photo, [0, 0], colour)
+
+
+def test_hints_reach_the_network_that_listens_and_no_other(client, photo):  # noqa: F811
+    given = [[5, 6, "#c0392b"]]
+    told = translate(client, photo, model="colorize-pix2pix-toy", hints=given)[3]
+    assert told["settings"]["hints"] == given
+    assert "hints" not in translate(client, photo, hints=given)[3]["settings"]
+    with pytest.raises(AppError, match="hint's column must be"):
+        translate(client, photo, model="colorize-pix2pix-toy", hints=[[99, 6, "#c0392b"]])
+
+
+def test_a_photo_goes_through_every_task(toys, photo):  # noqa: F811
+    made = lab.each(models.load, photo, FULLY)
+    assert [title for _, title in made] == ["Comic", "Colours"]
+    assert len({Path(file).read_bytes() for file, _ in made}) == 2
