@@ -36,7 +36,10 @@ MAY_CHANGE = {
     "network_size",  # Of the published pipeline.
 }
 # What it may change too, but said aloud and recorded: the weights depend on it.
-TUNABLE = {"lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"}
+TUNABLE = {
+    *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
+    *("pixel_weight", "adversarial_weight"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
