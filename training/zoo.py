@@ -131,8 +131,8 @@ ZOO = {
     "comic-pix2pix-128": Recipe(
         script="train_pix2pix.py",
         data="pairs-comic",
-        flags="--resolution 128 --steps 8000 --save-every 250 --jitter 0.35 --threads 1 "
-        "--ema-halflife-images 2000 --network-size 176 --r1-gamma 10 --pixel-weight 30",
+        flags="--resolution 128 --steps 12000 --save-every 250 --jitter 0.35 --threads 1 "
+        "--ema-halflife-images 8000 --network-size 176 --r1-gamma 10 --pixel-weight 60",
         gpu_flags="--resolution 256 --steps 20000 --save-every 1000 --batch-size 16 --jitter 0.35 "
         "--base-channels 64 --max-channels 256 --receptive-field 70 --r1-gamma 10 "
         "--pixel-weight 30 --mixed-precision bf16 --network-size 512",
@@ -145,7 +145,7 @@ ZOO = {
         script="train_pix2pix.py",
         data="pairs-coloring",
         flags="--predicts chroma --resolution 128 --steps 15000 --save-every 250 --threads 1 "
-        "--ema-halflife-images 2000 --network-size 256 --r1-gamma 10 --pixel-weight 50",
+        "--ema-halflife-images 8000 --network-size 256 --r1-gamma 10 --pixel-weight 50",
         gpu_flags="--predicts chroma --resolution 256 --steps 20000 --save-every 1000 "
         "--batch-size 16 --base-channels 64 --max-channels 256 --receptive-field 70 --r1-gamma 10 "
         "--pixel-weight 50 --mixed-precision bf16 --network-size 512",
@@ -157,7 +157,7 @@ ZOO = {
         script="train_pix2pix.py",
         data="pairs-monet",
         flags="--resolution 128 --steps 15000 --save-every 250 --jitter 0.5 --threads 1 "
-        "--ema-halflife-images 2000 --network-size 384 --r1-gamma 10 --pixel-weight 50",
+        "--ema-halflife-images 8000 --network-size 384 --r1-gamma 10 --pixel-weight 50",
         gpu_flags="--resolution 256 --steps 20000 --save-every 1000 --batch-size 16 --jitter 0.2 "
         "--base-channels 64 --max-channels 256 --receptive-field 70 --r1-gamma 10 "
         "--pixel-weight 50 --mixed-precision bf16 --network-size 512",
