@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from genmodels.intervals import bootstrap_interval
 
@@ -163,26 +164,30 @@ def _difference(values: Sequence[float]) -> str:
 
 
 def _plot(tried: Sequence[Point]) -> Figure:
-    """Quality against time: sizes on the left, optimizers on the right."""
+    """Quality against time: sizes on the left, optimizers, if there are several, on the right."""
     tried = [point for point in tried if point.dials[0] == "fast"] or tried
     chosen = best_buy(tried)
-    figure = Figure(figsize=(9, 4), layout="constrained", dpi=110)
-    by_size, by_optimizer = figure.subplots(1, 2, sharey=True)
+    names = [name for name in MARKERS if any(point.dials[3] == name for point in tried)]
+    figure = Figure(figsize=(4.5 * min(len(names), 2), 4), layout="constrained", dpi=110)
+    panels = figure.subplots(1, min(len(names), 2), sharey=True, squeeze=False)[0]
     for size in sorted({point.dials[1] for point in tried}):
-        _line(by_size, [p for p in tried if p.dials[1::2] == (size, chosen.dials[3])], f"{size} px")
-    for name, marker in MARKERS.items():
-        own = [p for p in tried if p.dials[1::2] == (chosen.dials[1], name)]
-        _line(by_optimizer, own, name, marker)
-    front = pareto(tried)
-    for axes in (by_size, by_optimizer):
+        own = [p for p in tried if p.dials[1::2] == (size, chosen.dials[3])]
+        _line(panels[0], own, f"{size} px")
+    panels[0].plot(*_xy(pareto(tried)), ":", color="black", zorder=0, label="nothing beats")
+    panels[0].set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
+    for axes in panels[1:]:
+        for name in names:
+            own = [p for p in tried if p.dials[1::2] == (chosen.dials[1], name)]
+            _line(axes, own, name, MARKERS[name])
+        axes.set(title=f"Optimizers, at {chosen.dials[1]} px")
+    for axes in panels:
         x, y = (chosen.figures[key] for key in ("cpu_seconds", QUALITY))
         axes.plot(x, y, "*", color="black", markersize=15, zorder=3, label="best buy")
         axes.set(xscale="log", yscale="log", xlabel="CPU seconds")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_formatter(ScalarFormatter())
         axes.grid(which="both", alpha=0.25)
-    by_size.plot(*_xy(front), ":", color="black", zorder=0, label="nothing beats")
-    by_size.set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
-    by_optimizer.set(title=f"Optimizers, at {chosen.dials[1]} px")
-    for axes in (by_size, by_optimizer):
         axes.legend(fontsize="small")
     return figure
 

@@ -22,6 +22,7 @@ from genmodels.ui.widgets import AT_ONCE, IN_TURN, MAX_SEED, errors_told
 NUM_SAMPLES = 4
 MAX_LOADED = 2  # Networks in memory; the one that was unused for longest makes room.
 MAX_SIZES = (100, 150, 200, 250)
+SWEEP = Path(__file__).with_name("singan_sweep.png")  # By training/sweep_singan.py.
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "training", "concurrency_limit": 1}
 
@@ -37,8 +38,8 @@ def build(photo: gr.File) -> None:
             "time: others wait in a queue."
         )
         with gr.Row():
-            size = gr.Radio(MAX_SIZES, value=150, label="Longer side, in pixels")
-            seconds = gr.Slider(20, 300, 60, step=10, label="Seconds, at most", buttons=[])
+            size = gr.Radio(MAX_SIZES, value=250, label="Longer side, in pixels")
+            seconds = gr.Slider(20, 300, 90, step=10, label="Seconds, at most", buttons=[])
         with gr.Accordion("Epochs and optimizer", open=False):
             epochs = gr.Slider(
                 *(100, 1000, 600),
@@ -48,6 +49,18 @@ def build(photo: gr.File) -> None:
                 buttons=[],
             )
             optimizer = gr.Dropdown(OPTIMIZERS, value=OPTIMIZERS[0], label="Optimizer")
+            gr.Markdown(
+                "What they bring, on three landscapes: how unlike the photo the pictures are when "
+                "all are shown at one size, against the processor's seconds."
+            )
+            gr.Image(
+                str(SWEEP),
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                alt_text="Likeness against time, by size and number of epochs",
+                elem_id="sweep",
+            )
         train = gr.Button("Train", variant="primary", elem_id="train")
         finish = gr.Button("Stop, and use what is there", visible=False, elem_id="finish")
         preview = gr.Image(
