@@ -107,12 +107,7 @@ class ImageFolder:
 
         By a hash of the name, so that adding images moves none from one side to the other.
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-        hashes = [int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) for name in self.names]
-        apart = [value < fraction * 16**8 for value in hashes]
-        if all(apart) or not any(apart):
-            raise ValueError(f"{len(self)} images are too few to hold out {fraction:.0%} of them")
+        apart = held_apart(self.names, fraction)
         return self._part([not a for a in apart]), self._part(apart)
 
     def _part(self, chosen: list[bool]) -> "ImageFolder":
@@ -139,6 +134,17 @@ class ImageFolder:
                 )
             images[flips] = images[flips, ..., ::-1]
         return torch.from_numpy(images), self.c[torch.from_numpy(chosen)]
+
+
+def held_apart(names: Sequence[str], fraction: float) -> list[bool]:
+    """Which of them to hold out, about this fraction, by a hash of each name alone."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+    hashes = [int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) for name in names]
+    apart = [value < fraction * 16**8 for value in hashes]
+    if all(apart) or not any(apart):
+        raise ValueError(f"{len(names)} images are too few to hold out {fraction:.0%} of them")
+    return apart
 
 
 def epoch_indices(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels import colour
-from genmodels.data import ImageFolder
+from genmodels.data import ImageFolder, held_apart
 
 
 class PairFolder:
@@ -68,12 +68,7 @@ class PairFolder:
 
     def hold_out(self, fraction: float) -> tuple["PairFolder", "PairFolder"]:
         """The pairs to train on, and about this fraction of them to keep apart, by their names."""
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-        digests = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in self.names]
-        apart = np.array([int(digest, 16) < fraction * 16**8 for digest in digests])
-        if apart.all() or not apart.any():
-            raise ValueError(f"{len(self)} pairs are too few to hold out {fraction:.0%} of them")
+        apart = np.array(held_apart(self.names, fraction))
         return self._part(~apart), self._part(apart)
 
     def _part(self, chosen: np.ndarray) -> "PairFolder":

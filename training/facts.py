@@ -78,13 +78,18 @@ def name_of(run: Run) -> str:
 
 
 def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
-    """Half precision, unless that moves more than a few values by more than one of 256 levels."""
+    """Half precision, unless that moves a value by more than two of 256 levels, or more than a few
+    by more than one.
+    """
     before, after = (
         [np.asarray(picture, dtype=np.int16) for picture in draw(one)]
         for one in (pipeline, _rounded(pipeline))
     )
-    moved = [(np.abs(a - b) > 1).mean() for a, b in zip(before, after, strict=True)]
-    return None if np.mean(moved) > MAX_MOVED else torch.float16
+    moved = [np.abs(a - b) for a, b in zip(before, after, strict=True)]
+    is_much = (
+        max(m.max() for m in moved) > 2 or np.mean([(m > 1).mean() for m in moved]) > MAX_MOVED
+    )
+    return None if is_much else torch.float16
 
 
 def film(

@@ -171,13 +171,13 @@ def _plot(tried: Sequence[Point]) -> Figure:
     figure = Figure(figsize=(4.5 * min(len(names), 2), 4), layout="constrained", dpi=110)
     panels = figure.subplots(1, min(len(names), 2), sharey=True, squeeze=False)[0]
     for size in sorted({point.dials[1] for point in tried}):
-        own = [p for p in tried if p.dials[1::2] == (size, chosen.dials[3])]
+        own = [p for p in tried if (p.dials[1], p.dials[3]) == (size, chosen.dials[3])]
         _line(panels[0], own, f"{size} px")
     panels[0].plot(*_xy(pareto(tried)), ":", color="black", zorder=0, label="nothing beats")
     panels[0].set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
     for axes in panels[1:]:
         for name in names:
-            own = [p for p in tried if p.dials[1::2] == (chosen.dials[1], name)]
+            own = [p for p in tried if (p.dials[1], p.dials[3]) == (chosen.dials[1], name)]
             _line(axes, own, name, MARKERS[name])
         axes.set(title=f"Optimizers, at {chosen.dials[1]} px")
     for axes in panels:
