@@ -24,6 +24,7 @@ UNIQUE_PATCHES = 4_000  # Up to so many of the photo's are compared with each ot
 BLEND_PIXELS = 20_000  # Up to so many, differences are voted for; above, colours follow these.
 SEARCH_PIXELS = 1_600_000  # Above, a level only carries on what the level before has found.
 JOIN = 20  # Pixels around the photo within which what is drawn is blended with it.
+PARTS = 24  # Of a picture's patches: those of one choose at the same time.
 CHUNK = 1 << 23  # Distances that are in memory at once.
 
 
@@ -32,9 +33,10 @@ class Settings:
     """How a picture is made; the defaults were chosen by eye on fifteen landscapes and towns."""
 
     mirror: bool = True  # Whether the photo's mirror image offers patches as well.
+    stretches: tuple[float, ...] = (1.3, 0.77)  # Copies so much wider offer patches as well.
     height_weight: float = 4.0  # How much a patch wants its own height; 0 not at all.
     uniqueness: float = 0.4  # Cost of repeating what is alone of its kind in the photo.
-    reuse: float = 0.2  # Cost of taking a patch again, while growing.
+    reuse: float = 0.3  # Cost of taking a patch again.
     variety: float = 0.05  # How much more one seed likes some parts of the photo than another does.
     min_shift: float = 0.15  # Share of the photo that a patch moves at least, while growing.
     min_mirror: float = 0.12  # The same for mirrored patches, from where a mirror would put them.
@@ -78,18 +80,13 @@ class Level:
         self._measure(photo, frame, scale)
         h, w = self.h, self.w
         self.photo = resize(photo, (h, w))
-        self.source = torch.cat([self.photo, self.photo.flip(2)], 2)
-        if not settings.mirror:
-            self.source = self.photo
+        pieces = self._pieces(photo)
+        self.source = torch.cat(pieces, 2)
+        self.widths = torch.tensor([piece.shape[2] for piece in pieces])
+        self.starts = self.widths.cumsum(0) - self.widths  # Of the pieces, in columns.
         self.ph, self.pw = h - PATCH + 1, self.source.shape[2] - PATCH + 1
         self.gh = self.height - PATCH + 1
         self.gw = self.width if frame.wrap else self.width - PATCH + 1
-        # Of each patch of the photo: its row, and the column where it lies unmirrored.
-        self.row = torch.arange(self.ph).repeat_interleave(self.pw)
-        column = torch.arange(self.pw).repeat(self.ph)
-        self.mirrored = column >= w
-        self.straddles = (column > w - PATCH) & (column < w)  # Half one, half the other.
-        self.column = torch.where(self.mirrored, 2 * w - PATCH - column, column)
         # Of each patch of the picture: where it lies, in the photo's coordinates, and the row of
         # the photo that has its height.
         self.y = torch.arange(self.gh).repeat_interleave(self.gw) - self.top
@@ -109,6 +106,50 @@ class Level:
             self.own.fill_(-1)
         self.open = (self.own < 0).nonzero()[:, 0]  # Patches that are not wholly the photo's.
 
+    def _pieces(self, photo: Tensor) -> list[Tensor]:
+        """The photo, its mirror image, and both stretched sideways, as far as settings have it."""
+        pieces = []
+        for stretch in (1.0, *self.settings.stretches):
+            piece = resize(photo, (self.h, max(PATCH + 1, round(self.w * stretch))))
+            pieces += [piece, piece.flip(2)] if self.settings.mirror else [piece]
+        return pieces
+
+    def piece_of(self, column: Tensor) -> Tensor:
+        """Which piece of the source the patches at these columns begin in."""
+        return torch.bucketize(column, self.starts, right=True) - 1
+
+    @functools.cached_property
+    def row(self) -> Tensor:
+        """[ph * pw]: of each patch of the photo, its row."""
+        return torch.arange(self.ph).repeat_interleave(self.pw)
+
+    @functools.cached_property
+    def column(self) -> Tensor:
+        """[ph * pw]: of each patch of the photo, where it lies unmirrored and unstretched."""
+        piece, local, spare = self._in_pieces()
+        within = (local * (self.w - PATCH) / spare).round().long()
+        return torch.where(self._mirrors(piece), self.w - PATCH - within, within).repeat(self.ph)
+
+    @functools.cached_property
+    def mirrored(self) -> Tensor:
+        """[ph * pw]: whether a patch of the photo is one of its mirror image."""
+        return self._mirrors(self._in_pieces()[0]).repeat(self.ph)
+
+    @functools.cached_property
+    def straddles(self) -> Tensor:
+        """[ph * pw]: whether a patch is half of one piece and half of the next."""
+        _, local, spare = self._in_pieces()
+        return (local > spare).repeat(self.ph)
+
+    def _in_pieces(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each column [pw]: its piece, its place in it, and the last place of a patch there."""
+        column = torch.arange(self.pw)
+        piece = self.piece_of(column)
+        return piece, column - self.starts[piece], self.widths[piece] - PATCH
+
+    def _mirrors(self, piece: Tensor) -> Tensor:
+        return (piece % 2 == 1) & self.settings.mirror
+
     def _measure(self, photo: Tensor, frame: Frame, scale: float) -> None:
         """Sizes at this scale: the photo's [h, w] fits in the picture's [height, width] exactly."""
         h, w = photo.shape[1:]
@@ -124,7 +165,7 @@ class Level:
 
     @property
     def is_exact(self) -> bool:
-        return len(self.open) * len(self.row) < EXACT_PAIRS
+        return len(self.open) * self.ph * self.pw < EXACT_PAIRS
 
     @property
     def is_blended(self) -> bool:
@@ -212,15 +253,37 @@ class Level:
         return self._refine(field, self._queries(picture)[self.open], rng)
 
     def match(self, picture: Tensor, patches: Tensor) -> Tensor:
-        """The nearest of all the photo's patches for some of the picture's."""
+        """The nearest of all the photo's patches for some of the picture's.
+
+        Part after part, as what others have taken costs more.
+        """
+        queries = self._queries(picture)
         keeps_off = self.frame.anchored and len(self.keys) < UNIQUE_PATCHES
-        found = []
-        for part, distances in distances_to(self._queries(picture)[patches], self.keys):
-            distances += self.dislike
-            if keeps_off:
-                distances.masked_fill_(self.is_too_near(patches[part]), math.inf)
-            found.append(distances.argmin(1))
-        return torch.cat(found)
+        taken = self.taken(self.own)
+        found = torch.empty_like(patches)
+        order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
+        for places in order.split(math.ceil(len(order) / PARTS)):
+            few = patches[places]
+            dislike = self.dislike + self.crowding(taken)
+            chosen = []
+            for part, distances in distances_to(queries[few], self.keys):
+                distances += dislike
+                if keeps_off:
+                    distances.masked_fill_(self.is_too_near(few[part]), math.inf)
+                chosen.append(distances.argmin(1))
+            found[places] = torch.cat(chosen)
+            taken += self.taken(found[places])
+        return found
+
+    def taken(self, field: Tensor) -> Tensor:
+        """[ph * pw]: how often a field has each patch of the photo."""
+        return torch.bincount(field[field >= 0], minlength=self.ph * self.pw).float()
+
+    def crowding(self, taken: Tensor) -> Tensor:
+        """[ph * pw]: what it costs to take a patch that it, or one beside it, has been taken."""
+        often = taken.view(1, 1, self.ph, self.pw)
+        often = F.avg_pool2d(often, 5, 1, 2, count_include_pad=False).flatten()
+        return self.settings.reuse * self.basis[1] * often
 
     def _queries(self, picture: Tensor) -> Tensor:
         """The picture's patches as vectors [gh * gw, k + 1]."""
@@ -262,17 +325,18 @@ class Level:
         y = y.clamp(0, coarse.gh - 1)
         x = x if self.frame.wrap else x.clamp(0, coarse.gw - 1)
         at = field[(y * coarse.gw + x % coarse.gw).long()]
-        mirrored = at % coarse.pw >= coarse.w
+        piece = coarse.piece_of(at % coarse.pw)
+        wide, was = (level.widths[piece] for level in (self, coarse))
         found = []
         pairs = (
             (at // coarse.pw, self.h / coarse.h, fine[0], y, ratios[0], self.h),
-            (at % coarse.pw % coarse.w, self.w / coarse.w, fine[1], x, ratios[1], self.w),
+            (at % coarse.pw - coarse.starts[piece], wide / was, fine[1], x, ratios[1], wide),
         )
         for place, zoom, here, there, ratio, size in pairs:
             rest = here + HALF + 0.5 - (there + HALF + 0.5) * ratio  # Lost in rounding.
             exact = (place + HALF + 0.5) * zoom + rest - HALF - 0.5
-            found.append(exact.round().long().clamp(0, size - PATCH))
-        carried = found[0] * self.pw + found[1] + mirrored.long() * self.w
+            found.append(exact.round().long().clamp_min(0).clamp_max(size - PATCH))
+        carried = found[0] * self.pw + found[1] + self.starts[piece]
         return torch.where(self.own >= 0, self.own, carried)
 
     def paint(self, field: Tensor) -> Tensor:
@@ -348,8 +412,15 @@ class Level:
 
     def describe(self, image: Tensor, rows: Tensor) -> Tensor:
         """The patches of an image as vectors [N, k + 1] to compare."""
-        described = F.conv2d(image[None], self.basis[0])[0].flatten(1).T
-        return torch.cat([described, (self.row_weight * rows)[:, None]], 1)
+        filters = self.basis[0]
+        wide = image.shape[2] - PATCH + 1
+        described = torch.empty(len(rows), len(filters) + 1)
+        described[:, -1] = self.row_weight * rows
+        band = max(1, CHUNK // (wide * len(filters)))  # Rows at a time: a copy of all is large.
+        for first in range(0, len(rows) // wide, band):
+            part = F.conv2d(image[None, :, first : first + band + PATCH - 1], filters)[0].flatten(1)
+            described[first * wide : first * wide + part.shape[1], :-1] = part.T
+        return described
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -54,7 +54,7 @@ def project(
     before: Level | None = None
     field = torch.zeros(0)
     for scale in PROJECTION:
-        level = Level(source, frame, scale, Settings())
+        level = Level(source, frame, scale, Settings(reuse=0))  # What the image repeats comes again.
         picture = resize(picture, (level.height, level.width))
         if before is None:
             field = torch.zeros(level.gh * level.gw, dtype=torch.long)

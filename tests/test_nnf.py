@@ -1,5 +1,7 @@
 """Nearest-neighbour fields: what stands where, how it is found, carried and painted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from genmodels import nnf
 from genmodels.nnf import PATCH, Frame, Level, Settings
 from genmodels.threads import threads_for
 
-PLAIN = Settings(mirror=False, uniqueness=0)
+PLAIN = Settings(mirror=False, stretches=(), uniqueness=0, reuse=0)
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +64,8 @@ def test_equal_patches_are_described_equally(mirror):
 
 def test_distances_are_those_of_the_patches_themselves():
     photo = smooth(40, 44) + 0.05 * noise(40, 44)
-    settings = Settings(mirror=False, components=147 - 3, mean_weight=1.0, height_weight=0)
-    level = whole(photo, settings)
+    settings = {"components": 147 - 3, "mean_weight": 1.0, "height_weight": 0.0}
+    level = whole(photo, replace(PLAIN, **settings))
     patches = nnf.patches_of(photo)
     some, others = torch.randint(len(patches), (2, 200))
     told = (level.keys[some] - level.keys[others]).square().sum(1)
@@ -76,7 +78,7 @@ def test_a_patch_that_lies_at_another_height_is_further():
     column = level.keys.view(level.ph, level.pw, -1)[:, 4]
     distances = (column - column[0]).square().sum(1)
     assert distances.diff().min() > 0
-    flat = whole(stripes, Settings(mirror=False, height_weight=0))
+    flat = whole(stripes, replace(PLAIN, height_weight=0))
     assert flat.keys.view(flat.ph, flat.pw, -1)[:, 4].std(0).max() < 1e-4
 
 
@@ -86,7 +88,7 @@ def test_the_exact_search_finds_an_identical_patch():
     assert level.is_exact
     start = torch.zeros_like(level.own)
     assert level.search(start, photo, rng()).equal(identity(level))
-    mirrored = whole(photo, Settings(uniqueness=0))
+    mirrored = whole(photo, replace(PLAIN, mirror=True))
     found = mirrored.search(start, photo.flip(2), rng())
     assert found.equal(identity(mirrored) + mirrored.w)
 
@@ -148,7 +150,7 @@ def test_the_exact_search_avoids_what_is_alone_if_it_is_dear():
     alone = torch.zeros(24 - PATCH + 1, 48 - PATCH + 1, dtype=torch.bool)
     alone[8:12, 20:24] = True
     for price, stays in ((0, True), (10, False)):
-        level = whole(photo, Settings(mirror=False, uniqueness=price))
+        level = whole(photo, replace(PLAIN, uniqueness=price))
         field = level.search(torch.zeros_like(level.own), photo, rng())
         assert (field == identity(level))[alone.flatten()].eq(stays).all()
 
@@ -176,7 +178,8 @@ def test_both_searches_leave_the_photos_own_patches():
 def test_no_patch_is_half_mirrored(wrap):
     photo = smooth(24, 24).flip(1) + 0.3 * noise(24, 24)
     coarse, fine = (beside(photo, scale, Settings(), wrap) for scale in (0.7, 1.0))
-    assert coarse.straddles.sum() == coarse.ph * (PATCH - 1)
+    seams = 2 * len((1, *coarse.settings.stretches)) - 1
+    assert coarse.straddles.sum() == coarse.ph * (PATCH - 1) * seams
     allowed = (~coarse.straddles).nonzero()[:, 0]
     field = allowed[torch.randint(len(allowed), coarse.own.shape)]
     assert not fine.straddles[fine.carry(coarse, field)].any()
@@ -224,6 +227,40 @@ def test_a_carried_identity_is_the_identity(size, scale):
     assert fine.carry(coarse, identity(coarse)).equal(identity(fine))
     mirrored = fine.carry(coarse, identity(coarse) + coarse.w)
     assert mirrored.equal(identity(fine) + fine.w)
+
+
+@pytest.mark.parametrize("piece", range(6))
+def test_a_carried_patch_stays_in_its_copy_of_the_photo(piece):
+    photo = smooth(40, 60)
+    coarse, fine = whole(photo, Settings(), 0.5), whole(photo, Settings())
+    field = torch.full_like(coarse.own, int(coarse.starts[piece]) + 3)
+    carried = fine.carry(coarse, field)
+    assert fine.piece_of(carried % fine.pw).eq(piece).all()
+    assert not fine.straddles[carried].any()
+
+
+def test_a_stretched_part_of_the_photo_is_found_in_a_stretched_copy():
+    photo = smooth(24, 60) + 0.1 * noise(24, 60)
+    level = whole(photo, replace(PLAIN, stretches=(1.3,)))
+    wider = nnf.resize(photo, (24, 78))
+    part = Level(photo, Frame(24, 30), 1.0, level.settings)
+    found = part.search(torch.zeros_like(part.own), wider[:, :, 20:50], rng())
+    assert found.equal(part.y * part.pw + part.x + 60 + 20)
+    assert part.column[found].sub((20 + part.x) / 1.3).abs().max() < 2
+
+
+def test_the_exact_search_shares_out_what_is_alike():
+    photo = noise(24, 9).repeat(1, 1, 5)
+    picture = photo[:, :, 9:36]
+    once = []
+    for price in (0.0, 1.0):
+        level = Level(photo, Frame(24, 27), 1.0, replace(PLAIN, reuse=price))
+        found = level.search(torch.zeros_like(level.own), picture, rng())
+        shown = level.describe(picture, level.rows_wanted)
+        assert level.keys[found].allclose(shown, atol=1e-3)
+        once.append(int((level.taken(found) == 1).sum()))
+    assert once[0] == 0
+    assert once[1] > 150
 
 
 def test_a_carried_piece_stays_in_one_piece():
@@ -282,7 +319,7 @@ def test_what_is_alone_is_more_unique_than_what_repeats(mirror):
     x = torch.arange(64)
     photo = torch.where(x // 4 % 2 == 0, 0.4, -0.4).expand(3, 24, 64).clone()
     photo[:, 8:16, 40:48] = noise(8, 8)
-    level = whole(photo, Settings(mirror=mirror))
+    level = whole(photo, replace(PLAIN, mirror=mirror, uniqueness=0.4))
     told = level.dislike.view(level.ph, level.pw)
     alone, stripes = told[8:9, 40:41], told[:, : 20 - PATCH]
     assert alone.min() > 3 * stripes.max()
@@ -295,7 +332,8 @@ def test_what_has_no_like_far_enough_counts_as_most_unique():
 
 
 def test_too_near_is_what_would_stand_beside_itself():
-    level = beside(noise(32, 60), settings=Settings(min_shift=0.2, min_mirror=0.1))  # 12 and 6 px.
+    settings = replace(PLAIN, mirror=True, min_shift=0.2, min_mirror=0.1)  # 12 and 6 px.
+    level = beside(noise(32, 60), settings=settings)
     y, x = 10, -20  # In the photo's coordinates: 20 pixels left of it.
     place = ((level.y == y) & (level.x == x)).nonzero()[0]
     near = level.is_too_near(place)[0].view(level.ph, level.pw)

@@ -12,7 +12,8 @@ Departs from GPNN:
   (Efros & Leung 1999), or follows the cheapest way through the photo's columns and rows;
 - a patch knows its height in the photo, so that sky stays above and water below;
 - what exists only once in the photo (a building) costs more to repeat than what repeats already;
-- the photo's mirror image offers its patches too;
+- the photo's mirror image offers its patches too, and so do a wider and a narrower copy;
+- what has been taken costs more to take again, at every level that is searched exactly;
 - patches vote for differences between pixels, and the picture is blended from those.
 """
 
@@ -104,12 +105,10 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
     In each ring the patches that are more than half known, or else the most known ones, choose what
     fits best; the unknown rest of them is painted with the mean of the chosen.
     """
-    settings, field = level.settings, own.clone()
-    energy = level.basis[1]
+    field = own.clone()
     patches = patches_of(level.source)
     squares = patches.square()
-    taken = torch.zeros(level.ph * level.pw)  # How often.
-    taken[own[own >= 0]] = 1
+    taken = level.taken(own)
     while not known.all():
         mask = known.float()[None]
         shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
@@ -123,14 +122,12 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
         cost += queries.square().sum(1, keepdim=True)
         cost /= weights.mean(1, keepdim=True)
         cost += (level.row_weight * (level.rows_wanted[ring, None] - level.row)).square()
-        often = taken.view(1, 1, level.ph, level.pw)
-        often = F.avg_pool2d(often, 5, 1, 2, count_include_pad=False).flatten()
-        cost += level.dislike + settings.reuse * energy * often
+        cost += level.dislike + level.crowding(taken)
         cost = cost.masked_fill(level.straddles, 2 * NEVER)
         if level.frame.anchored:
             cost = cost.masked_fill(level.is_too_near(ring), NEVER)
         field[ring] = cost.argmin(1)
-        taken.index_add_(0, field[ring], torch.ones(len(ring)))
+        taken += level.taken(field[ring])
         picture, known = _painted(level, picture, known, ring, patches[field[ring]])
     rest = (field < 0).nonzero()[:, 0]  # Where others have painted all that was unknown.
     return field.index_copy(0, rest, level.match(picture, rest)) if len(rest) else field

@@ -23,6 +23,8 @@ STARTS: dict[str, patches.Start] = {
     "wrap": "grow",
 }
 
+IN_ORDER: dict[str, Any] = {"stretches": (), "reuse": 0.05}  # More would change places.
+
 
 class PatchPipeline(HubPipeline):
     """Draws pictures of any size from one photo. Start at `steps`."""
@@ -126,7 +128,8 @@ class PatchPipeline(HubPipeline):
         self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
         names = ("mirror", "variety", "uniqueness")
-        chosen = Settings(**{name: settings[name] for name in names})
+        in_order = IN_ORDER if settings["mode"] == "retarget" else {}
+        chosen = Settings(**{name: settings[name] for name in names}, **in_order)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
         for level in patches.synthesize(photo, frame, start, seed=seed, settings=chosen):
