@@ -15,6 +15,7 @@ from genmodels.nnf import PATCH, Frame, Level, Settings, resize
 
 PROJECTION = (0.55, 0.74, 1.0)  # Of the size: the levels through which a given picture goes ...
 ROUNDS = 4  # ... and how often its patches are looked for at each.
+FAITHFUL = Settings(reuse=0)  # What the given picture repeats may come again.
 
 
 def draw(
@@ -54,7 +55,7 @@ def project(
     before: Level | None = None
     field = torch.zeros(0)
     for scale in PROJECTION:
-        level = Level(source, frame, scale, Settings(reuse=0))  # What the image repeats comes again.
+        level = Level(source, frame, scale, FAITHFUL)
         picture = resize(picture, (level.height, level.width))
         if before is None:
             field = torch.zeros(level.gh * level.gw, dtype=torch.long)

@@ -44,3 +44,15 @@ def same(a, b):
     """Whether two pipelines have the same weights, bit for bit."""
     a, b = a.generator.state_dict(), b.generator.state_dict()
     return a.keys() == b.keys() and all(a[key].equal(b[key]) for key in a)
+
+
+def comes_back(pipe):
+    """A loop's last frame goes over into its first as any frame does into the next."""
+    last = {}
+    for loop in (True, False):
+        film = pipe.animate(12, loop=loop, seed=2).images
+        frames = np.stack([np.asarray(frame) for frame in [*film, film[0]]]).astype(float)
+        steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+        last[loop] = steps[-1] / steps[:-1].mean()
+    assert last[True] < 1.4
+    assert last[False] > 1.6

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 import genmodels
@@ -55,6 +56,12 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
     page.get_by_label("number input for Times as wide").fill("3")
     page.locator("#sample").click()
     seen(page, 4, before=again, gallery="samples")
+    page.get_by_role("button", name="A film").click()
+    page.get_by_label("WebP", exact=True).filter(visible=True).check()
+    page.get_by_role("button", name="Make the film").filter(visible=True).click()
+    button = page.locator("#singan-film").get_by_role("button", name="Download the film")
+    with Image.open(saved(page, button, tmp_path)) as film:
+        assert film.n_frames == 48
     archive = saved(page, page.locator("#network"), tmp_path)
     shutil.unpack_archive(archive, tmp_path)
     pipe = genmodels.load(tmp_path / archive.stem)

@@ -42,6 +42,7 @@ def landscape(width=32, height=24):
     rows = np.repeat([[90, 150, 220], [40, 90, 40], [200, 170, 60]], height // 3 + 1, axis=0)
     return with_grain(np.broadcast_to(rows[:height, None], (height, width, 3)), 12)
 
+
 STRETCHES = Settings().stretches
 
 

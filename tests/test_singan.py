@@ -12,7 +12,7 @@ import genmodels
 from genmodels import images
 from genmodels.models import singan
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
-from tests.one_photo import fit, photo, same, tiny_mode
+from tests.one_photo import comes_back, fit, photo, same, tiny_mode
 
 
 @pytest.fixture(autouse=True)
@@ -276,5 +276,8 @@ def test_a_film_starts_at_the_photo_and_moves_more_smoothly_with_beta(fitted):
         frames = np.stack([np.asarray(frame) for frame in film]).astype(float)
         jumps.append(np.abs(np.diff(frames, axis=0)).mean())
     assert jumps[1] < jumps[0]
+    comes_back(fitted)
+    with pytest.raises(ValueError, match="loop must be True or False, got 1"):
+        fitted.animate(3, loop=1)
     still = fitted.animate(3, alpha=1, beta=1, seed=1).images
     assert {frame.tobytes() for frame in still} == {first.tobytes()}

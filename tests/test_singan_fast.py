@@ -12,7 +12,7 @@ from genmodels import images, singan_fast, singan_layouts, singan_settings, sing
 from genmodels.models import singan
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from genmodels.singan_settings import OPTIMIZERS
-from tests.one_photo import fit, photo, same, tiny_mode
+from tests.one_photo import comes_back, fit, photo, same, tiny_mode
 
 
 @pytest.fixture(autouse=True)
@@ -308,3 +308,13 @@ def test_the_other_verbs_work(fitted):
         (first,) = images.to_pil(fitted.generator.reconstruct())
     assert film[0].tobytes() == first.tobytes()
     assert len({frame.tobytes() for frame in film}) == 4
+
+
+def test_a_layout_sways_in_a_film(fitted):
+    comes_back(fitted)
+    far, near = (
+        np.stack([np.asarray(f) for f in fitted.animate(9, start_scale=k, seed=1).images])
+        for k in (0, 1)
+    )
+    moved = [np.abs(film.astype(float) - film[0]).mean() for film in (far, near)]
+    assert moved[0] > 1.5 * moved[1]

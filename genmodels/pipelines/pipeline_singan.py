@@ -24,6 +24,8 @@ from genmodels.threads import threads_for
 
 MIN_SIDE, MAX_SIDE = 25, 8192
 MAX_PIXELS = 1 << 24  # 4096 x 4096.
+SWAYS = (4, 6)  # Places of a layout, down and across, that move by themselves in a film ...
+SWAY = (0.06, 0.025)  # ... by about so much of half its width and height.
 SEAM = 3  # Pixels by which a mask grows and over which it then fades.
 
 
@@ -193,36 +195,41 @@ class SinGANPipeline(HubPipeline):
         self,
         frames: int = 24,  # How many, 1 to 600.
         *,
-        start_scale: int = 0,  # The first scale that moves: higher ones less, layouts not at all.
+        start_scale: int = 0,  # The first scale that moves; the higher, the less.
         alpha: float = 0.1,  # Pull towards the photo, 0 to 1.
         beta: float = 0.9,  # How smoothly it moves, 0 to 1.
+        loop: bool = True,  # Whether the last frame goes over into the first.
         seed: int | None = None,  # Of the walk; None draws one.
     ) -> ImageOutput:
         """A film that starts at the photo: a random walk of the noise around the photo's own.
 
-        The paper's: z' = alpha z_rec + (1 - alpha)(z + d'), d' = beta d + (1 - beta) u, u normal.
+        The paper's: z' = alpha z_rec + (1 - alpha)(z + d'), d' = beta d + (1 - beta) u, u normal. A
+        layout has no noise: it sways. A walk w of n frames that is to end where it began is bent
+        back, to w - i / n of its end (a bridge). Errors: ValueError.
         """
         check_whole("frames", frames, 1, 600)
         check_range("alpha", alpha, 0, 1)
         check_range("beta", beta, 0, 1)
         check_whole("start_scale", start_scale, 0, len(self.generator.channels) - 1)
+        if type(loop) is not bool:
+            raise ValueError(f"loop must be True or False, got {loop!r}")
         seed, model = _seed(seed), self.generator
-        rng = torch.Generator().manual_seed(seed)
         rest = [torch.zeros(1, 3, *shape, device=self.device) for shape in model.shapes()]
-        rest[0] = model.z_rec
-        first = int(model.has_layouts)
-        z, d = list(rest), [torch.zeros_like(one) for one in rest]
-        settings = {"verb": "animate", "start_scale": start_scale, "alpha": alpha, "beta": beta}
+        rest[0] = rest[0].new_zeros(1, 2, *SWAYS) if model.has_layouts else model.z_rec
+        settings: dict[str, Any] = {"verb": "animate", "start_scale": start_scale}
+        settings |= {"alpha": alpha, "beta": beta, "loop": loop}
+        *_, end = _walk(rest, frames + 1, start_scale, alpha, beta, seed)
         output = ImageOutput(images=[], recipes=[])
         with self._threads(model.sizes[-1]):
-            for frame in range(frames):
-                picture = self._above(z[first:], first, z[0] if first else None)
-                self._add(output, picture, seed, settings | {"frame": frame})
-                for i in range(max(start_scale, first), len(z)):
-                    u = torch.randn(z[i].shape, generator=rng).to(self.device)
-                    d[i] = beta * d[i] + (1 - beta) * u
-                    moved = alpha * rest[i] + (1 - alpha) * (z[i] + d[i])
-                    d[i], z[i] = moved - z[i], moved
+            for frame, z in enumerate(_walk(rest, frames, start_scale, alpha, beta, seed)):
+                if loop:
+                    ends = zip(z, end, rest, strict=True)
+                    z = [here - frame / frames * (last - start) for here, last, start in ends]
+                if model.has_layouts:
+                    picture = self._above(z[1:], 1, _swayed(model.z_rec, z[0]))
+                else:
+                    picture = self._above(z, 0, None)
+                self._add(output, picture, seed, settings | {"frame": frame, "frames": frames})
         return output
 
     @classmethod
@@ -330,3 +337,33 @@ def _kind(image: object) -> str:
 
 def _sha256(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def _walk(
+    rest: list[Tensor], frames: int, first: int, alpha: float, beta: float, seed: int
+) -> Iterator[list[Tensor]]:
+    """Noise that walks around `rest`, from which it starts; that below `first` stays there."""
+    rng = torch.Generator().manual_seed(seed)
+    z, d = list(rest), [torch.zeros_like(one) for one in rest]
+    for _ in range(frames):
+        yield list(z)
+        for i in range(first, len(z)):
+            u = torch.randn(z[i].shape, generator=rng).to(z[i].device)
+            d[i] = beta * d[i] + (1 - beta) * u
+            moved = alpha * rest[i] + (1 - alpha) * (z[i] + d[i])
+            d[i], z[i] = moved - z[i], moved
+
+
+def _swayed(layout: Tensor, offsets: Tensor) -> Tensor:
+    """The layout [1, 3, h, w], its places moved by offsets [1, 2, *SWAYS], and what is between."""
+    if not offsets.any():
+        return layout  # Bit for bit.
+    size = layout.shape[2:]
+    still = torch.eye(2, 3, device=layout.device)[None]
+    grid = F.affine_grid(still, list(layout.shape), align_corners=False)
+    moves = F.interpolate(offsets, size, mode="bicubic", align_corners=True)
+    grid = grid + moves.permute(0, 2, 3, 1) * grid.new_tensor(SWAY)
+    swayed = F.grid_sample(
+        layout, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return swayed.clamp(-1, 1)

@@ -45,7 +45,7 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
         }
         start = gr.Slider(**span, value=first, label="From")
         end = gr.Slider(**span, value=last, label="To")
-    kind, button = _format_and_button()
+    kind, button = format_and_button()
 
     @errors_told
     def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> str:
@@ -80,7 +80,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
         info="Add two pictures or more; the film comes back to the first.",
         buttons=[],
     )
-    kind, button = _format_and_button()
+    kind, button = format_and_button()
 
     @errors_told
     def add_stop(recipe: Recipe | None, stops: list[Recipe]) -> tuple[Any, Any]:
@@ -184,7 +184,8 @@ def _check_number(stops: list[Recipe]) -> None:
         raise ValueError(f"a film passes through {MAX_STOPS} pictures at most, got {len(stops)}")
 
 
-def _format_and_button() -> tuple[gr.Radio, gr.Button]:
+def format_and_button() -> tuple[gr.Radio, gr.Button]:
+    """Which of FORMATS, and the button that makes the film."""
     with gr.Row(elem_classes="way"):
         kind = gr.Radio(FORMATS, value=FORMATS[0], label="Format", min_width=240)
         return kind, gr.Button("Make the film", size="md", min_width=130, scale=0)

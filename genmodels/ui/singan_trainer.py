@@ -16,10 +16,11 @@ from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
 
 import genmodels
-from genmodels.ui import photos, pictures
+from genmodels.ui import films, photos, pictures
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, MAX_SEED, errors_told
 
 NUM_SAMPLES = 4
+FRAMES = 48  # Of a film.
 MAX_LOADED = 2  # Networks in memory; the one that was unused for longest makes room.
 MAX_SIZES = (100, 150, 200, 250)
 SWEEP = Path(__file__).with_name("singan_sweep.png")  # By training/sweep_singan.py.
@@ -72,6 +73,7 @@ def build(photo: gr.File) -> None:
             elem_id="training",
         )
         words = gr.Markdown(elem_id="training-words")
+        folder = gr.State()
         with gr.Column(visible=False) as trained:
             with gr.Row():
                 wider = gr.Slider(0.5, 4, 2, step=0.25, label="Times as wide", buttons=[])
@@ -79,8 +81,11 @@ def build(photo: gr.File) -> None:
             keep = gr.Checkbox(False, label="Keep the photo's layout")
             sample = gr.Button(f"Draw {NUM_SAMPLES} new pictures", elem_id="sample")
             samples = pictures.gallery("samples", columns=1, visible=False)
+            with gr.Accordion("A film", open=False):
+                gr.Markdown("The photo begins to move, and comes back to where it began.")
+                kind, shoot = films.format_and_button()
+                films.show([films.Panel(shoot, [folder, kind], _film)], "singan-film")
             model = gr.DownloadButton("Download the network", size="md", elem_id="network")
-    folder = gr.State()
 
     @errors_told
     def training(
@@ -101,8 +106,6 @@ def build(photo: gr.File) -> None:
 
     @errors_told
     def sampled(folder: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
-        if folder is None:
-            raise ValueError("train a network first")
         pipe = _load(folder)
         height, width = pipe.generator.sizes[-1]
         made = pipe(
@@ -182,8 +185,19 @@ def _zipped(folder: str | None) -> Any:
     return gr.update(value=shutil.make_archive(folder, "zip", path.parent, path.name))
 
 
+@errors_told
+def _film(folder: str | None, kind: str) -> str:
+    pipe, progress = _load(folder), gr.Progress()
+    progress(0, f"Drawing {FRAMES} frames")
+    made = pipe.animate(FRAMES)
+    progress(0.7, f"Writing the {kind}")
+    return films.shoot(made.images, made.recipes, kind)
+
+
 @functools.lru_cache(maxsize=MAX_LOADED)
-def _load(folder: str) -> Any:
+def _load(folder: str | None) -> Any:
+    if folder is None:
+        raise ValueError("train a network first")
     pipe = genmodels.load(folder)
     pipe.source = Path(folder).name  # As the folder that a visitor unpacks; ours is our affair.
     return pipe
