@@ -83,6 +83,7 @@ def test_a_full_training_is_kept_for_the_next_visitor(trainer):
     type_in(other.get_by_label("number input for Seconds"), "20")
     other.locator("#train").click()
     expect(other.locator("#training-words")).to_contain_text("there already", timeout=TRAINED)
+    expect(other.locator("#training")).to_be_hidden()
     seen(other, 4, gallery="samples")
 
 

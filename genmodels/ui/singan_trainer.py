@@ -96,7 +96,7 @@ def build(photo: gr.File) -> None:
         optimizer: str,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        shown = gr.update(visible=True)
+        shown = gr.update(visible=False)  # There is nothing to see yet.
         asked: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
         asked |= {"epochs": epochs, "optimizer": optimizer}
         for picture, told, done in _train(path, asked, str(request.session_hash)):
