@@ -62,7 +62,7 @@ def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_pat
     expect(lab.get_by_role("option")).to_have_count(1)
 
 
-def test_a_colour_is_tapped_where_it_belongs_and_taken_away_again(lab, tmp_path):
+def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     expect(lab.get_by_role("button", name="Say which colour belongs where")).to_be_hidden()
     before = after(lab)
     lab.get_by_label("Colours", exact=True).check()
@@ -83,7 +83,23 @@ def test_a_colour_is_tapped_where_it_belongs_and_taken_away_again(lab, tmp_path)
     assert colour == "#c0392b"
     change = np.abs(hinted - plain).sum(axis=2)
     assert change[26:35, 20:29].max() > 0
+    lab.locator("#hint-board input").fill("#2040ff")
+    before, box = after(lab), board.bounding_box()
+    lab.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.2)
+    lab.mouse.down()
+    lab.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.2, steps=20)
+    lab.mouse.up()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    first, *stroke = made(lab, tmp_path)[1]["settings"]["hints"]
+    assert first == [column, row, colour]
+    assert len(stroke) >= 3  # A dot every 14 pixels of the screen.
+    assert {(row, colour) for _, row, colour in stroke} == {(12, "#2040ff")}
+    assert abs(stroke[-1][0] - 86) < 15
     before = after(lab)
-    lab.get_by_role("button", name="Take all colours away").click()
+    lab.locator("#hint-board").get_by_role("button", name="Undo").click()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    assert np.array_equal(made(lab, tmp_path)[0], hinted)
+    before = after(lab)
+    lab.locator("#hint-board").get_by_role("button", name="Clear").click()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert np.array_equal(made(lab, tmp_path)[0], plain)

@@ -1,6 +1,7 @@
 """Translation on the page, without a browser: photos good and bad, two networks, many at once."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -122,18 +123,22 @@ def test_too_many_photos_or_one_bad_one_are_refused_before_any_work(toys, photo,
             next(lab.many(models.load, paths, COMIC, FULLY))
 
 
-def test_a_tap_is_a_hint_at_its_place_in_the_photo():
-    photo = scene(960, 600)  # Twice as large as the board.
-    assert hints.placed(photo, [0, 0], "#C0392B") == (0, 0, "#c0392b")
-    assert hints.placed(photo, [240, 150], "rgba(10, 20.4, 30, 1)") == (480, 300, "#0a141e")
-    assert hints.placed(photo, [480, 300], "rgb(0,0,0)")[:2] == (959, 599)
-    board = np.asarray(hints.drawn(photo, [(480, 300, "#ff0000")]))
-    assert board.shape == (300, 480, 3)
-    assert tuple(board[150, 240]) == (255, 0, 0)
-    assert len(set(board[10, 10])) == 1  # Grey elsewhere.
-    for colour in ("red", "#12", "rgba(1,2)", "rgb(300,0,0)", ""):
-        with pytest.raises(ValueError, match="a colour must be like"):
-            hints.placed(photo, [0, 0], colour)
+def test_strokes_are_hints_at_their_places_in_the_photo():
+    strokes = [["#c0392b", [[0, 0], [0.5, 0.25]]], ["#00ff00", [[0.9999, 0.9999]]]]
+    value = json.dumps({"colour": "#000000", "strokes": strokes})
+    hints_of = [(0, 0, "#c0392b"), (480, 150, "#c0392b"), (959, 599, "#00ff00")]
+    assert hints.read(value, (960, 600)) == hints_of
+    assert hints.read(hints.EMPTY, (960, 600)) == []
+    for strokes in ("dots", [["#c0392b", [[0.5]]]], [["#c0392b", 3]], 3):
+        with pytest.raises(ValueError, match="strokes must be colours with their points"):
+            hints.read(json.dumps({"strokes": strokes}), (960, 600))
+    for x in (-0.1, 1, math.nan):
+        with pytest.raises(ValueError, match="must lie from 0 to below 1"):
+            hints.read(json.dumps({"strokes": [["#c0392b", [[x, 0]]]]}), (960, 600))
+    with pytest.raises(ValueError, match="200 dots of colour at most, got 201"):
+        hints.read(json.dumps({"strokes": [["#c0392b", [[0, 0]] * 201]]}), (960, 600))
+    with pytest.raises(ValueError, match="strokes must be"):
+        hints.read("{", (960, 600))
 
 
 def test_hints_reach_the_network_that_listens_and_no_other(client, photo):  # noqa: F811

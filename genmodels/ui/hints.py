@@ -1,99 +1,138 @@
-"""Hints for a network that colours: a colour is chosen, and tapped where it belongs."""
+"""Hints for a network that colours: a colour is chosen, and drawn where it belongs."""
 
+import json
 from typing import Any, NamedTuple
 
 import gradio as gr
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from genmodels.ui import photos
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
-SIDE = 480  # Longer side of the photo as it is tapped, in pixels.
-DOT = 6  # Radius of a hint's dot.
-FIRST = "#c0392b"
-MAX_HINTS = 100
+SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
+MAX_HINTS = 200
 
 Hint = tuple[int, int, str]  # Column and row in the photo, and a colour.
+
+# The value is JSON: the colour that is chosen, and strokes, each a colour and its points from 0 to
+# 1 across and down.
+EMPTY = '{"colour": "#c0392b", "strokes": []}'
+
+_HTML = """<div class="hints"><div class="row">
+<label>Colour <input type="color" value="${JSON.parse(value).colour}"></label>
+<button type="button" data-keep="-1">Undo</button>
+<button type="button" data-keep="0">Clear</button>
+</div>
+<div class="board" style="--ratio: ${ratio}">
+<img src="${photo}" alt="Your photo, to draw on" draggable="false">
+${JSON.parse(value).strokes.map(([colour, points]) => points.map(([x, y]) =>
+  '<i style="left: ' + 100 * x + '%; top: ' + 100 * y + '%; background: ' + colour + '"></i>'
+).join('')).join('')}
+</div></div>"""
+
+# A stroke is points that are GAP apart; while it is drawn only dots are added, and the value, which
+# draws the template anew, changes at its end.
+_JS = """
+const GAP = 14
+let stroke = null
+const clamp = x => Math.min(0.9999, Math.max(0, x))
+const round = x => Math.round(10000 * x) / 10000
+const keep = change => {
+  const state = JSON.parse(props.value)
+  change(state)
+  props.value = JSON.stringify(state)
+}
+const add = event => {
+  const box = stroke.board.querySelector('img').getBoundingClientRect()
+  const x = clamp((event.clientX - box.left) / box.width)
+  const y = clamp((event.clientY - box.top) / box.height)
+  const last = stroke.points.at(-1)
+  if (last && Math.hypot((x - last[0]) * box.width, (y - last[1]) * box.height) < GAP) return
+  stroke.points.push([round(x), round(y)])
+  const dot = document.createElement('i')
+  dot.style.cssText = `left: ${100 * x}%; top: ${100 * y}%; background: ${stroke.colour}`
+  stroke.board.append(dot)
+}
+element.addEventListener('pointerdown', event => {
+  const board = event.target.closest('.board')
+  if (!board) return
+  event.preventDefault()
+  board.setPointerCapture(event.pointerId)
+  stroke = {board, colour: element.querySelector('input').value, points: []}
+  add(event)
+})
+element.addEventListener('pointermove', event => stroke && add(event))
+for (const name of ['pointerup', 'pointercancel']) element.addEventListener(name, () => {
+  if (!stroke) return
+  const {colour, points} = stroke
+  stroke = null
+  keep(state => state.strokes.push([colour, points]))
+  trigger('release')
+})
+element.addEventListener('change', event => {
+  if (event.target.type == 'color') keep(state => state.colour = event.target.value)
+})
+element.addEventListener('click', event => {
+  const button = event.target.closest('[data-keep]')
+  if (!button) return
+  keep(state => state.strokes = state.strokes.slice(0, Number(button.dataset.keep)))
+  trigger('release')
+})
+"""
 
 
 class Hints(NamedTuple):
     """What a tab needs of it."""
 
     shown: gr.Accordion  # To be hidden where no network listens.
-    given: gr.JSON  # The hints; it changes with every tap.
+    given: gr.JSON  # The hints; it changes with every stroke.
     emptied: Any  # The event after which another photo has no hints yet.
 
 
 def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
     """Lay it out inside an open tab, for the photo that is chosen there, or the default."""
     with gr.Accordion("Say which colour belongs where", open=False, visible=visible) as shown:
-        colour = gr.ColorPicker(FIRST, label="Colour", elem_id="hint-colour")
-        gr.Markdown("Tap the photo where it belongs.")
-        board = gr.Image(
-            show_label=False, interactive=False, buttons=[], elem_id="hint-board", alt_text="Photo"
+        gr.Markdown("Tap the photo where the colour belongs, or draw it.")
+        board = gr.HTML(
+            EMPTY, html_template=_HTML, js_on_load=_JS, elem_id="hint-board", **_grey(default)
         )
-        clear = gr.Button("Take all colours away", size="md")
     hints = gr.JSON([], visible=False)
 
     @errors_told
-    def laid(path: str | None) -> tuple[Image.Image, list[Hint]]:
-        return drawn(photos.opened(path or default), []), []
+    def laid(path: str | None) -> tuple[Any, list[Hint]]:
+        return gr.HTML(value=EMPTY, **_grey(path or default)), []
 
     @errors_told
-    def tapped(
-        path: str | None, colour: str, hints: list[Hint], event: gr.SelectData
-    ) -> tuple[Image.Image, list[Hint]]:
-        original = photos.opened(path or default)
-        hints = [*hints, placed(original, event.index, colour)]
-        if len(hints) > MAX_HINTS:
-            raise ValueError(f"a photo takes {MAX_HINTS} hints at most")
-        return drawn(original, hints), hints
+    def drawn(path: str | None, value: str) -> list[Hint]:
+        return read(value, photos.opened(path or default).size)
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    board.select(tapped, [photo, colour, hints], [board, hints], **private)
+    board.release(drawn, [photo, board], hints, **private)
     emptied = photo.change(laid, photo, [board, hints], **private)
-    for event in (clear.click, shown.expand):
-        event(laid, photo, [board, hints], **private)
-    shown.collapse(lambda: [], None, hints, **AT_ONCE)
+    shown.collapse(lambda: (EMPTY, []), None, [board, hints], **AT_ONCE)
     return Hints(shown, hints, emptied)
 
 
-def placed(photo: Image.Image, at: list[int], colour: str) -> Hint:
-    """The hint of a tap at (column, row) of the small photo; ValueError for no colour of ours."""
-    red, green, blue = rgb(colour)
-    scale = _scale(photo)
-    column, row = (
-        min(int(place / scale), side - 1) for place, side in zip(at, photo.size, strict=True)
-    )
-    return column, row, f"#{red:02x}{green:02x}{blue:02x}"
+def read(value: str, size: tuple[int, int]) -> list[Hint]:
+    """The hints of a board's value, which is anyone's, for a photo of (width, height).
 
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """A browser's colour, "#c0392b" or "rgba(192, 57, 43, 1)", as three levels."""
-    text = colour.strip().removeprefix("rgba").removeprefix("rgb").strip("()")
+    Errors: ValueError for another text, a place outside the photo, or too many points.
+    """
     try:
-        if text.startswith("#"):
-            levels = [int(text[i : i + 2], 16) for i in (1, 3, 5)]
-        else:
-            levels = [round(float(part)) for part in text.split(",")[:3]]
-    except ValueError as error:
-        raise ValueError(f'a colour must be like "#c0392b", got {colour!r}') from error
-    if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
-        raise ValueError(f'a colour must be like "#c0392b", got {colour!r}')
-    return levels[0], levels[1], levels[2]
+        strokes = json.loads(value)["strokes"]
+        points = [(float(x), float(y), str(code)) for code, own in strokes for x, y in own]
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"strokes must be colours with their points, got {value!r}") from error
+    if len(points) > MAX_HINTS:
+        raise ValueError(f"a photo takes {MAX_HINTS} dots of colour at most, got {len(points)}")
+    if not all(0 <= place < 1 for point in points for place in point[:2]):
+        raise ValueError(f"a point must lie from 0 to below 1 in the photo, got {value!r}")
+    return [(int(x * size[0]), int(y * size[1]), code) for x, y, code in points]
 
 
-def drawn(photo: Image.Image, hints: list[Hint]) -> Image.Image:
-    """The photo, small and grey, with a dot for each hint."""
-    scale = _scale(photo)
-    small = photo.convert("L").resize([max(1, round(side * scale)) for side in photo.size])
-    board = small.convert("RGB")
-    draw = ImageDraw.Draw(board)
-    for column, row, colour in hints:
-        x, y = (column + 0.5) * scale, (row + 0.5) * scale
-        draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=colour, outline="white", width=2)
-    return board
-
-
-def _scale(photo: Image.Image) -> float:
-    return SIDE / max(photo.size)
+def _grey(path: str) -> dict[str, Any]:
+    photo: Image.Image = photos.opened(path)
+    return {
+        "photo": photos.thumbnail(photo.convert("L"), SIDE),
+        "ratio": photo.width / photo.height,
+    }
