@@ -46,6 +46,14 @@ def test_every_layer_has_the_published_number_of_parameters():
     assert sum(parameter.numel() for parameter in G.parameters()) == 9_600_206
 
 
+def test_half_the_width_has_a_quarter_of_the_parameters():
+    with torch.device("meta"):
+        G = autoencoder.Generator(base_channels=64)
+    assert 0.25 < size(G) / 9_602_766 < 0.255
+    with pytest.raises(ValueError, match="base_channels must be a whole number from 8 to 256"):
+        autoencoder.Generator(base_channels=4)
+
+
 def test_a_translation_has_the_size_of_its_source_at_any_aspect():
     with torch.device("meta"):
         G = autoencoder.Generator(1, 2)

@@ -18,9 +18,10 @@ from genmodels.hub import HubModel, check_image, check_range, check_whole
 
 SLOPE = 0.3  # Of the leaky ReLU below zero.
 HALVINGS = 5
-# (channels, whether they are normalised) after each halving and each doubling but the last.
-ENCODER = ((128, False), (128, False), (256, True), (512, True), (512, True))
-DECODER = (512, 256, 128, 128)
+# Channels, in times the base, after each halving, whether these are normalised; and after each
+# doubling but the last.
+ENCODER = ((1, False), (1, False), (2, True), (4, True), (4, True))
+DECODER = (4, 2, 1, 1)
 
 
 class Generator(HubModel):
@@ -39,20 +40,22 @@ class Generator(HubModel):
         in_channels: int = 3,  # Of the input: 3 = RGB, 1 = luminance, ...; 1 to 8.
         out_channels: int = 3,  # Of the output: 3 = RGB, 2 = chroma, ...; 1 to 8.
         dropout: float = 0.0,  # Of the four inner doublings while training, 0 to 0.9.
+        base_channels: int = 128,  # Width, 8 to 256; 128 is the project's.
     ) -> None:
         super().__init__()
         check_whole("in_channels", in_channels, 1, 8)
         check_whole("out_channels", out_channels, 1, 8)
         check_range("dropout", dropout, 0, 0.9)
-        skips = [channels for channels, _ in ENCODER[-2::-1]]  # 512, 256, 128, 128.
+        check_whole("base_channels", base_channels, 8, 256)
+        skips = [times for times, _ in ENCODER[-2::-1]]  # 4, 2, 1, 1.
         downs, c_in = [], in_channels
-        for c_out, is_normalised in ENCODER:
-            downs.append(Down(c_in, c_out, is_normalised))
-            c_in = c_out
+        for times, is_normalised in ENCODER:
+            downs.append(Down(c_in, times * base_channels, is_normalised))
+            c_in = times * base_channels
         ups = []
-        for c_out, skip in zip(DECODER, skips, strict=True):
-            ups.append(Up(c_in, c_out, dropout))
-            c_in = c_out + skip
+        for times, skip in zip(DECODER, skips, strict=True):
+            ups.append(Up(c_in, times * base_channels, dropout))
+            c_in = (times + skip) * base_channels
         self.downs, self.ups = nn.ModuleList(downs), nn.ModuleList(ups)
         self.last_up = Up(c_in, out_channels, dropout=0.0)
         self.to_image = nn.Conv2d(out_channels + in_channels, out_channels, 2)
