@@ -11,7 +11,8 @@ from torch import Tensor
 
 from genmodels.hub import check_whole
 from genmodels.models import patches
-from genmodels.nnf import PATCH, Frame, Level, Settings, resize
+from genmodels.nnf import Frame, Level
+from genmodels.patch_source import PATCH, Settings, resize
 
 PROJECTION = (0.55, 0.74, 1.0)  # Of the size: the levels through which a given picture goes ...
 ROUNDS = 4  # ... and how often its patches are looked for at each.

@@ -27,16 +27,18 @@ MAY_IMPORT = {
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
     "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads "
-    "genmodels.{family}_* genmodels.nnf genmodels.translation",
+    "genmodels.{family}_* genmodels.nnf genmodels.patch_source genmodels.translation",
     "genmodels.latents": "genmodels.hub",
     "genmodels.translation": "genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
     "genmodels.tiles genmodels.threads",
-    "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf genmodels.threads",
-    "genmodels.nnf": "genmodels.blend",
+    "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf "
+    "genmodels.patch_source genmodels.threads",
+    "genmodels.nnf": "genmodels.patch_source genmodels.blend",
     # A SinGAN trains in the app, so its training is the library's.
     "genmodels.singan_settings": "genmodels.hub",
     "genmodels.singan_*": "genmodels.models.singan genmodels.models.patches genmodels.nnf "
-    "genmodels.hub genmodels.singan_* genmodels.images genmodels.state genmodels.threads",
+    "genmodels.patch_source genmodels.hub genmodels.singan_* genmodels.images genmodels.state "
+    "genmodels.threads",
     "genmodels.state": "genmodels.hub",
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import nnf
-from genmodels.nnf import PATCH, Frame, Level, Settings
+from genmodels import patch_source
+from genmodels.nnf import Frame, Level
+from genmodels.patch_source import PATCH, Settings, patches_of, resize
 from genmodels.threads import threads_for
 
 PLAIN = Settings(mirror=False, stretches=(), uniqueness=0, reuse=0)
@@ -56,30 +57,30 @@ def rng():
 def test_equal_patches_are_described_equally(mirror):
     photo = noise(20, 24)
     level = beside(photo, settings=Settings(mirror=mirror))
-    queries = level.describe(level.padded(level.base), level.rows_wanted)
+    queries = level.source.describe(level.padded(level.base), level.rows_wanted)
     own = level.own >= 0
     assert own.sum() == (20 - PATCH + 1) * (24 - PATCH + 1)
-    assert queries[own].allclose(level.keys[level.own[own]], atol=1e-4)
+    assert queries[own].allclose(level.source.keys[level.own[own]], atol=1e-4)
 
 
 def test_distances_are_those_of_the_patches_themselves():
     photo = smooth(40, 44) + 0.05 * noise(40, 44)
     settings = {"components": 147 - 3, "mean_weight": 1.0, "height_weight": 0.0}
     level = whole(photo, replace(PLAIN, **settings))
-    patches = nnf.patches_of(photo)
+    patches = patches_of(photo)
     some, others = torch.randint(len(patches), (2, 200))
-    told = (level.keys[some] - level.keys[others]).square().sum(1)
+    told = (level.source.keys[some] - level.source.keys[others]).square().sum(1)
     assert told.allclose((patches[some] - patches[others]).square().sum(1), rtol=0.01, atol=1e-3)
 
 
 def test_a_patch_that_lies_at_another_height_is_further():
     stripes = noise(1, 32).expand(3, 32, 32).contiguous()  # Alike from top to bottom.
     level = whole(stripes)
-    column = level.keys.view(level.ph, level.pw, -1)[:, 4]
+    column = level.source.keys.view(level.ph, level.pw, -1)[:, 4]
     distances = (column - column[0]).square().sum(1)
     assert distances.diff().min() > 0
     flat = whole(stripes, replace(PLAIN, height_weight=0))
-    assert flat.keys.view(flat.ph, flat.pw, -1)[:, 4].std(0).max() < 1e-4
+    assert flat.source.keys.view(flat.ph, flat.pw, -1)[:, 4].std(0).max() < 1e-4
 
 
 def test_the_exact_search_finds_an_identical_patch():
@@ -99,7 +100,7 @@ def test_the_refined_search_finds_an_identical_patch():
     assert not level.is_exact
     truth = identity(level)
     lost = torch.rand(len(truth)) < 0.5
-    field = torch.where(lost, torch.randint(len(level.row), truth.shape), truth)
+    field = torch.where(lost, torch.randint(len(level.source.row), truth.shape), truth)
     once = level.search(field, photo, rng())
     assert (once == truth).float().mean() > 0.99
     assert level.search(once, photo, rng()).equal(truth)
@@ -119,15 +120,15 @@ def test_the_refined_search_never_takes_a_further_patch():
     photo, picture = smooth(90, 80), smooth(90, 160).flip(1) + 0.2 * noise(90, 160)
     level = Level(photo, Frame(90, 160), 1.0, Settings())
     assert not level.is_exact
-    queries = level.describe(picture, level.rows_wanted)
-    field = (torch.rand(level.own.shape) * len(level.row)).long()
-    field = torch.where(level.straddles[field], 0, field)
-    before = (queries - level.keys[field]).square().sum(1)
+    queries = level.source.describe(picture, level.rows_wanted)
+    field = (torch.rand(level.own.shape) * len(level.source.row)).long()
+    field = torch.where(level.source.straddles[field], 0, field)
+    before = (queries - level.source.keys[field]).square().sum(1)
     found = level.search(field, picture, rng())
-    after = (queries - level.keys[found]).square().sum(1)
+    after = (queries - level.source.keys[found]).square().sum(1)
     assert (after <= before + 1e-3).all()
     assert after.mean() < 0.7 * before.mean()
-    assert not level.straddles[found].any()
+    assert not level.source.straddles[found].any()
 
 
 def test_the_refined_search_goes_over_the_end_of_a_picture_that_wraps():
@@ -179,13 +180,13 @@ def test_no_patch_is_half_mirrored(wrap):
     photo = smooth(24, 24).flip(1) + 0.3 * noise(24, 24)
     coarse, fine = (beside(photo, scale, Settings(), wrap) for scale in (0.7, 1.0))
     seams = 2 * len((1, *coarse.settings.stretches)) - 1
-    assert coarse.straddles.sum() == coarse.ph * (PATCH - 1) * seams
-    allowed = (~coarse.straddles).nonzero()[:, 0]
+    assert coarse.source.straddles.sum() == coarse.ph * (PATCH - 1) * seams
+    allowed = (~coarse.source.straddles).nonzero()[:, 0]
     field = allowed[torch.randint(len(allowed), coarse.own.shape)]
-    assert not fine.straddles[fine.carry(coarse, field)].any()
+    assert not fine.source.straddles[fine.carry(coarse, field)].any()
     for level in (coarse, fine):
         field = level.search(torch.zeros_like(level.own), noise(*level.base.shape[1:]), rng())
-        assert not level.straddles[field].any()
+        assert not level.source.straddles[field].any()
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -233,20 +234,20 @@ def test_a_carried_identity_is_the_identity(size, scale):
 def test_a_carried_patch_stays_in_its_copy_of_the_photo(piece):
     photo = smooth(40, 60)
     coarse, fine = whole(photo, Settings(), 0.5), whole(photo, Settings())
-    field = torch.full_like(coarse.own, int(coarse.starts[piece]) + 3)
+    field = torch.full_like(coarse.own, int(coarse.source.starts[piece]) + 3)
     carried = fine.carry(coarse, field)
-    assert fine.piece_of(carried % fine.pw).eq(piece).all()
-    assert not fine.straddles[carried].any()
+    assert fine.source.piece_of(carried % fine.pw).eq(piece).all()
+    assert not fine.source.straddles[carried].any()
 
 
 def test_a_stretched_part_of_the_photo_is_found_in_a_stretched_copy():
     photo = smooth(24, 60) + 0.1 * noise(24, 60)
     level = whole(photo, replace(PLAIN, stretches=(1.3,)))
-    wider = nnf.resize(photo, (24, 78))
+    wider = resize(photo, (24, 78))
     part = Level(photo, Frame(24, 30), 1.0, level.settings)
     found = part.search(torch.zeros_like(part.own), wider[:, :, 20:50], rng())
     assert found.equal(part.y * part.pw + part.x + 60 + 20)
-    assert part.column[found].sub((20 + part.x) / 1.3).abs().max() < 2
+    assert part.source.column[found].sub((20 + part.x) / 1.3).abs().max() < 2
 
 
 def test_the_exact_search_shares_out_what_is_alike():
@@ -256,9 +257,9 @@ def test_the_exact_search_shares_out_what_is_alike():
     for price in (0.0, 1.0):
         level = Level(photo, Frame(24, 27), 1.0, replace(PLAIN, reuse=price))
         found = level.search(torch.zeros_like(level.own), picture, rng())
-        shown = level.describe(picture, level.rows_wanted)
-        assert level.keys[found].allclose(shown, atol=1e-3)
-        once.append(int((level.taken(found) == 1).sum()))
+        shown = level.source.describe(picture, level.rows_wanted)
+        assert level.source.keys[found].allclose(shown, atol=1e-3)
+        once.append(int((level.source.taken(found) == 1).sum()))
     assert once[0] == 0
     assert once[1] > 150
 
@@ -279,13 +280,13 @@ def test_the_photos_own_patches_are_carried_to_themselves(wrap):
     field = fine.carry(coarse, torch.where(coarse.own >= 0, coarse.own, 0))
     assert field[fine.own >= 0].equal(fine.own[fine.own >= 0])
     assert field.min() >= 0
-    assert field.max() < len(fine.row)
+    assert field.max() < len(fine.source.row)
 
 
 def test_a_field_that_wraps_is_carried_over_the_end():
     photo = smooth(36, 30)
     coarse, fine = (Level(photo, Frame(36, 60, wrap=True), k, PLAIN) for k in (0.5, 1.0))
-    field = torch.randint(len(coarse.row), coarse.own.shape).view(coarse.gh, coarse.gw)
+    field = torch.randint(len(coarse.source.row), coarse.own.shape).view(coarse.gh, coarse.gw)
     carried = fine.carry(coarse, field.flatten()).view(fine.gh, fine.gw)
     turned = fine.carry(coarse, field.roll(7, 1).flatten()).view_as(carried)
     assert turned.equal(carried.roll(14, 1))
@@ -307,9 +308,9 @@ def test_a_wrapped_picture_has_a_patch_over_its_end():
     wrapped, plain = beside(photo, wrap=True), beside(photo)
     assert wrapped.gw == wrapped.width == 40
     assert plain.gw == plain.width - PATCH + 1
-    described = wrapped.describe(wrapped.padded(wrapped.base), wrapped.rows_wanted)
+    described = wrapped.source.describe(wrapped.padded(wrapped.base), wrapped.rows_wanted)
     assert len(described) == len(wrapped.own) == wrapped.gh * wrapped.gw
-    turned = wrapped.describe(wrapped.padded(wrapped.base.roll(7, 2)), wrapped.rows_wanted)
+    turned = wrapped.source.describe(wrapped.padded(wrapped.base.roll(7, 2)), wrapped.rows_wanted)
     before = described.view(wrapped.gh, wrapped.gw, -1)
     assert turned.view_as(before).allclose(before.roll(7, 1), atol=1e-4)
 
@@ -320,15 +321,15 @@ def test_what_is_alone_is_more_unique_than_what_repeats(mirror):
     photo = torch.where(x // 4 % 2 == 0, 0.4, -0.4).expand(3, 24, 64).clone()
     photo[:, 8:16, 40:48] = noise(8, 8)
     level = whole(photo, replace(PLAIN, mirror=mirror, uniqueness=0.4))
-    told = level.dislike.view(level.ph, level.pw)
+    told = level.source.dislike.view(level.ph, level.pw)
     alone, stripes = told[8:9, 40:41], told[:, : 20 - PATCH]
     assert alone.min() > 3 * stripes.max()
-    assert whole(photo, Settings(uniqueness=0)).dislike.eq(0).all()
+    assert whole(photo, Settings(uniqueness=0)).source.dislike.eq(0).all()
 
 
 def test_what_has_no_like_far_enough_counts_as_most_unique():
     level = whole(noise(16, 16), Settings(min_shift=1.0))
-    assert level.dislike.isfinite().all()
+    assert level.source.dislike.isfinite().all()
 
 
 def test_too_near_is_what_would_stand_beside_itself():
@@ -337,7 +338,7 @@ def test_too_near_is_what_would_stand_beside_itself():
     y, x = 10, -20  # In the photo's coordinates: 20 pixels left of it.
     place = ((level.y == y) & (level.x == x)).nonzero()[0]
     near = level.is_too_near(place)[0].view(level.ph, level.pw)
-    straddles = level.straddles.view(level.ph, level.pw)
+    straddles = level.source.straddles.view(level.ph, level.pw)
     assert not near[:, : 60 - PATCH + 1].any()  # Nothing unmirrored: the photo is 20 pixels away.
     assert near[straddles].all()
     reflection = 60 + (60 - PATCH - 20)  # The mirrored patch of column 20.
@@ -359,13 +360,13 @@ def test_the_photo_fits_in_its_frame_at_every_scale(scale, corner):
     photo = smooth(53, 61)
     frame = Frame(66, 78, *corner, anchored=True)
     level = Level(photo, frame, scale, Settings())
-    assert level.photo.shape[1:] == (round(53 * scale), round(61 * scale))
+    assert level.source.photo.shape[1:] == (round(53 * scale), round(61 * scale))
     assert level.known.sum() == level.h * level.w
-    assert level.base[:, level.known].equal(level.photo.flatten(1))
+    assert level.base[:, level.known].equal(level.source.photo.flatten(1))
     assert (level.own >= 0).sum() == level.ph * (level.w - PATCH + 1)
     if scale == 1:
         assert (level.height, level.width) == (66, 78)
-        assert level.photo.equal(photo)
+        assert level.source.photo.equal(photo)
 
 
 def test_a_picture_of_another_height_wants_all_the_photos_rows():
@@ -377,8 +378,8 @@ def test_a_picture_of_another_height_wants_all_the_photos_rows():
 
 def test_all_is_compared_some_at_a_time(monkeypatch):
     queries, keys = torch.randn(25, 6), torch.randn(40, 6)
-    monkeypatch.setattr(nnf, "CHUNK", 4 * 40)
-    parts, found = zip(*nnf.distances_to(queries, keys), strict=True)
+    monkeypatch.setattr(patch_source, "CHUNK", 4 * 40)
+    parts, found = zip(*patch_source.distances_to(queries, keys), strict=True)
     assert len(parts) == 7
     places = torch.arange(25)
     assert torch.cat([places[part] for part in parts]).equal(places)
@@ -387,12 +388,12 @@ def test_all_is_compared_some_at_a_time(monkeypatch):
 
 def test_a_picture_is_resized_without_leaving_its_range():
     edges = torch.from_numpy(np.sign(np.indices((40, 40)).sum(0) % 20 - 9.5)).float()
-    small = nnf.resize(edges.expand(3, 40, 40), (23, 31))
+    small = resize(edges.expand(3, 40, 40), (23, 31))
     assert small.shape == (3, 23, 31)
     assert small.abs().max() <= 1
-    assert nnf.resize(torch.full((3, 40, 40), 0.3), (17, 17)).allclose(torch.tensor(0.3))
+    assert resize(torch.full((3, 40, 40), 0.3), (17, 17)).allclose(torch.tensor(0.3))
     photo = noise(9, 9)
-    assert nnf.resize(photo, (9, 9)).equal(photo)
+    assert resize(photo, (9, 9)).equal(photo)
 
 
 def test_a_picture_that_is_all_photo_can_be_searched():

@@ -11,7 +11,8 @@ from PIL import Image, ImageFilter
 import genmodels
 from genmodels import images, single_image
 from genmodels.models import patches
-from genmodels.nnf import Frame, Level, Settings
+from genmodels.nnf import Frame, Level
+from genmodels.patch_source import Settings
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 from genmodels.threads import threads_for
 
@@ -353,7 +354,7 @@ def test_every_patch_has_one_of_the_photos_from_the_beginning(size, wrap):
     level = Level(photo, frame, 1.0, Settings())
     field = patches.grow(level, torch.Generator().manual_seed(0))
     assert field.min() >= 0
-    assert not level.straddles[field].any()
+    assert not level.source.straddles[field].any()
     assert field[level.own >= 0].equal(level.own[level.own >= 0])
 
 

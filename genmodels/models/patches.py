@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genmodels.nnf import HALF, PATCH, Frame, Level, Settings, patches_of, resize
+from genmodels.nnf import Frame, Level
+from genmodels.patch_source import HALF, PATCH, Settings, patches_of, resize
 from genmodels.threads import threads_for
 
 MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
@@ -91,7 +92,7 @@ def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
     top = (level.height - level.h) // 2  # Below 0 where the picture is lower than the photo.
     rows = slice(max(top, 0), min(top + level.h, level.height))
     base, known = torch.zeros_like(level.base), torch.zeros_like(level.known)
-    kept = level.photo[:, rows.start - top : rows.stop - top, column : column + width]
+    kept = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
     base[:, rows, at : at + width], known[rows, at : at + width] = kept, True
     inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
     inside &= (level.x >= at) & (level.x <= at + width - PATCH)
@@ -105,10 +106,10 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
     In each ring the patches that are more than half known, or else the most known ones, choose what
     fits best; the unknown rest of them is painted with the mean of the chosen.
     """
-    field = own.clone()
-    patches = patches_of(level.source)
+    field, source = own.clone(), level.source
+    patches = patches_of(source.image)
     squares = patches.square()
-    taken = level.taken(own)
+    taken = source.taken(own)
     while not known.all():
         mask = known.float()[None]
         shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
@@ -121,13 +122,15 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
         cost = weights @ squares.T - 2 * queries @ patches.T
         cost += queries.square().sum(1, keepdim=True)
         cost /= weights.mean(1, keepdim=True)
-        cost += (level.row_weight * (level.rows_wanted[ring, None] - level.row)).square()
-        cost += level.dislike + level.crowding(taken)
-        cost = cost.masked_fill(level.straddles, 2 * NEVER)
+        cost += (
+            level.source.row_weight * (level.rows_wanted[ring, None] - level.source.row)
+        ).square()
+        cost += level.source.dislike + level.source.crowding(taken)
+        cost = cost.masked_fill(level.source.straddles, 2 * NEVER)
         if level.frame.anchored:
             cost = cost.masked_fill(level.is_too_near(ring), NEVER)
         field[ring] = cost.argmin(1)
-        taken += level.taken(field[ring])
+        taken += source.taken(field[ring])
         picture, known = _painted(level, picture, known, ring, patches[field[ring]])
     rest = (field < 0).nonzero()[:, 0]  # Where others have painted all that was unknown.
     return field.index_copy(0, rest, level.match(picture, rest)) if len(rest) else field
@@ -148,8 +151,8 @@ def _painted(
 def follow_paths(level: Level, rng: torch.Generator) -> Tensor:
     """A field that keeps the photo's order: all its columns and rows, with loops or cuts."""
     del rng  # There is one best way.
-    rows = cheapest_path(level.photo.transpose(1, 2), level.height, level.settings)
-    columns = cheapest_path(level.photo, level.width, level.settings)
+    rows = cheapest_path(level.source.photo.transpose(1, 2), level.height, level.settings)
+    columns = cheapest_path(level.source.photo, level.width, level.settings)
     row = (rows[level.y + HALF] - HALF).clamp(0, level.ph - 1)
     column = columns[(level.x + HALF) % level.width] - HALF
     return row * level.pw + column.clamp(0, level.w - PATCH)

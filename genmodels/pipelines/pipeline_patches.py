@@ -9,7 +9,8 @@ from PIL import Image
 from genmodels import images, recipe
 from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole
 from genmodels.models import patches
-from genmodels.nnf import Frame, Settings
+from genmodels.nnf import Frame
+from genmodels.patch_source import Settings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
