@@ -6,7 +6,6 @@ near those asked for.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -55,11 +54,20 @@ def screened_poisson(
 
 
 def _laplacian(x: Tensor, wrap: bool) -> Tensor:
-    """What `_divergence` makes of x's differences: four times x [C, H, W] less its neighbours."""
-    wide = F.pad(x[None], (1, 1, 0, 0), mode="circular" if wrap else "replicate")
-    wide = F.pad(wide, (0, 0, 1, 1), mode="replicate").transpose(0, 1)
-    cross = x.new_tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
-    return F.conv2d(wide, cross[None, None])[:, 0]
+    """What `_divergence` makes of x's differences: four times x [C, H, W] less its neighbours.
+
+    Beyond an edge lies the edge again. By slices: several times as fast as a convolution.
+    """
+    y = 4 * x
+    y[:, 1:] -= x[:, :-1]
+    y[:, :-1] -= x[:, 1:]
+    y[:, :, 1:] -= x[:, :, :-1]
+    y[:, :, :-1] -= x[:, :, 1:]
+    y[:, 0] -= x[:, 0]
+    y[:, -1] -= x[:, -1]
+    y[:, :, 0] -= x[:, :, -1 if wrap else 0]
+    y[:, :, -1] -= x[:, :, 0 if wrap else -1]
+    return y
 
 
 def _divergence(right: Tensor, below: Tensor, wrap: bool) -> Tensor:

@@ -240,28 +240,30 @@ class Level:
         wide = channels.shape[2]
         flat = channels.flatten(1).T.contiguous()
         corner = field // self.pw * wide + field % self.pw
-        total = torch.zeros(self.height, self.gw + PATCH - 1, len(channels) + 1)
+        spread = 2 * self.settings.sigma**2
+        weights = [math.exp(-((i - HALF) ** 2) / spread) for i in range(PATCH)]
+        total = torch.zeros(self.height, self.gw + PATCH - 1, len(channels))
         for dy in range(PATCH):
             for dx in range(PATCH):
-                off = (dy - HALF) ** 2 + (dx - HALF) ** 2
-                weight = math.exp(-off / (2 * self.settings.sigma**2))
-                at = total[dy : dy + self.gh, dx : dx + self.gw]
                 votes = flat[corner + dy * wide + dx].view(self.gh, self.gw, -1)
-                at[..., :-1].add_(votes, alpha=weight)
-                at[..., -1] += weight
-        total = self.folded(total.permute(2, 0, 1))
-        return total[:-1] / total[-1]
+                at = total[dy : dy + self.gh, dx : dx + self.gw]
+                at.add_(votes, alpha=weights[dy] * weights[dx])
+        down, across = (
+            F.conv_transpose1d(torch.ones(1, 1, n), torch.tensor([[weights]]))[0, 0]
+            for n in (self.gh, self.gw)
+        )
+        return self.folded(total.permute(2, 0, 1)) / self.folded(torch.outer(down, across)[None])
 
     def _drift(self, field: Tensor, guide: Tensor) -> Tensor:
         """[3, H, W]: how much brighter the guide is than the patches, smoothed."""
-        theirs = F.avg_pool2d(self.source.image[None], PATCH, 1)[0].flatten(1)[:, field]
-        wanted = F.avg_pool2d(self.padded(guide)[None], PATCH, 1)[0]
+        theirs = _means(self.source.image).flatten(1)[:, field]
+        wanted = _means(self.padded(guide))
         drift = (wanted - theirs.view_as(wanted)).clamp(-0.3, 0.3)
         if self.frame.wrap:
             drift = torch.cat([drift[:, :, 1 - PATCH :], drift], 2)
         sides = (0 if self.frame.wrap else PATCH - 1,) * 2
         drift = F.pad(drift, (*sides, PATCH - 1, PATCH - 1), mode="replicate")
-        return F.avg_pool2d(drift[None], PATCH, 1)[0]
+        return _means(drift)
 
     def padded(self, x: Tensor) -> Tensor:
         """x [C, H, W] so that every patch of the picture lies in it, those over its end too."""
@@ -273,3 +275,8 @@ class Level:
             return x
         x[:, :, : PATCH - 1] += x[:, :, self.width :]
         return x[:, :, : self.width]
+
+
+def _means(x: Tensor) -> Tensor:
+    """x [C, h, w] -> means of its patches [C, h - 6, w - 6]; across and down is 7 x 7 at once."""
+    return F.avg_pool2d(F.avg_pool2d(x[None], (1, PATCH), 1), (PATCH, 1), 1)[0]
