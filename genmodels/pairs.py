@@ -32,6 +32,7 @@ class PairFolder:
         folder: str | Path,  # Holds target/, and source/ unless that follows from it.
         resolution: int,  # Side of the images in pixels.
         *,
+        reverse: bool = False,  # What goes in and what comes out change places.
         cache_dir: Path | None = None,  # Keeps decoded arrays, so that the next start is instant.
     ) -> None:
         folder = Path(folder)
@@ -40,6 +41,8 @@ class PairFolder:
         self.resolution = resolution
         target = ImageFolder(folder / "target", resolution, cache_dir=cache_dir)
         is_grey = not (folder / "source").is_dir()
+        if is_grey and reverse:
+            raise ValueError(f"{folder} must hold the folder source to be learnt from in reverse")
         source = target
         if not is_grey:
             source = ImageFolder(folder / "source", resolution, cache_dir=cache_dir)
@@ -61,7 +64,11 @@ class PairFolder:
             if is_grey
             else source.images[[sources[name] for name in self.names]]
         )
-        self.fingerprint = _sha256([self.names, target.fingerprint, source.fingerprint])
+        fingerprints = [target.fingerprint, source.fingerprint]
+        if reverse:
+            self.sources, self.targets = self.targets, self.sources
+            fingerprints.reverse()
+        self.fingerprint = _sha256([self.names, *fingerprints])
 
     def __len__(self) -> int:
         return len(self.names)

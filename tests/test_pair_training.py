@@ -193,6 +193,8 @@ def test_flags_out_of_range_are_refused(pairs, tmp_path):
     for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
         with pytest.raises(ValueError, match=f"{name} must be from 0 to {high}, got 1.5"):
             train(pairs, tmp_path / "run", **{name: 1.5})
+    with pytest.raises(ValueError, match="reverse is for rgb"):
+        train(pairs, tmp_path / "run", reverse=True, predicts="chroma")
     few = {"data": pairs["data"], "held_out": None}
     out = tmp_path / "few"
     train(few, out, steps=1)  # It holds some out itself.

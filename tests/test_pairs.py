@@ -1,5 +1,7 @@
 """Pairs: read from two folders, cut and mirrored alike, held out by name."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,17 @@ def test_partners_stand_in_the_same_row(folder):
         for side, own in (("source", pairs.sources), ("target", pairs.targets)):
             wanted = np.asarray(picture((number, side == "target"))).transpose(2, 0, 1)
             assert np.array_equal(own[number].numpy(), wanted)
+
+
+def test_both_sides_change_places_in_reverse(folder):
+    there, back = PairFolder(folder, 40), PairFolder(folder, 40, reverse=True)
+    assert back.names == there.names
+    assert back.sources.equal(there.targets)
+    assert back.targets.equal(there.sources)
+    assert back.fingerprint != there.fingerprint
+    shutil.rmtree(folder / "source")
+    with pytest.raises(ValueError, match="must hold the folder source to be learnt from in"):
+        PairFolder(folder, 40, reverse=True)
 
 
 def test_without_sources_the_targets_in_grey_are_they(folder):

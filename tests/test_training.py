@@ -158,6 +158,17 @@ def test_a_folder_goes_on_with_its_own_flags_only(photos, four_steps, changes, f
     assert (out / "config.json").read_bytes() == before
 
 
+def test_a_folder_from_before_a_flag_goes_on_with_its_default(photos, four_steps, tmp_path):
+    out = tmp_path / "older"
+    shutil.copytree(four_steps["dcgan"][0], out)
+    config = json.loads((out / "config.json").read_text())
+    del config["x_flip"], config["seed"]
+    (out / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="--x-flip True, this command has False"):
+        train("dcgan", photos, out, steps=5, x_flip=False)
+    train("dcgan", photos, out, steps=5)
+
+
 def test_a_tuned_flag_is_said_and_recorded(photos, four_steps, tmp_path, capsys):
     out = tmp_path / "tuned"
     shutil.copytree(four_steps["dcgan"][0], out)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class PairConfig(RunConfig):
     """Flags of the scripts that learn from pairs; the defaults are those of pix2pix."""
 
     data: str  # Folder with target/ and source/; without source/ the targets in grey are it.
+    reverse: bool = False  # Learn the other direction: from target to source.
     batch_size: int = 4  # Pairs per update.
     predicts: Literal["rgb", "chroma"] = "rgb"  # Chroma: the source's brightness stays.
     jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
@@ -41,6 +42,8 @@ class PairConfig(RunConfig):
         for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
             if not 0 <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
+        if self.reverse and self.predicts == "chroma":
+            raise ValueError("reverse is for rgb: chroma is learnt from the brightness of a target")
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ class PairRun(Run):
         config, cache = self.config, self.config.out / "cache"
         # A piece of the largest picture that is enlarged to it loses nothing.
         loaded = round(config.resolution / (1 - config.jitter))
-        data = PairFolder(config.data, loaded, cache_dir=cache)
+        how: dict[str, Any] = {"reverse": config.reverse, "cache_dir": cache}
+        data = PairFolder(config.data, loaded, **how)
         if config.held_out is not None:
-            return data, PairFolder(config.held_out, config.resolution, cache_dir=cache)
-        whole = PairFolder(config.data, config.resolution, cache_dir=cache)
+            return data, PairFolder(config.held_out, config.resolution, **how)
+        whole = PairFolder(config.data, config.resolution, **how)
         fraction = share_to_hold_out(len(data))  # By names: the same pairs of both.
         return data.hold_out(fraction)[0], whole.hold_out(fraction)[1]
 

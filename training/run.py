@@ -386,7 +386,10 @@ class Run:
         path = self.config.out / "config.json"
         if not path.is_file():
             return
-        before, mine = json.loads(path.read_text()), self._flags()
+        # A flag that has come since: runs did before what its default does now.
+        fields = dataclasses.fields(self.config)
+        known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+        before, mine = _as_json(known) | json.loads(path.read_text()), self._flags()
         self._changes = before.pop("changes", [])
         for key in sorted(set(before) | set(mine)):
             if key in MAY_CHANGE or before.get(key) == mine.get(key):
@@ -412,7 +415,7 @@ class Run:
             partial.replace(path)
 
     def _flags(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self.config), default=str))
+        return _as_json(dataclasses.asdict(self.config))
 
     def _load_data(self, conditions: tuple[str, ...]) -> tuple[Any, Any]:
         """The images to learn from, and those that are held out."""
@@ -444,3 +447,8 @@ def mix(*key: int | str) -> int:
 def _duration(seconds: float) -> str:
     minutes = int(seconds / 60)
     return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """As they come back from a file."""
+    return dict(json.loads(json.dumps(values, default=str)))
