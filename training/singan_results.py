@@ -110,7 +110,7 @@ rSIFID as seen; **the best buy**, the quickest that comes within {NEAR_BEST - 1:
 {_named(chosen)}.
 
 | {head} |
-| {" --- |" * (len(DIALS) + len(FIGURES))}
+|{" --- |" * (len(DIALS) + len(FIGURES))}
 {body}
 {_fast_against_full(rows)}"""
 
@@ -175,14 +175,15 @@ def _plot(tried: Sequence[Point]) -> Figure:
         _line(panels[0], own, f"{size} px")
     panels[0].plot(*_xy(pareto(tried)), ":", color="black", zorder=0, label="nothing beats")
     panels[0].set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
+    x, y = (chosen.figures[key] for key in ("cpu_seconds", QUALITY))
+    panels[0].plot(x, y, "*", color="black", markersize=15, zorder=3, label="best buy")
     for axes in panels[1:]:
+        size = _most_optimizers(tried)
         for name in names:
-            own = [p for p in tried if (p.dials[1], p.dials[3]) == (chosen.dials[1], name)]
+            own = [p for p in tried if (p.dials[1], p.dials[3]) == (size, name)]
             _line(axes, own, name, MARKERS[name])
-        axes.set(title=f"Optimizers, at {chosen.dials[1]} px")
+        axes.set(title=f"Optimizers, at {size} px")
     for axes in panels:
-        x, y = (chosen.figures[key] for key in ("cpu_seconds", QUALITY))
-        axes.plot(x, y, "*", color="black", markersize=15, zorder=3, label="best buy")
         axes.set(xscale="log", yscale="log", xlabel="CPU seconds")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(ScalarFormatter())
@@ -190,6 +191,14 @@ def _plot(tried: Sequence[Point]) -> Figure:
         axes.grid(which="both", alpha=0.25)
         axes.legend(fontsize="small")
     return figure
+
+
+def _most_optimizers(tried: Sequence[Point]) -> int:
+    """The size at which most optimizers were tried."""
+    found = defaultdict(set)
+    for point in tried:
+        found[point.dials[1]].add(point.dials[3])
+    return max(found, key=lambda size: len(found[size]))
 
 
 def _line(axes: Any, own: Sequence[Point], label: str, marker: str = "o") -> None:
