@@ -94,7 +94,7 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
     with gr.Accordion("Say which colour belongs where", open=False, visible=visible) as shown:
         gr.Markdown("Tap the photo where the colour belongs, or draw it.")
         board = gr.HTML(
-            EMPTY, html_template=_HTML, js_on_load=_JS, elem_id="hint-board", **_grey(default)
+            EMPTY, html_template=_HTML, js_on_load=_JS, elem_id="hint-board", photo="", ratio=1
         )
     hints = gr.JSON([], visible=False)
 
@@ -109,6 +109,7 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     board.release(drawn, [photo, board], hints, **private)
     emptied = photo.change(laid, photo, [board, hints], **private)
+    shown.expand(laid, photo, [board, hints], **private)
     shown.collapse(lambda: (EMPTY, []), None, [board, hints], **AT_ONCE)
     return Hints(shown, hints, emptied)
 
