@@ -129,7 +129,8 @@ class Level:
     def match(self, picture: Tensor, patches: Tensor) -> Tensor:
         """The nearest of all the photo's patches for some of the picture's.
 
-        Part after part, as what others have taken costs more.
+        Part after part, as what others have taken costs more; each part is from all over the
+        picture, or what is near its upper left corner would have the first choice.
         """
         queries = self._queries(picture)
         keeps_off = self.frame.anchored and len(self.source) < UNIQUE_PATCHES

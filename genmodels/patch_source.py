@@ -21,7 +21,11 @@ CHUNK = 1 << 23  # Distances that are in memory at once.
 
 @dataclass(frozen=True)
 class Settings:
-    """How a picture is made; the defaults were chosen by eye on fifteen landscapes and towns."""
+    """How a picture is made; the defaults were chosen on fifteen landscapes and towns.
+
+    By eye, but for stretches and reuse: these by repetition, at rSIFID and coherence no worse.
+    Costs are in units of the mean energy of the photo's patches.
+    """
 
     mirror: bool = True  # Whether the photo's mirror image offers patches as well.
     stretches: tuple[float, ...] = (1.3, 0.77)  # Copies so much wider offer patches as well.

@@ -12,7 +12,7 @@ from genmodels.models import patches
 from genmodels.nnf import Frame
 from genmodels.patch_source import Settings
 
-MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory.
+MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
 MAX_ASPECT = 8  # Of a photo: the coarsest level is so many times larger.
 
