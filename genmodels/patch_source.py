@@ -32,6 +32,7 @@ class Settings:
     height_weight: float = 4.0  # How much a patch wants its own height; 0 not at all.
     uniqueness: float = 0.4  # Cost of repeating what is alone of its kind in the photo.
     reuse: float = 0.3  # Cost of taking a patch again.
+    mirror_cost: float = 0.0  # Cost of taking a mirrored one.
     variety: float = 0.05  # How much more one seed likes some parts of the photo than another does.
     min_shift: float = 0.15  # Share of the photo that a patch moves at least, while growing.
     min_mirror: float = 0.12  # The same for mirrored patches, from where a mirror would put them.
@@ -142,9 +143,9 @@ class Source:
     @functools.cached_property
     def dislike(self) -> Tensor:
         """[ph * pw]: what it costs to take each patch of the photo, however well it fits."""
+        cost = self.settings.mirror_cost * self.basis[1] * self.mirrored
         if len(self) > UNIQUE_PATCHES:
-            return torch.zeros(len(self))
-        cost = torch.zeros(len(self))
+            return cost
         if self.taste is not None:
             size = (self.ph, self.pw)
             taste = F.interpolate(self.taste, size, mode="bilinear", align_corners=False)

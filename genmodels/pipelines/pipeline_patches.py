@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -24,7 +25,9 @@ STARTS: dict[str, patches.Start] = {
     "wrap": "grow",
 }
 
-IN_ORDER: dict[str, Any] = {"stretches": (), "reuse": 0.05}  # More would change places.
+# Settings of a picture that keeps the photo's order. Were mirrored patches as good as others, a sky
+# that is bright on the left would become an even one.
+IN_ORDER = {"reuse": 0.25, "mirror_cost": 0.1}
 
 
 class PatchPipeline(HubPipeline):
@@ -46,7 +49,7 @@ class PatchPipeline(HubPipeline):
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
         seed: int | None = None,  # Image i uses seed + i; None draws one.
-        mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
+        mirror: bool = True,  # Use mirrored patches.
         variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
         uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> ImageOutput:
@@ -98,7 +101,7 @@ class PatchPipeline(HubPipeline):
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
         seed: int = 0,  # Chooses among pictures.
-        mirror: bool | None = None,  # Use mirrored patches; None: unless the order is to stay.
+        mirror: bool = True,  # Use mirrored patches.
         variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
         uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> Iterator[Image.Image]:
@@ -110,7 +113,6 @@ class PatchPipeline(HubPipeline):
         check_photo(image)
         if not isinstance(mode, str) or mode not in STARTS:
             raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {mode!r}")
-        mirror = mode != "retarget" if mirror is None else mirror
         if uniqueness is None:
             uniqueness = 0.4 if mode in ("extend", "wrap") else 0.0
         if type(mirror) is not bool:
@@ -128,9 +130,9 @@ class PatchPipeline(HubPipeline):
     def _steps(
         self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
-        names = ("mirror", "variety", "uniqueness")
-        in_order = IN_ORDER if settings["mode"] == "retarget" else {}
-        chosen = Settings(**{name: settings[name] for name in names}, **in_order)
+        chosen = Settings(**{name: settings[name] for name in ("mirror", "variety", "uniqueness")})
+        if settings["mode"] == "retarget":
+            chosen = replace(chosen, **IN_ORDER)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
         for level in patches.synthesize(photo, frame, start, seed=seed, settings=chosen):

@@ -90,9 +90,7 @@ def build(load: Callable[[str], Any]) -> None:
         start = time.monotonic()
         original = photos.opened(photo or SCENES[0])
         where = Place(width, height, share, *frame.place(place))
-        settings: dict[str, Any] = {"variety": variety}
-        if MODES[mode] != "retarget":
-            settings["mirror"] = mirror
+        settings: dict[str, Any] = {"mirror": mirror, "variety": variety}
         if MODES[mode] in ("extend", "wrap"):
             settings["uniqueness"] = uniqueness
         steps = panoramas.steps(load("patches"), original, MODES[mode], where, seed, **settings)
