@@ -67,10 +67,12 @@ def test_the_time_of_an_interrupted_run_counts(config):
     assert 1000 < sweep_singan.measure(config, dials)["cpu_seconds"] < 1100
 
 
-def test_a_setting_counts_only_where_all_scenes_of_its_mode_have_it():
-    rows = [run("sea"), run("wood", rsifid=3.0), run("sea", epochs=200), run("sea", mode="full")]
+def test_a_setting_counts_only_where_it_was_tried_on_the_scenes_that_most_have():
+    rows = [run(name, epochs=epochs) for name in ("sea", "wood") for epochs in (200, 300)]
+    rows += [run("sea", rsifid=1.0), run("wood", rsifid=3.0), run("moor", rsifid=9.0)]
+    rows += [run("sea", mode="full")]
     found = {point.dials: point for point in points(rows)}
-    assert set(found) == {("fast", 150, 100, "adam"), ("full", 150, 100, "adam")}
+    assert set(found) == {("fast", 150, epochs, "adam") for epochs in (100, 200, 300)}
     assert found["fast", 150, 100, "adam"].figures["rsifid"] == 2.0
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -84,6 +84,7 @@ class Config:
     seeds: tuple[int, ...] = (0, 1)
     resolution: int = 128  # Side of the pairs in pixels.
     pairs_seen: int = 12_000  # By each run; a multiple of 4.
+    mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
     threads: int = 1  # CPU threads of a run.
     results: Path = RESULTS  # Where translation.json and translation.md are written.
 
@@ -147,6 +148,7 @@ def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], 
         "batch-size": BATCH_SIZE,
         "steps": steps,
         "save-every": max(steps // 10, 1),
+        "mixed-precision": config.mixed_precision,
         "threads": config.threads,
         "seed": seed,
     }

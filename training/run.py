@@ -38,7 +38,7 @@ MAY_CHANGE = {
 # What it may change too, but said aloud and recorded: the weights depend on it.
 TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
-    *("pixel_weight", "adversarial_weight"),
+    *("pixel_weight", "adversarial_weight", "mixed_precision"),
 }
 
 
@@ -56,7 +56,7 @@ class RunConfig:
     accumulate: int = 1  # Micro-batches per process and update; saves memory.
     seed: int = 0  # Of everything random.
     x_flip: bool = True  # Mirror half of the images; no for text and such.
-    mixed_precision: Literal["no", "bf16"] = "no"  # bf16 for a GPU that has it.
+    mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
     threads: int | None = None  # CPU threads; part of what "bit-equal" means.
     save_every: int = 500  # Steps between checkpoints.
     log_every: int = 50  # Steps between lines of the log.

@@ -1,7 +1,7 @@
 """The sweep of SinGAN's dials as a CSV, a table with a named best buy, and a plot."""
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,19 +54,25 @@ def write(
 
 
 def points(rows: Sequence[Row]) -> list[Point]:
-    """Means of the settings that were tried on every scene of their mode, in order."""
+    """Means over the scenes on which most settings were tried, of those tried on all of them."""
     found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         found[tuple(row[dial] for dial in DIALS)].append(row)
-    made = [
+    tried = {dials: frozenset(run["scene"] for run in runs) for dials, runs in found.items()}
+    often = Counter(tried.values())
+    scenes = max(often, key=lambda one: (often[one], len(one), sorted(one)))
+    return [
         Point(
             dials,
-            {key: float(np.mean([run[key] for run in runs])) for key in FIGURES},
-            frozenset(run["scene"] for run in runs),
+            {
+                key: float(np.mean([run[key] for run in runs if run["scene"] in scenes]))
+                for key in FIGURES
+            },
+            scenes,
         )
         for dials, runs in sorted(found.items())
+        if tried[dials] >= scenes
     ]
-    return [one for one in made if one.scenes == _all_scenes(made, one.dials[0])]
 
 
 def best_buy(tried: Sequence[Point]) -> Point:
@@ -85,10 +91,6 @@ def pareto(tried: Sequence[Point]) -> list[Point]:
     return front
 
 
-def _all_scenes(made: Sequence[Point], mode: str) -> frozenset[str]:
-    return frozenset().union(*(one.scenes for one in made if one.dials[0] == mode))
-
-
 def _report(rows: Sequence[Row]) -> str:
     tried = points(rows)
     swept = [point for point in tried if point.dials[0] == "fast"] or tried
@@ -100,12 +102,12 @@ def _report(rows: Sequence[Row]) -> str:
         cells += [f"{point.figures[key]:.3g}" for key in FIGURES]
         mark = "**" if point is chosen else "*" if point in front else ""
         lines.append(f"| {' | '.join(mark + cell + mark for cell in cells)} |")
-    scenes = ", ".join(sorted({row["scene"] for row in rows}))
+    scenes = ", ".join(sorted(chosen.scenes))
     body = "\n".join(lines)
     return f"""## SinGAN: what its dials bring
 
-{len(rows)} runs on {scenes}. Means over scenes; all but diversity: lower is better. "As seen": at
-one size for all, so that what is small is soft. In italics what nothing beats in both time and
+Means over {scenes}; of {len(rows)} runs, those whose dials were tried on all of these.
+All but diversity: lower is better. "As seen": at one size for all, so that what is small is soft. In italics what nothing beats in both time and
 rSIFID as seen; **the best buy**, the quickest that comes within {NEAR_BEST - 1:.0%} of the best:
 {_named(chosen)}.
 
@@ -137,7 +139,7 @@ def _fast_against_full(rows: Sequence[Row]) -> str:
         for figure in ("cpu_seconds", "rsifid", "patch_swd", "diversity"):
             ours, theirs = (float(np.mean([one[figure] for one in runs])) for runs in (fast, full))
             differences[figure].append(ours - theirs)
-            cells.append(f"{ours:.3g} / {theirs:.3g}")
+            cells.append(f"{_number(ours)} / {_number(theirs)}")
         epochs = f"{fast[0]['epochs']} / {full[0]['epochs']}"
         seeds = f"{len(fast)} / {len(full)}"
         lines.append(f"| {scene} | {size} | {epochs} | {seeds} | {' | '.join(cells)} |")
@@ -160,7 +162,11 @@ Fast / full; the difference is fast minus full, paired by scene, with its 95 % i
 
 def _difference(values: Sequence[float]) -> str:
     low, high = bootstrap_interval(np.array(values))
-    return f"{np.mean(values):.3g} ({low:.3g} to {high:.3g})"
+    return f"{_number(float(np.mean(values)))} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _plot(tried: Sequence[Point]) -> Figure:
