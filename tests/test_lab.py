@@ -14,11 +14,12 @@ from PIL import Image
 import genmodels
 from genmodels import recipe
 from genmodels.ui import hints, lab, models
-from genmodels.ui.lab import THE_PHOTO, Dials
+from genmodels.ui.lab import IN_GREY, THE_PHOTO, Dials
 from tests.test_app import client, toys  # noqa: F401  (Fixtures: the page on toy models.)
 from tests.test_panoramas import BAD, scene
 
 COMIC, OTHER = "comic-pix2pix-toy", "comic-pix2pix-other-toy"
+COLOURS = "colorize-pix2pix-toy"
 FULLY = Dials(strength=1.0, detail=0.0)
 
 
@@ -55,6 +56,27 @@ def test_what_is_saved_carries_its_recipe_and_the_mark(toys, photo):  # noqa: F8
     assert told == made.recipe
     assert told["generated"]
     assert b"compositeSynthetic" in Path(made.file).read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_are_held_against_the_grey_photo_that_they_were_made_from(toys, tmp_path, mode):  # noqa: F811
+    scene(60, 44).convert(mode).save(tmp_path / "photo.png")
+    made = lab.translated(models.load, tmp_path / "photo.png", COLOURS, IN_GREY, FULLY)
+    assert made.before.mode == mode
+    before, after = (np.asarray(picture) for picture in (made.before, Image.open(made.file)))
+    assert (before[..., 0] == before[..., 1]).all()
+    assert (before[..., 0] == before[..., 2]).all()
+    grey = np.asarray(Image.open(made.file).convert("L"), dtype=int)
+    assert after.shape == before.shape
+    assert np.abs(grey - before[..., 0]).max() <= 1
+
+
+def test_colours_are_first_held_against_grey_and_shown_on_what_was_learnt(toys):  # noqa: F811
+    (colours,), (comic, *_) = (lab.tasks()[title] for title in ("Colours", "Comic"))
+    assert [value for _, value in lab.held_against(colours)] == [IN_GREY, THE_PHOTO]
+    assert lab.held_against(comic)[0][1] == THE_PHOTO
+    assert lab.example(comic.name) in lab.FACES
+    assert lab.example(colours.name) not in lab.FACES
 
 
 def test_one_network_is_held_against_another(toys, photo):  # noqa: F811

@@ -106,9 +106,10 @@ def _report(rows: Sequence[Row]) -> str:
     body = "\n".join(lines)
     return f"""## SinGAN: what its dials bring
 
-Means over {scenes}; of {len(rows)} runs, those whose dials were tried on all of these.
-All but diversity: lower is better. "As seen": at one size for all, so that what is small is soft. In italics what nothing beats in both time and
-rSIFID as seen; **the best buy**, the quickest that comes within {NEAR_BEST - 1:.0%} of the best:
+Means over {scenes}; of {len(rows)} runs, those whose
+dials were tried on all of these. All but diversity: lower is better. "As seen": at one size for
+all, so that what is small is soft. In italics what nothing beats in both time and rSIFID as seen;
+**the best buy**, the quickest that comes within {NEAR_BEST - 1:.0%} of the best:
 {_named(chosen)}.
 
 | {head} |

@@ -14,7 +14,8 @@ from genmodels.ui.models import Card, Recipe
 TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
 FACES = sorted(Path(__file__).with_name("faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
-THE_PHOTO = "the photo"  # What a picture is held against, if not another network's.
+# What a picture is held against, if not another network's; in grey is what one that colours sees.
+THE_PHOTO, IN_GREY = "the photo", "the photo in grey"
 
 Load = Callable[[str], Any]
 
@@ -51,13 +52,18 @@ def translated(load: Load, path: str | Path, model: str, against: str, dials: Di
     ValueError for a photo that cannot be read, or a name that is no network's.
     """
     known = [card.name for own in tasks().values() for card in own]
-    for name in {model, against} - {THE_PHOTO, *known}:
+    for name in {model, against} - {THE_PHOTO, IN_GREY, *known}:
         raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
     photo = photos.opened(path, keep_alpha=True)
     start = time.monotonic()
     picture, recipe = _through(load(model), photo, dials)
     seconds = time.monotonic() - start
-    before = photo if against == THE_PHOTO else _through(load(against), photo, dials)[0]
+    if against == THE_PHOTO:
+        before = photo
+    elif against == IN_GREY:
+        before = photo.convert("LA" if photo.mode == "RGBA" else "L").convert(photo.mode)
+    else:
+        before, _ = _through(load(against), photo, dials)
     return Made(before, pictures.saved(picture, recipe), recipe, seconds)
 
 
@@ -66,6 +72,19 @@ def each(load: Load, path: str | Path, dials: Dials) -> list[tuple[str, str]]:
     photo = photos.opened(path, keep_alpha=True)
     made = {title: _through(load(own[0].name), photo, dials) for title, own in tasks().items()}
     return [(pictures.saved(*one), title) for title, one in made.items()]
+
+
+def example(model: str) -> Path:
+    """The photo that a visitor sees first: of what the network has learnt."""
+    return FACES[0] if model.startswith("comic-") else photos.SCENES[0]
+
+
+def held_against(card: Card) -> list[tuple[str, str]]:
+    """What a network's pictures can be held against, the first at first: labels and values."""
+    (own,) = (cards for cards in tasks().values() if card.name in {one.name for one in cards})
+    others = [(one.label, one.name) for one in own if one.name != card.name]
+    grey = [("The photo in grey", IN_GREY)] if takes_hints(card) else []
+    return [*grey, ("The photo", THE_PHOTO), *others]
 
 
 def takes_hints(card: Card) -> bool:

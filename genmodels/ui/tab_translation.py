@@ -70,11 +70,12 @@ def build(load: Callable[[str], Any]) -> None:
     ) -> tuple[Any, ...]:
         """Translate a photo: before and after, words, a PNG file with its recipe, the recipe.
 
-        photo: an image file; none takes an example. against: "the photo" or another model.
+        photo: an image file; none takes an example. against: "the photo", "the photo in grey" or
+        another model.
         hints: for a model that colours, a list of [column, row, "#c03020"] in the photo's pixels.
         """
         dials = Dials(strength, detail, hints or ())
-        made = lab.translated(load, photo or lab.FACES[0], model, against, dials)
+        made = lab.translated(load, photo or lab.example(model), model, against, dials)
         size = " x ".join(str(made.recipe["image"][side]) for side in ("width", "height"))
         words = f"{cards[model].label}, {size} pixels, {made.seconds:.1f} s"
         done = gr.update(value=made.file, visible=True)
@@ -82,7 +83,7 @@ def build(load: Callable[[str], Any]) -> None:
 
     @errors_told
     def translate_all(photo: str | None, strength: float, detail: float) -> Any:
-        made = lab.each(load, photo or lab.FACES[0], Dials(strength, detail))
+        made = lab.each(load, photo or lab.example(default.name), Dials(strength, detail))
         return gr.update(value=made, visible=True)
 
     def translation_open(words: str) -> tuple[Any, ...]:
@@ -92,14 +93,17 @@ def build(load: Callable[[str], Any]) -> None:
     def chosen_task(task: str) -> tuple[Any, ...]:
         first = tasks[task][0]
         labels = [(card.label, card.name) for card in tasks[task]]
-        return gr.update(choices=labels, value=first.name), *chosen_network(first.name)
+        _, *changes = chosen_network(first.name)
+        told = first.facts["summary"]
+        return gr.update(choices=labels, value=first.name, info=told), *changes
 
     def chosen_network(name: str) -> tuple[Any, ...]:
         card = cards[name]
-        others = gr.update(choices=_others(tasks, card), value=THE_PHOTO)
+        others = lab.held_against(card)
+        held = gr.update(choices=others, value=others[0][1])
         listening = gr.update(visible=lab.takes_hints(card))
         told = about.film(card), about.text(card, "translation")
-        return others, name, THE_PHOTO, listening, *told
+        return gr.update(info=card.facts["summary"]), held, name, others[0][1], listening, *told
 
     task, network, other, model, against, strength, detail, photo, hinting = controls
     listening, given, emptied = hinting
@@ -117,8 +121,8 @@ def build(load: Callable[[str], Any]) -> None:
         show_progress_on=go_all,
         **IN_TURN,
     )
-    changed = [other, model, against, listening, *learnt]
-    by_task = task.input(chosen_task, task, [network, *changed], **AT_ONCE)
+    changed = [network, other, model, against, listening, *learnt]
+    by_task = task.input(chosen_task, task, changed, **AT_ONCE)
     by_network = network.input(chosen_network, network, changed, **AT_ONCE)
     for chosen in (by_task, by_network):
         chosen.then(translate, asked, shown, **within)
@@ -129,13 +133,14 @@ def _controls(tasks: dict[str, list[Card]]) -> Controls:
     title, own = next(iter(tasks.items()))
     labels = [(card.label, card.name) for card in own]
     task = gr.Radio(list(tasks), value=title, label="What it becomes")
-    network = gr.Radio(labels, value=own[0].name, label="Network")
-    other = gr.Dropdown(_others(tasks, own[0]), value=THE_PHOTO, label="Held against")
+    network = gr.Radio(labels, value=own[0].name, label="Network", info=own[0].facts["summary"])
+    others = lab.held_against(own[0])
+    other = gr.Dropdown(others, value=others[0][1], label="Held against")
     model = gr.Textbox(own[0].name, visible=False)
-    against = gr.Textbox(THE_PHOTO, visible=False)
+    against = gr.Textbox(others[0][1], visible=False)
     examples = [*lab.FACES, photos.SCENES[0]]
     photo = sources.build(examples, "translation", has_camera=True)
-    given = hints.build(photo, str(lab.FACES[0]), visible=lab.takes_hints(own[0]))
+    given = hints.build(photo, str(photos.SCENES[0]), visible=lab.takes_hints(own[0]))
     strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", buttons=[])
     detail = gr.Slider(
         *(0, 1, 0),
@@ -177,9 +182,3 @@ def _several(load: Callable[[str], Any], controls: Controls) -> None:
         show_progress_on=go,
         **IN_TURN,
     )
-
-
-def _others(tasks: dict[str, list[Card]], card: Card) -> list[tuple[str, str]]:
-    """What a network's pictures can be held against: the photo, or others of its task."""
-    (own,) = (cards for cards in tasks.values() if card in cards)
-    return [("The photo", THE_PHOTO), *((one.label, one.name) for one in own if one != card)]
