@@ -53,8 +53,8 @@ def build(photo: gr.File) -> None:
             gr.Markdown(
                 "What they bring, on three landscapes: how unlike the photo the pictures are when "
                 "all are shown at one size, against the processor's seconds. The paper's own "
-                "protocol takes 70 minutes at 100 px, where this takes 43 seconds, and its pictures "
-                "are less like the photo."
+                "protocol takes 70 minutes at 100 px, where this takes 43 seconds, and its "
+                "pictures are less like the photo."
             )
             gr.Image(
                 str(SWEEP),
