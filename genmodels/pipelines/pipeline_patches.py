@@ -27,7 +27,7 @@ STARTS: dict[str, patches.Start] = {
 
 # Settings of a picture that keeps the photo's order. Were mirrored patches as good as others, a sky
 # that is bright on the left would become an even one.
-IN_ORDER = {"reuse": 0.25, "mirror_cost": 0.1}
+IN_ORDER: dict[str, Any] = {"reuse": 0.25, "mirror_cost": 0.1}
 
 
 class PatchPipeline(HubPipeline):
