@@ -59,6 +59,7 @@ def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_pat
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert made(lab, tmp_path)[1]["model"] == "colorize-pix2pix-toy"
     lab.get_by_label("Held against").click()
+    expect(lab.get_by_role("option")).to_have_count(2)
     expect(lab.get_by_role("option")).to_contain_text(["The photo in grey", "The photo"])
 
 

@@ -176,3 +176,10 @@ def test_a_photo_goes_through_every_task(toys, photo):  # noqa: F811
     made = lab.each(models.load, photo, FULLY)
     assert [title for _, title in made] == ["Comic", "Colours"]
     assert len({Path(file).read_bytes() for file, _ in made}) == 2
+
+
+def test_without_a_photo_every_task_takes_what_it_has_learnt(toys):  # noqa: F811
+    for (file, _), own in zip(
+        lab.each(models.load, None, FULLY), lab.tasks().values(), strict=True
+    ):
+        assert Image.open(file).size == Image.open(lab.example(own[0].name)).size

@@ -163,7 +163,7 @@ def test_a_new_picture_has_the_photos_layout(mode, height):
     third = height // 3
     for band, (low, high) in enumerate([(2, third - 2), (third + 2, 2 * third - 2), (-6, -1)]):
         own = pixels(landscape())[8 * band + 2 : 8 * band + 6].mean((0, 1))
-        assert np.abs(picture[low:high].mean((0, 1)) - own).max() < 30
+        assert np.abs(picture[low:high].mean((0, 1)) - own).max() < 25
 
 
 @pytest.mark.parametrize("seed", [0, 1])

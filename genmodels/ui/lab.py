@@ -67,10 +67,14 @@ def translated(load: Load, path: str | Path, model: str, against: str, dials: Di
     return Made(before, pictures.saved(picture, recipe), recipe, seconds)
 
 
-def each(load: Load, path: str | Path, dials: Dials) -> list[tuple[str, str]]:
-    """The photo through the first network of every task: files with captions."""
-    photo = photos.opened(path, keep_alpha=True)
-    made = {title: _through(load(own[0].name), photo, dials) for title, own in tasks().items()}
+def each(load: Load, path: str | Path | None, dials: Dials) -> list[tuple[str, str]]:
+    """A photo, or each task's example, through the first networks: files with captions."""
+    firsts = {title: own[0].name for title, own in tasks().items()}
+    opened = {
+        title: photos.opened(path or example(name), keep_alpha=True)
+        for title, name in firsts.items()
+    }
+    made = {title: _through(load(name), opened[title], dials) for title, name in firsts.items()}
     return [(pictures.saved(*one), title) for title, one in made.items()]
 
 

@@ -83,7 +83,7 @@ def build(load: Callable[[str], Any]) -> None:
 
     @errors_told
     def translate_all(photo: str | None, strength: float, detail: float) -> Any:
-        made = lab.each(load, photo or lab.example(default.name), Dials(strength, detail))
+        made = lab.each(load, photo, Dials(strength, detail))
         return gr.update(value=made, visible=True)
 
     def translation_open(words: str) -> tuple[Any, ...]:
