@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PATCH = 7  # Side of the patches of `texture_distance`, at each size.
+
 
 def bce_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Binary cross-entropy of the discriminator (Goodfellow et al. 2014, arXiv:1406.2661)."""
@@ -26,6 +28,58 @@ def least_squares_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def least_squares_g(fake_logits: Tensor) -> Tensor:
     """The generator's side of the same game: fake to 1."""
     return (fake_logits - 1).square().mean()
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """How badly places of one picture find themselves in another's: PatchNCE (arXiv:2007.15651).
+
+    query, key: features [N, S, C] of S places, of length 1. Each place of the query is to be nearer
+    to the same place of the key than to its others: cross-entropy over the S, the mean over all.
+    """
+    logits = query @ key.transpose(1, 2) / temperature  # [N, S, S]
+    right = torch.arange(key.shape[1], device=key.device).expand(len(key), -1)
+    return F.cross_entropy(logits.flatten(0, 1), right.flatten())
+
+
+def texture_distance(
+    images: Tensor,  # [N, C, H, W], of 32 pixels a side or more.
+    targets: Tensor,  # The same.
+    *,
+    window: int = 24,  # Side of what is one texture, in patches.
+    projections: int = 64,  # Random directions, from torch's global source.
+) -> Tensor:
+    """Distance of the patches of each window from the target's there, wherever in it they lie.
+
+    Sliced Wasserstein distance of patches (Elnekave and Weiss 2022, arXiv:2203.11862): strokes,
+    leaves and gravel are to be of the same kind, not at the same places. Patches of 7, 14 and 28
+    pixels, in windows of one random place at each size; 0 for the same patches in any order. The
+    mean over sizes, windows and images.
+    """
+    found = []
+    for size in (1, 2, 4):
+        one, other = (F.avg_pool2d(x, size) for x in (images, targets))
+        side = min(window, (min(one.shape[2:]) - PATCH + 1) // 2)
+        found.append(_texture_distance(one, other, side, projections))
+    return torch.stack(found).mean()
+
+
+def _texture_distance(images: Tensor, targets: Tensor, window: int, projections: int) -> Tensor:
+    """Of the 2 x 2 windows at one random place."""
+    filters = torch.randn(projections, images.shape[1] * PATCH**2, device=images.device)
+    filters = F.normalize(filters, dim=1).view(projections, -1, PATCH, PATCH)
+    seen = 2 * window + PATCH - 1
+    top, left = (int(torch.randint(side - seen + 1, ())) for side in images.shape[2:])
+    one, other = (
+        F.conv2d(x[..., top : top + seen, left : left + seen], filters)
+        .unflatten(3, (2, window))
+        .unflatten(2, (2, window))
+        .transpose(3, 4)
+        .flatten(4)  # [N, projections, 2, 2, window**2]
+        .sort(dim=-1)
+        .values
+        for x in (images, targets)
+    )
+    return (one - other).abs().mean()
 
 
 def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:

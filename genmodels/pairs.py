@@ -99,22 +99,36 @@ class PairFolder:
         n, side = len(indices), side or self.resolution
         flips = np.zeros(n, dtype=bool) if flips is None else flips
         boxes = np.tile([0, 0, self.resolution], (n, 1)) if boxes is None else boxes
-        if flips.shape != (n,) or flips.dtype != bool or boxes.shape != (n, 3):
-            raise ValueError(
-                f"flips must be bool [{n}] and boxes [{n}, 3], got {flips.dtype} "
-                f"{list(flips.shape)} and {list(boxes.shape)}"
-            )
-        ends = boxes[:, :2] + boxes[:, 2:]
-        if n and (boxes[:, :2].min() < 0 or boxes[:, 2].min() < 1 or ends.max() > self.resolution):
-            raise ValueError(f"boxes must lie in images of {self.resolution} pixels")
-        both = []
-        for pictures in (self.sources, self.targets):
-            cut = [
-                _cut(pictures[int(index)], box, side, flip)
-                for index, box, flip in zip(indices, boxes, flips, strict=True)
-            ]
-            both.append(torch.stack(cut))
-        return both[0], both[1]
+        source, target = (
+            cut(pictures, indices, flips=flips, boxes=boxes, side=side)
+            for pictures in (self.sources, self.targets)
+        )
+        return source, target
+
+
+def cut(
+    pictures: Tensor,  # Uint8 [N, 3, R, R].
+    indices: Sequence[int] | np.ndarray,  # Which of them, n.
+    *,
+    flips: np.ndarray,  # bool [n]: which of these to mirror left to right.
+    boxes: np.ndarray,  # int [n, 3]: top, left and side of a square to cut out ...
+    side: int,  # ... and to resize to so many pixels.
+) -> Tensor:
+    """Copies of squares of some pictures: uint8 [n, 3, side, side]."""
+    n, whole = len(indices), pictures.shape[-1]
+    if flips.shape != (n,) or flips.dtype != bool or boxes.shape != (n, 3):
+        raise ValueError(
+            f"flips must be bool [{n}] and boxes [{n}, 3], got {flips.dtype} "
+            f"{list(flips.shape)} and {list(boxes.shape)}"
+        )
+    ends = boxes[:, :2] + boxes[:, 2:]
+    if n and (boxes[:, :2].min() < 0 or boxes[:, 2].min() < 1 or ends.max() > whole):
+        raise ValueError(f"boxes must lie in images of {whole} pixels")
+    pieces = [
+        _cut(pictures[int(index)], box, side, flip)
+        for index, box, flip in zip(indices, boxes, flips, strict=True)
+    ]
+    return torch.stack(pieces)
 
 
 def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:

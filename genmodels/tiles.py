@@ -17,8 +17,9 @@ Span = tuple[int, int]  # First pixel, and the one after the last.
 def through(
     network: Any,  # Has `multiple`, of which both sides must be one, and `reach`, see below.
     x: Tensor,  # [1, C, H, W], any size.
+    margin: int = 0,  # Pixels of its mirror image that it sees around the picture.
 ) -> Tensor:
-    """The network's answer [1, c, H, W], the picture being mirrored at its right and lower ends.
+    """The network's answer [1, c, H, W], the picture being mirrored at its ends.
 
     `reach` is how many pixels away a pixel can matter to another: with that much around it, a tile
     is what it would be in the whole. None: each pixel matters to all, so that tiles differ from the
@@ -26,9 +27,11 @@ def through(
     """
     height, width = x.shape[2:]
     multiple = network.multiple
-    x = _mirrored(x, [math.ceil(side / multiple) * multiple for side in (height, width)])
-    if max(x.shape[2:]) <= TILE:
-        return network(x)[..., :height, :width]
+    sides = [math.ceil((side + 2 * margin) / multiple) * multiple for side in (height, width)]
+    x = _mirrored(x, sides, margin)
+    whole = (..., slice(margin, margin + height), slice(margin, margin + width))
+    if max(sides) <= TILE:
+        return network(x)[whole]
     reach = BLIND_REACH if network.reach is None else network.reach
     weights = x.new_zeros(x.shape[2:])
     total = x.new_zeros(())  # Of the tiles times their weights: [1, c, H, W].
@@ -43,14 +46,14 @@ def through(
                 total = x.new_zeros(1, tile.shape[1], *x.shape[2:])
             total[place] += weight * tile
             weights[place] += weight
-    return (total / weights)[..., :height, :width]
+    return (total / weights)[whole]
 
 
-def _mirrored(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Made larger to the right and below by its mirror image, again and again if need be."""
+def _mirrored(x: Tensor, size: Sequence[int], margin: int) -> Tensor:
+    """Made larger by its mirror image, again and again if need be; it begins at the margin."""
     for axis, side in zip((2, 3), size, strict=True):
         own = x.shape[axis]
-        index = torch.arange(side, device=x.device) % (2 * own)
+        index = (torch.arange(side, device=x.device) - margin) % (2 * own)
         x = x.index_select(axis, torch.minimum(index, 2 * own - 1 - index))
     return x
 

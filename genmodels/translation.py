@@ -20,6 +20,8 @@ PREDICTS = ("rgb", "chroma")
 MAX_PIXELS = 24_000_000
 MAX_IMAGES = 256
 MAX_HINTS = 500
+MAX_GRAIN = 1.0
+MAX_MARGIN = 64
 HINT_SIDE = 5  # Pixels, at the size that the network sees.
 
 Hint = tuple[int, int, str]  # Column and row in the picture, and a colour, "#c03020".
@@ -38,11 +40,15 @@ class TranslationPipeline(HubPipeline):
         generator: Any,
         predicts: str = "rgb",  # One of PREDICTS.
         network_size: int = 0,  # Shorter side of what the network sees, at most; 0: no limit.
+        grain: float = 0.0,  # Noise that it sees upon a picture, one sigma of 2; for rgb alone.
+        margin: int = 0,  # Pixels of the mirror image that it sees around a picture, at most 64.
     ) -> None:
         super().__init__()
         if predicts not in PREDICTS:
             raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
         check_whole("network_size", network_size, 0, 4096)
+        check_range("grain", grain, 0, MAX_GRAIN if predicts == "rgb" else 0)
+        check_whole("margin", margin, 0, MAX_MARGIN)
         channels = (generator.config.in_channels, generator.config.out_channels)
         wanted = (3, 3) if predicts == "rgb" else (4, 2)
         if channels != wanted:
@@ -51,19 +57,22 @@ class TranslationPipeline(HubPipeline):
                 f"{wanted[1]} out, got {channels[0]} and {channels[1]}"
             )
         self.register_modules(generator=generator.eval())
-        self.register_to_config(predicts=predicts, network_size=network_size)
+        self.register_to_config(
+            predicts=predicts, network_size=network_size, grain=grain, margin=margin
+        )
 
     @torch.inference_mode()
     def __call__(
         self,
         image: Image.Image | Sequence[Image.Image],  # RGB or RGBA, of any size; or several.
         *,
+        seed: int = 0,  # Of the grain: other brush strokes. Without grain there is no chance.
         strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
         network_size: int | None = None,  # Shorter side that it sees, at most; None: the model's.
         detail: float = 0.0,  # Of what is finer than it sees: 0 none, 1 all that the picture has.
         hints: Sequence[Hint] = (),  # Colours of places, for a network that predicts chroma.
     ) -> ImageOutput:
-        """The pictures translated, each with its recipe. There is no chance in it.
+        """The pictures translated, each with its recipe.
 
         Errors: ValueError for a picture of another mode, of more than 24 megapixels, or for a
         setting out of its range.
@@ -73,6 +82,7 @@ class TranslationPipeline(HubPipeline):
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
         for picture in given:
             _check_picture(picture)
+        check_whole("seed", seed, 0, 2**63 - 1)
         check_range("strength", strength, 0, 1)
         check_range("detail", detail, 0, 1)
         limit = self.config.network_size if network_size is None else network_size
@@ -83,14 +93,15 @@ class TranslationPipeline(HubPipeline):
             settings["hints"] = hints
         output = ImageOutput(images=[], recipes=[])
         for picture in given:
-            made = self._translated(picture, strength, limit, detail, hints)
-            output.recipes.append(recipe.make(self, 0, image=picture, **settings))
+            made = self._translated(picture, seed, strength, limit, detail, hints)
+            output.recipes.append(recipe.make(self, seed, image=picture, **settings))
             output.images.append(recipe.attach(made, output.recipes[-1], recipe.COMPOSITE))
         return output
 
     def _translated(
         self,
         picture: Image.Image,
+        seed: int,
         strength: float,
         limit: int,
         detail: float,
@@ -100,8 +111,10 @@ class TranslationPipeline(HubPipeline):
         size = _size_within(limit, (picture.height, picture.width))
         small = _resized(whole, size)
         marks = _marks(hints, size, picture.size).to(self.device)
+        seen = grained(small, self.config.grain, torch.Generator().manual_seed(seed))
         with threads_for(size[0] * size[1] * 32):
-            out = tiles.through(self.generator, encode(small, self.config.predicts, marks))
+            given = encode(seen, self.config.predicts, marks)
+            out = tiles.through(self.generator, given, self.config.margin)
         if self.config.predicts == "chroma":
             made = colour.join(colour.luma(whole), strength * _resized(out, whole.shape[2:]))
         else:
@@ -125,6 +138,17 @@ class TranslationPipeline(HubPipeline):
         ):
             check_whole(f"a hint's {name}", place, 0, min(sides) - 1)
         return tuple(hint)
+
+
+def grained(
+    image: Tensor,  # [N, 3, H, W] in [-1, 1].
+    grain: float,  # Standard deviation of the noise.
+    rng: torch.Generator,  # On the CPU.
+) -> Tensor:
+    """The image with noise upon it, from which a network can begin a stroke where all is flat."""
+    if not grain:
+        return image
+    return image + grain * torch.randn(image.shape, generator=rng).to(image.device)
 
 
 def encode(

@@ -57,10 +57,25 @@ MAY_IMPORT = {
     "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
     "genmodels.images genmodels.conditions genmodels.{family}_* training.run training.publish "
     "training.pair_run training.publish_pairs",
+    "training.translator_run": "genmodels.translation training.run",
     "training.pair_run": "genmodels.colour genmodels.images genmodels.data genmodels.pairs "
-    "genmodels.translation training.run",
+    "genmodels.translation training.run training.translator_run",
+    # Without pairs: a network of another script's family.
+    "training.train_unpaired": "genmodels.models.pix2pix genmodels.pipelines.pipeline_pix2pix "
+    "genmodels.losses genmodels.ema training.patch_nce training.publish_unpaired "
+    "training.unpaired_run",
+    "training.unpaired_run": "genmodels.images genmodels.metrics genmodels.data genmodels.pairs "
+    "training.run training.translator_run",
+    "training.patch_nce": "genmodels.losses genmodels.models.pix2pix",
+    "training.publish_unpaired": "genmodels.images genmodels.hub genmodels.pairs training.facts "
+    "training.pair_figures training.translation_card training.unpaired_figures "
+    "training.unpaired_run",
+    "training.unpaired_figures": "genmodels.colour genmodels.metrics training.translator_run",
+    "training.compare_painters": "genmodels genmodels.data genmodels.metrics "
+    "training.monet_teacher training.pair_figures training.run training.translator_run "
+    "training.unpaired_figures",
     "training.publish_pairs": "genmodels.images genmodels.hub genmodels.metrics training.facts "
-    "training.pair_card training.pair_figures training.pair_run",
+    "training.translation_card training.pair_figures training.pair_run",
     "training.pair_figures": "genmodels.images genmodels.metrics genmodels.hub",
     "training.compare_translation": "genmodels genmodels.metrics genmodels.pairs "
     "training.pair_figures training.project_formulas training.translation_table",

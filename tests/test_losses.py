@@ -77,3 +77,39 @@ def test_path_length_can_be_trained():
     torch.testing.assert_close(
         gain.grad, torch.tensor(3.0)
     )  # Each length is gain * |1| / 2 = gain.
+
+
+def test_patch_nce_is_the_cross_entropy_of_finding_the_own_place():
+    places = torch.eye(4)[None]  # Of four places, each unlike the others.
+    lost = places.roll(1, dims=1)
+    alike, apart = math.exp(1 / 0.5), 1.0
+    found = -math.log(alike / (alike + 3 * apart))
+    missed = -math.log(apart / (alike + 3 * apart))
+    assert losses.patch_nce(places, places, 0.5).item() == pytest.approx(found, rel=1e-5)
+    assert losses.patch_nce(places, lost, 0.5).item() == pytest.approx(missed, rel=1e-5)
+
+
+def test_texture_is_of_the_kind_and_not_of_the_place():
+    """Stripes are as stripes wherever they begin, and unlike stripes of the other direction."""
+    stripes = (torch.arange(64.0) % 4 < 2).float().expand(2, 3, 64, 64) * 2 - 1
+    same = losses.texture_distance(stripes, stripes)
+    moved = losses.texture_distance(stripes, stripes.roll(2, dims=3))
+    turned = losses.texture_distance(stripes, stripes.transpose(2, 3))
+    assert same == 0
+    assert moved < turned / 3
+    assert turned > 0.1
+
+
+def test_texture_is_compared_where_it_lies():
+    """A left half in stripes is not a right half in stripes."""
+    noise = torch.randn(1, 3, 128, 128)
+    left = noise * (torch.arange(128) < 64)
+    assert losses.texture_distance(left, left.flip(3)) > 3 * losses.texture_distance(
+        noise, noise.flip(3)
+    )
+
+
+def test_texture_teaches_and_takes_small_pictures():
+    image = torch.rand(1, 3, 32, 40, requires_grad=True)
+    losses.texture_distance(image, torch.rand(1, 3, 32, 40)).backward()
+    assert image.grad.abs().sum() > 0

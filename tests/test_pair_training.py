@@ -157,6 +157,32 @@ def test_chroma_is_learnt_from_targets_alone_and_hints_are_heard(pairs, tmp_path
         train(grey, out, network_size=32)
 
 
+def test_grain_is_learnt_with_and_published(pairs, four_steps, tmp_path):
+    grained = train(pairs, tmp_path / "grained", grain=0.3)
+    assert not torch.equal(grained["G.to_image.weight"], four_steps[1]["G.to_image.weight"])
+    assert genmodels.load(tmp_path / "grained" / "model").config.grain == 0.3
+    with pytest.raises(ValueError, match="grain must be from 0 to 0 where chroma is predicted"):
+        train(pairs, tmp_path / "run", grain=0.3, predicts="chroma")
+
+
+def test_what_is_finer_than_the_average_is_no_error(pairs, tmp_path):
+    """Averaged over all of the picture, the error is that of its mean colour: far smaller."""
+    errors = []
+    for side in (1, 32):
+        out = tmp_path / str(side)
+        train(pairs, out, steps=1, pixel_average=side)
+        errors.append(tiny_training.log(out)[0]["pixels"])
+    assert errors[1] < 0.7 * errors[0]
+    with pytest.raises(ValueError, match="pixel_average must be from 1 to 32, got 64"):
+        train(pairs, tmp_path / "run", pixel_average=64)
+
+
+def test_texture_is_learnt_from_if_asked(pairs, four_steps, tmp_path):
+    asked = train(pairs, tmp_path / "run", texture_weight=10.0)
+    assert all(line["texture"] > 0 for line in tiny_training.log(tmp_path / "run"))
+    assert not torch.equal(asked["G.to_image.weight"], four_steps[1]["G.to_image.weight"])
+
+
 def test_random_hints_are_the_targets_own_colours():
     torch.manual_seed(0)
     chroma = torch.rand(200, 2, 32, 40) * 2 - 1

@@ -234,6 +234,12 @@ def test_coloring_from_two_folders_names_pictures_after_both(folders):
     names = set(files(config, "target"))
     assert {"photos-001.png", "targets-001.png"} <= names
     assert len(names) == 80
+    prepare(replace(config, resolution=64, limit_each=25))
+    fewer = set(files(config, "target"))
+    assert fewer < names
+    assert [sum(name.startswith(x) for name in fewer) for x in ("photos", "targets")] == [25, 25]
+    with pytest.raises(ValueError, match="limit_each must be 1 or more, got 0"):
+        prepare(replace(config, limit_each=0))
 
 
 @pytest.fixture

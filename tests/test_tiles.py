@@ -24,20 +24,21 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "TILE", 128)
 
 
-def whole(network, x, monkeypatch):
+def whole(network, x, monkeypatch, margin=0):
     with monkeypatch.context() as patch:
         patch.setattr(tiles, "TILE", 1 << 20)
-        return tiles.through(network, x)
+        return tiles.through(network, x, margin)
 
 
+@pytest.mark.parametrize("margin", [0, 16])
 @pytest.mark.parametrize("size", [(129, 300), (128, 136), (513, 65), (400, 391)])
-def test_tiles_give_what_the_whole_gives(size, small_tiles, monkeypatch):
+def test_tiles_give_what_the_whole_gives(size, margin, small_tiles, monkeypatch):
     x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     network = Blur()
-    tiled = tiles.through(network, x)
+    tiled = tiles.through(network, x, margin)
     assert network.calls > 1
     assert tiled.shape == (1, 2, *size)
-    assert torch.allclose(tiled, whole(network, x, monkeypatch), atol=1e-5)
+    assert torch.allclose(tiled, whole(network, x, monkeypatch, margin), atol=1e-5)
 
 
 def test_a_u_net_gives_the_same_in_tiles(small_tiles, monkeypatch):
@@ -63,6 +64,15 @@ def test_where_each_pixel_matters_to_all_tiles_fade_into_each_other(small_tiles)
     steps = made[0, 0, 0].diff().abs()
     assert made.max() - made.min() > 0.1
     assert steps.max() < 0.01  # No border is seen.
+
+
+def test_with_a_margin_a_network_sees_the_mirrored_picture_at_its_edge():
+    """A box sees zeros beyond the edge of what it is given: a picture of ones must stay one."""
+    made = tiles.through(Blur(), torch.ones(1, 3, 40, 56), margin=4)
+    assert torch.allclose(made, torch.ones(1, 2, 40, 56))
+    ramp = torch.arange(64.0).expand(1, 3, 40, 64)
+    first = tiles.through(Blur(), ramp, margin=4)[0, 0, 20, 0]
+    assert first == pytest.approx((3 + 2 + 1 + 0 + 0 + 1 + 2 + 3 + 4) / 9)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (17, 9)])

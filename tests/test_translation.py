@@ -115,6 +115,21 @@ def test_a_recipe_makes_the_picture_again_from_the_same_photo(colourist, tmp_pat
         genmodels.replay(told, image=scene(90, 60, 2))
 
 
+def test_grain_is_chance_that_a_seed_and_a_recipe_repeat(comic, tmp_path):
+    pipe = genmodels.Pix2PixPipeline(comic.generator, grain=0.2)
+    pipe.save_pretrained(tmp_path / "model")
+    pipe = genmodels.load(tmp_path / "model")
+    assert pipe.config.grain == 0.2
+    given = scene(48, 40, 0)
+    first, again, other = (pipe(given, seed=seed) for seed in (0, 0, 7))
+    pixels = [np.asarray(output.images[0]) for output in (first, again, other)]
+    assert np.array_equal(pixels[0], pixels[1])
+    assert not np.array_equal(pixels[0], pixels[2])
+    told = json.loads(json.dumps(other.recipes[0]))
+    assert np.array_equal(np.asarray(genmodels.replay(told, image=given)), pixels[2])
+    assert np.array_equal(*(np.asarray(comic(given, seed=seed).images[0]) for seed in (0, 7)))
+
+
 def test_the_autoencoder_translates_too(tmp_path):
     torch.manual_seed(0)
     pipe = genmodels.AutoencoderPipeline(autoencoder.Generator())
@@ -137,6 +152,7 @@ def test_what_cannot_be_translated_is_refused(comic, colourist):
         ({"strength": float("nan")}, "strength must be"),
         ({"strength": 1.5}, "strength must be"),
         ({"detail": -1}, "detail must be"),
+        ({"seed": -1}, "seed must be"),
         ({"network_size": 99999}, "network_size must be"),
         ({"hints": [(1, 1, "#ffffff")]}, "predicts chroma, this one predicts rgb"),
     ):
@@ -161,3 +177,7 @@ def test_a_network_of_the_wrong_channels_is_refused():
             genmodels.Pix2PixPipeline(generator, predicts=predicts)
     with pytest.raises(ValueError, match="predicts must be one of"):
         genmodels.Pix2PixPipeline(pix2pix.Generator(levels=3), predicts="depth")
+    with pytest.raises(ValueError, match="grain must be"):
+        genmodels.Pix2PixPipeline(pix2pix.Generator(levels=3), grain=1.5)
+    with pytest.raises(ValueError, match="grain must be"):
+        genmodels.Pix2PixPipeline(pix2pix.Generator(4, 2, levels=3), predicts="chroma", grain=0.1)

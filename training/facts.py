@@ -18,7 +18,9 @@ from genmodels import hub, images
 from genmodels.hub import HubModel, HubPipeline
 from training.run import Run
 
-PRIVATE = ("data", "held_out", "out", "init_from", "card_notes")  # Paths of a machine.
+PRIVATE = {  # Paths of a machine.
+    *("data", "held_out", "targets", "targets_held_out", "out", "init_from", "card_notes")
+}
 MAX_MOVED = 1e-4  # Share of values that half precision may move by more than one level.
 MAX_FRAMES = 40
 

@@ -7,43 +7,45 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from genmodels import colour, images
 from genmodels.data import epoch_flips, epoch_indices
 from genmodels.pairs import PairFolder
-from genmodels.translation import HINT_SIDE, encode
-from training.run import Run, RunConfig, mix, share_to_hold_out
+from genmodels.translation import HINT_SIDE, MAX_GRAIN, encode, grained
+from training.run import mix, share_to_hold_out
+from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
 HINTS_MEAN = 8  # Of their number in a picture that has hints ...
 MAX_HINTS = 64  # ... which is at most this.
-SHOWN = 8  # Pairs on a sheet.
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairConfig(RunConfig):
-    """Flags of the scripts that learn from pairs; the defaults are those of pix2pix."""
+class PairConfig(TranslatorConfig):
+    """Flags of the scripts that learn from pairs."""
 
     data: str  # Folder with target/ and source/; without source/ the targets in grey are it.
     reverse: bool = False  # Learn the other direction: from target to source.
-    batch_size: int = 4  # Pairs per update.
     predicts: Literal["rgb", "chroma"] = "rgb"  # Chroma: the source's brightness stays.
-    jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
+    grain: float = 0.0  # Noise upon what the network sees, one sigma of 2; for rgb alone.
     hints: float = 0.5  # Share of the pictures that come with hints, when chroma is predicted.
-    lr: float = 2e-4  # Of Adam.
-    beta1: float = 0.5  # Of Adam.
-    decay_from: float = 0.6  # From this part of the steps on the rate falls, to 0 at the end.
-    ema_halflife_images: float = 2_000  # Half-life of the published average.
-    network_size: int = 0  # Shorter side that the published network sees, at most; 0: any.
-    init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
-            if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
+        if not 0 <= self.hints <= 1:
+            raise ValueError(f"hints must be from 0 to 1, got {self.hints}")
+        highest = MAX_GRAIN if self.predicts == "rgb" else 0
+        if not 0 <= self.grain <= highest:
+            raise ValueError(
+                f"grain must be from 0 to {highest} where {self.predicts} is predicted, "
+                f"got {self.grain}"
+            )
         if self.reverse and self.predicts == "chroma":
             raise ValueError("reverse is for rgb: chroma is learnt from the brightness of a target")
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """What the published pipeline is told, beside its network."""
+        return super().published | {"predicts": self.predicts, "grain": self.grain}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class PairBatch:
     wanted: Tensor  # What it should give: [n, 3, R, R], or [n, 2, R, R] for chroma.
 
 
-class PairRun(Run):
+class PairRun(TranslatorRun):
     """A run on pairs: `data` and `held_out` are `PairFolder`s, the first of larger pictures."""
 
     config: PairConfig
@@ -63,10 +65,8 @@ class PairRun(Run):
     def _load_data(self, conditions: tuple[str, ...]) -> tuple[PairFolder, PairFolder]:
         del conditions
         config, cache = self.config, self.config.out / "cache"
-        # A piece of the largest picture that is enlarged to it loses nothing.
-        loaded = round(config.resolution / (1 - config.jitter))
         how: dict[str, Any] = {"reverse": config.reverse, "cache_dir": cache}
-        data = PairFolder(config.data, loaded, **how)
+        data = PairFolder(config.data, self.loaded_resolution, **how)
         if config.held_out is not None:
             return data, PairFolder(config.held_out, config.resolution, **how)
         whole = PairFolder(config.data, config.resolution, **how)
@@ -80,7 +80,7 @@ class PairRun(Run):
         indices = epoch_indices(*key)
         flips = epoch_flips(*key) if config.x_flip else np.zeros(config.batch_size, dtype=bool)
         rng = torch.Generator().manual_seed(mix(config.seed, step, "pairs"))
-        boxes = self._boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
+        boxes = self.boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
         for i in range(config.accumulate):
             part = self.accelerator.process_index * config.accumulate + i
             rows = slice(part * n, (part + 1) * n)
@@ -92,8 +92,7 @@ class PairRun(Run):
 
     def shown(self) -> tuple[PairBatch, Tensor, Tensor]:
         """The held-out pairs of the sheets, without hints, and both sides of them as pictures."""
-        count = min(SHOWN, len(self.held_out))
-        source, target = self.held_out.batch(range(count))
+        source, target = self.held_out.batch(evenly(len(self.held_out), SHOWN))
         batch = self._batch(source, target, hints=0)
         return batch, images.to_float(source), images.to_float(target)
 
@@ -104,27 +103,11 @@ class PairRun(Run):
             given = colour.join(colour.luma(source), given)
         return torch.cat([source, given.clamp(-1, 1), target])
 
-    def set_rates(self, *optimizers: Optimizer) -> None:
-        """The rate of this step, which follows from its number alone."""
-        start = self.config.decay_from
-        done = self.step / self.config.steps
-        factor = 1.0 if done < start else (1 - done) / max(1 - start, 1e-9)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.lr * factor
-
-    def _boxes(self, chances: np.ndarray) -> np.ndarray:
-        """Top, left and side of a square for each row of three numbers from 0 to 1."""
-        whole = self.data.resolution
-        least = min(self.config.resolution, whole)
-        sides = least + np.floor(chances[:, 2] * (whole - least + 1)).astype(np.int64)
-        corners = np.floor(chances[:, :2] * (whole - sides + 1)[:, None]).astype(np.int64)
-        return np.concatenate([corners, sides[:, None]], axis=1)
-
     def _batch(self, source: Tensor, target: Tensor, hints: float) -> PairBatch:
         rgb, wanted = (images.to_float(x.to(self.device)) for x in (source, target))
         if self.config.predicts == "rgb":
-            return PairBatch(rgb, wanted)
+            rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+            return PairBatch(grained(rgb, self.config.grain, rng), wanted)
         wanted = colour.chroma(wanted)
         marks = random_marks(wanted.cpu(), hints).to(self.device)
         return PairBatch(encode(rgb, "chroma", marks), wanted)

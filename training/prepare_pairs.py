@@ -54,6 +54,7 @@ class Coloring(Settings):
     """Photographs whose colours are to be found from their grey."""
 
     photos: list[Path]  # Folders.
+    limit_each: int | None = None  # At most so many of each folder, chosen as by --limit.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,8 @@ def prepare(config: Config) -> dict[str, int]:
         raise ValueError(f"resolution must be 64 to 1024, got {config.resolution}")
     if config.limit is not None and config.limit < 3:
         raise ValueError(f"limit must be 3 or more, got {config.limit}")
+    if isinstance(config, Coloring) and config.limit_each is not None and config.limit_each < 1:
+        raise ValueError(f"limit_each must be 1 or more, got {config.limit_each}")
     if config.max_shift is not None and not config.max_shift > 0:
         raise ValueError(f"max_shift must be above 0, got {config.max_shift}")
     candidates = choose(list_candidates(config), config.limit)
@@ -206,11 +209,12 @@ def list_coloring(config: Coloring) -> list[Candidate]:
             raise ValueError("near-grey")
         return None, photo
 
-    return [
-        candidate(path, partial(read, path), prefix=f"{folder.name}-" * (len(config.photos) > 1))
-        for folder in config.photos
-        for path in list_folder(folder)
-    ]
+    found = []
+    for folder in config.photos:
+        prefix = f"{folder.name}-" * (len(config.photos) > 1)
+        own = [candidate(p, partial(read, p), prefix=prefix) for p in list_folder(folder)]
+        found += choose(own, config.limit_each)
+    return found
 
 
 def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) -> list[Candidate]:

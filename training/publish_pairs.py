@@ -13,9 +13,9 @@ from torch import Tensor
 from genmodels import images, metrics
 from genmodels.hub import HubModel, HubPipeline
 from training.facts import film, of_run, seal, storage_dtype
-from training.pair_card import card
 from training.pair_figures import figures, translated
 from training.pair_run import PairRun
+from training.translation_card import card
 
 SHOWN = 8  # Pictures on a sheet.
 

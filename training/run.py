@@ -31,14 +31,15 @@ from training.forecast import forecast
 # What a resumed command may change: where things are, how long it runs, what it shows.
 MAY_CHANGE = {
     *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
+    *("targets", "targets_held_out"),
     *("save_every", "log_every", "keep_checkpoints"),
     *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
-    "network_size",  # Of the published pipeline.
+    *("network_size", "margin"),  # Of the published pipeline.
 }
 # What it may change too, but said aloud and recorded: the weights depend on it.
 TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
-    *("pixel_weight", "adversarial_weight", "mixed_precision"),
+    *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
 }
 
 
@@ -137,9 +138,12 @@ class Run:
         for file, reason in self.data.skipped[:10]:
             self.print(f"  skipped {file}: {reason}")
 
-    def copy_weights(self, G: HubModel, D: HubModel, source: str) -> None:
-        """Start from a published model's weights: fine-tune it, or grow it to more pixels."""
-        for network, subfolder in ((G, "generator"), (D, "discriminator")):
+    def copy_weights(self, source: str, **networks: HubModel) -> None:
+        """Start from a published model's weights: fine-tune it, or grow it to more pixels.
+
+        Networks are named as in its folder: generator, discriminator.
+        """
+        for subfolder, network in networks.items():
             parent = type(network).from_pretrained(source, subfolder=subfolder)
             can_grow = hasattr(network, "grow_from")
             try:
@@ -178,6 +182,11 @@ class Run:
     def is_main(self) -> bool:
         """Whether this process writes and prints."""
         return self.accelerator.is_main_process
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that is learnt from."""
+        return str(self.data.fingerprint)
 
     @property
     def images_seen(self) -> int:
@@ -303,7 +312,7 @@ class Run:
         now = time.monotonic()
         self.seconds += now - self._counted
         self._counted = now
-        counters = {"seconds": self.seconds, "fingerprint": self.data.fingerprint}
+        counters = {"seconds": self.seconds, "fingerprint": self.fingerprint}
         keep = self.config.keep_checkpoints
         checkpoint.save(
             self.config.out / "checkpoints", self.step, self._state, counters, keep=keep
@@ -426,7 +435,7 @@ class Run:
         return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
 
     def _check_data(self, fingerprint: str) -> None:
-        if fingerprint != self.data.fingerprint:
+        if fingerprint != self.fingerprint:
             raise ValueError(
                 f"{self.config.out} was trained on other images than {self.config.data} holds now: "
                 "restore them, or choose another --out"

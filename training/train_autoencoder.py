@@ -61,7 +61,7 @@ def train(config: Config) -> None:
                 run.save(run.sheet(ema.model(shown.taken), *pictures))
 
     if run.is_finished:
-        publish(run, AutoencoderPipeline(ema.model, config.predicts, config.network_size), None)
+        publish(run, AutoencoderPipeline(ema.model, **config.published), None)
 
 
 if __name__ == "__main__":

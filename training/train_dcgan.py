@@ -44,7 +44,7 @@ def train(config: Config) -> None:
     G = dcgan.Generator(config.resolution, config.z_dim, **size)
     D = dcgan.Discriminator(config.resolution, **size)
     if config.init_from:
-        run.copy_weights(G, D, config.init_from)
+        run.copy_weights(config.init_from, generator=G, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
     opt_G, opt_D = (
         Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999)) for network in (G, D)

@@ -41,11 +41,20 @@ class Config(PairConfig):
     receptive_field: int = 34  # Of the discriminator, in pixels: 16, 34, 70, 142 or 286 ...
     d_base_channels: int = 32  # ... and its channels after the first halving.
     pixel_weight: float = 100.0  # Of the mean absolute error ...
-    adversarial_weight: float = 1.0  # ... and of the discriminator; 0 trains without one.
+    pixel_average: int = 1  # ... of means over squares of this side: finer is the critic's matter.
+    texture_weight: float = 0.0  # Of the distance of patches, wherever they lie.
+    adversarial_weight: float = 1.0  # Of the discriminator; 0 trains without one.
     r1_gamma: float = (
         0.0  # Of the penalty on the discriminator's slope at targets, if few; 0: none.
     )
     r1_every: int = 8  # Steps between its penalties, which weigh so much more.
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.pixel_average <= self.resolution:
+            raise ValueError(
+                f"pixel_average must be from 1 to {self.resolution}, got {self.pixel_average}"
+            )
 
 
 def train(config: Config) -> None:
@@ -69,7 +78,7 @@ def train(config: Config) -> None:
         receptive_field=config.receptive_field,
     )
     if config.init_from:
-        run.copy_weights(G, D, config.init_from)
+        run.copy_weights(config.init_from, generator=G, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
     opt_G, opt_D = (
         Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
@@ -85,8 +94,15 @@ def train(config: Config) -> None:
         for batch in run.pairs(step):
             with run.accelerator.autocast():
                 fake = G(batch.taken)
-            pixels = F.l1_loss(fake.float(), batch.wanted)
+            coarse, wanted = (
+                F.avg_pool2d(x, config.pixel_average) for x in (fake.float(), batch.wanted)
+            )
+            pixels = F.l1_loss(coarse, wanted)
             loss_G = config.pixel_weight * pixels
+            if config.texture_weight:
+                texture = losses.texture_distance(fake.float(), batch.wanted)
+                loss_G = loss_G + config.texture_weight * texture
+                run.note(texture=texture)
             if config.adversarial_weight:
                 # Generator: the pair of source and fake up.
                 D.requires_grad_(False)
@@ -123,7 +139,7 @@ def train(config: Config) -> None:
                 run.save(run.sheet(ema.model(shown.taken), *pictures))
 
     if run.is_finished:
-        pipeline = Pix2PixPipeline(ema.model, config.predicts, config.network_size)
+        pipeline = Pix2PixPipeline(ema.model, **config.published)
         publish(run, pipeline, D if config.adversarial_weight else None)
 
 

@@ -63,7 +63,7 @@ def train(config: Config) -> None:
     )
     D = stylegan2.Discriminator(config.resolution, c_dim, **size)
     if config.init_from:
-        run.copy_weights(G, D, config.init_from)
+        run.copy_weights(config.init_from, generator=G, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
     ada = AdaptiveAugment(config.ada_target)
     # Lazy regularisation steps an optimiser more often per image; the paper corrects for that.

@@ -54,6 +54,15 @@ AUTOENCODER_GPU = (
     "--mixed-precision bf16 --network-size 512 "
 )
 LANDSCAPES = "landscape photographs from Flickr, those of CycleGAN's photo2monet (Zhu et al. 2017)"
+COLOURS = (
+    "at most 1,500 of each: landscapes from Flickr (those of CycleGAN's photo2monet, Zhu et al. "
+    "2017), faces (UTKFace, MEBeauty), buildings (the Intel scene set), churches (Imagenette) and "
+    "cars (Stanford Cars, Krause et al. 2013)"
+)
+COLOURS_LICENCE = (
+    "The faces are for non-commercial research only; the other photographs belong to their owners, "
+    "their licences are not stated. Use the model for research and demonstration."
+)
 MONETS = LANDSCAPES + "; the targets are painted by a program from 274 of Monet's works"
 LANDSCAPES_LICENCE = (
     "The photographs belong to their owners, their licences are not stated. Use the model for "
@@ -162,24 +171,26 @@ ZOO = {
     ),
     "colorize-pix2pix-128": Recipe(
         script="train_pix2pix.py",
-        data="pairs-coloring",
-        flags="--predicts chroma --resolution 128 --steps 15000 --save-every 250 --threads 1 "
-        "--ema-halflife-images 8000 --network-size 256 --r1-gamma 10 --pixel-weight 50",
+        data="pairs-coloring-mixed",
+        flags="--predicts chroma --resolution 128 --steps 12000 --save-every 250 --threads 1 "
+        "--jitter 0.35 --ema-halflife-images 8000 --network-size 256 --r1-gamma 10 "
+        "--pixel-weight 50",
         gpu_flags="--predicts chroma --resolution 256 --steps 20000 --save-every 1000 "
         "--batch-size 16 --base-channels 64 --max-channels 256 --receptive-field 70 --r1-gamma 10 "
         "--pixel-weight 50 --mixed-precision bf16 --network-size 512",
-        summary="Colours for a grey photo of a landscape; the brightness of every pixel stays.",
-        data_name=LANDSCAPES,
-        licence=LANDSCAPES_LICENCE,
+        summary="Colours for a grey photo; the brightness of every pixel stays.",
+        data_name=COLOURS,
+        licence=COLOURS_LICENCE,
     ),
     "colorize-autoencoder-128": Recipe(
         script="train_autoencoder.py",
-        data="pairs-coloring",
-        flags=AUTOENCODER + "--predicts chroma --ema-halflife-images 8000 --network-size 256",
+        data="pairs-coloring-mixed",
+        flags=AUTOENCODER
+        + "--predicts chroma --jitter 0.35 --ema-halflife-images 8000 --network-size 256",
         gpu_flags=AUTOENCODER_GPU + "--predicts chroma",
         summary="Colours for a grey photo by a network without a critic: paler.",
-        data_name=LANDSCAPES,
-        licence=LANDSCAPES_LICENCE,
+        data_name=COLOURS,
+        licence=COLOURS_LICENCE,
     ),
     "monet-pix2pix-128": Recipe(
         script="train_pix2pix.py",

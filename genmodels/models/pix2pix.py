@@ -88,23 +88,32 @@ class Generator(HubModel):
         return None if self.config.norm == "instance" else 3 * self.multiple
 
     def forward(self, image: Tensor) -> Tensor:
-        check_image(image, self.in_channels, self.multiple)
-        x = image.contiguous(memory_format=torch.channels_last)
-        encoded = []
-        for down in self.downs:
-            x = down(x)
-            encoded.append(x)
+        encoded = self.encode(image)
         x = encoded.pop().relu()  # [N, C, H / 2**levels, W / 2**levels]
         for up in self.ups:
             x = torch.cat([up(x), encoded.pop()], dim=1).relu_()
         return self.to_image(x).tanh()
 
+    def encode(
+        self,
+        image: Tensor,
+        halvings: int | None = None,  # How many of them; None: all.
+    ) -> list[Tensor]:
+        """image [N, in_channels, H, W] -> what is known of it after each halving, finest first."""
+        check_image(image, self.in_channels, self.multiple)
+        x = image.contiguous(memory_format=torch.channels_last)
+        encoded = []
+        for down in self.downs[:halvings]:
+            x = down(x)
+            encoded.append(x)
+        return encoded
+
 
 class Discriminator(HubModel):
     """source [N, a, H, W] and image [N, b, H, W] -> logits [N, 1, h, w]; higher is more real.
 
-    a + b = in_channels. Each logit judges one patch of `receptive_field` pixels a side, and
-    h = H / 2**n - 2 for n = 1 to 5 halvings (rounded down).
+    a + b = in_channels; with a = 0 the image is judged alone. Each logit judges one patch of
+    `receptive_field` pixels a side, and h = H / 2**n - 2 for n = 1 to 5 halvings (rounded down).
 
     Errors: ValueError for arguments out of bounds and for tensors that are no such pair, or smaller
     than 3 * 2**n pixels a side.

@@ -1,4 +1,4 @@
-"""The card of a published model that translates: what `publish_pairs` measured, in words."""
+"""The card of a published model that translates: what was measured when it was, in words."""
 
 from typing import Any
 
@@ -10,15 +10,25 @@ TITLES = {  # The figures of `pair_figures.figures`, and which way is better.
     "chroma_error": "distance in colour (CIE a and b), 2 is just seen (lower)",
     "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
 }
+UNPAIRED_TITLES = {  # The figures of `unpaired_figures.figures`.
+    "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
+    "colour": "colours: Wasserstein distance in CIE Lab, 2 is just seen (lower)",
+    "kept": "SSIM of its grey with the photograph's (higher: more of the picture stays)",
+}
 
 
 def card(facts: dict[str, Any], notes: list[str]) -> str:
     """README.md of the repo, from the facts in run.json and more sections in Markdown."""
-    parts = [_head(facts), _figures(facts), _worst(), _data(facts), _training(facts), *notes]
+    is_paired = "psnr" in facts["metrics"]
+    measured = [_figures(facts), _worst()] if is_paired else [_unpaired_figures(facts)]
+    parts = [_head(facts, is_paired), *measured, _data(facts, is_paired), _training(facts), *notes]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _head(facts: dict[str, Any]) -> str:
+def _head(facts: dict[str, Any], is_paired: bool) -> str:
+    shown = "Held-out pairs that the network never saw: sources, what it makes of them, targets."
+    if not is_paired:
+        shown = "Photographs that the network never saw, and what it makes of them."
     return f"""---
 library_name: genmodels
 license: other
@@ -31,9 +41,9 @@ pipeline_tag: image-to-image
 
 {facts["summary"]}
 
-![held-out pairs: source, output, target](samples.png)
+![held-out pictures and what it makes of them](samples.png)
 
-Held-out pairs that the network never saw: sources, what it makes of them, targets.
+{shown}
 
 ```python
 import genmodels
@@ -62,6 +72,27 @@ def _figures(facts: dict[str, Any]) -> str:
 {table}"""
 
 
+def _unpaired_figures(facts: dict[str, Any]) -> str:
+    panel = facts["metrics"]
+    made, nothing, real = panel["made"], panel["nothing_done"], panel["real"]
+    rows = []
+    for key, title in UNPAIRED_TITLES.items():
+        interval = f"{made[key]['low']:.3g} to {made[key]['high']:.3g}"
+        others = [f"{panel[key]['value']:.3g}" for panel in (nothing, real) if key in panel]
+        cells = [f"{made[key]['value']:.3g}", interval, *others, *[""] * (2 - len(others))]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    table = "\n".join(rows)
+    return f"""## Figures
+
+{made["n"]} held-out photographs at {facts["resolution"]} px, translated, against
+{made["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals.
+*Nothing done* are the photographs themselves, *real* pictures of the kind that were trained on.
+
+| figure | value | 95 % interval | nothing done | real |
+| --- | --- | --- | --- | --- |
+{table}"""
+
+
 def _worst() -> str:
     return """## Worst samples
 
@@ -70,12 +101,15 @@ The held-out pairs with the largest squared error: sources, what it makes of the
 ![worst samples](worst.png)"""
 
 
-def _data(facts: dict[str, Any]) -> str:
+def _data(facts: dict[str, Any], is_paired: bool) -> str:
     data = facts["data"]
+    kind = "pairs" if is_paired else "photographs"
+    if not is_paired:
+        kind += f" and {facts['num_targets']} pictures of the wanted kind"
     parent = f"\n- Fine-tuned from `{facts['parent']}`." if facts["parent"] else ""
     return f"""## Data and licence
 
-- {data["name"]}: {data["num_train"]} pairs to train on, {data["num_held_out"]} held out,
+- {data["name"]}: {data["num_train"]} {kind} to train on, {data["num_held_out"]} held out,
   {data["num_skipped"]} unreadable. Fingerprint `{data["fingerprint"][:16]}`.
 - {facts["licence"]}{parent}
 - What it makes carries a recipe and a mark that says that it is partly synthetic. Do not present
@@ -87,7 +121,7 @@ def _training(facts: dict[str, Any]) -> str:
     epochs = facts["images_seen"] / facts["data"]["num_train"]
     return f"""## Training
 
-{facts["images_seen"]:,} pairs seen ({epochs:.0f} epochs) in {facts["steps"]:,} steps,
+{facts["images_seen"]:,} pictures seen ({epochs:.0f} epochs) in {facts["steps"]:,} steps,
 {cost["seconds"] / 3600:.1f} hours on {cost["processes"]} x {cost["device"]}
-({cost["images_per_second"]} pairs/s). {facts["parameters"]:,} parameters. Every flag is in
+({cost["images_per_second"]} pictures/s). {facts["parameters"]:,} parameters. Every flag is in
 `run.json`."""

@@ -1,0 +1,70 @@
+"""From a finished run without pairs to a Hub repo: weights, config, card, run.json, sheet, film."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genmodels import images
+from genmodels.hub import HubModel, HubPipeline
+from genmodels.pairs import cut
+from training.facts import film, of_run, seal, storage_dtype
+from training.pair_figures import translated
+from training.translation_card import card
+from training.unpaired_figures import figures
+from training.unpaired_run import UnpairedRun
+
+SHOWN = 8  # Pictures on a sheet.
+
+
+def publish(
+    run: UnpairedRun,
+    pipeline: HubPipeline,  # Holds the EMA weights.
+    discriminator: HubModel,  # Published beside them, so that others can fine-tune.
+) -> Path:
+    """Write the repo's folder, `out/model`, and push it when the command says so."""
+    folder = run.config.out / "model"
+    if not run.is_main:
+        return folder
+    few = images.to_pil(images.to_float(run.held_out.images[:SHOWN]))
+
+    def draw(one: HubPipeline) -> list[Image.Image]:
+        return one(few).images
+
+    pipeline.save_pretrained(folder, dtype=storage_dtype(pipeline, draw))
+    discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
+    published = type(pipeline).from_pretrained(folder)
+    facts = of_run(run, published, num_targets=len(run.targets))
+    facts["metrics"] = _measure(run, published, folder)
+    notes = [note.read_text(encoding="utf-8") for note in run.config.card_notes]
+    (folder / "README.md").write_text(card(facts, notes), encoding="utf-8")
+    seal(run, folder, facts)
+    return folder
+
+
+def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str, Any]:
+    """Figures on what was held out; also draws the sheet and the film of the run."""
+    run.print("measuring on held-out pictures ...")
+    sources, targets = run.held_out.images, run.held_out_targets.images
+    made = translated(published, sources)
+    rows = torch.from_numpy(np.linspace(0, len(made) - 1, min(SHOWN, len(made))).astype(int))
+    images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
+    film(run.config.out / "samples", folder / "progress.gif", width=3 / 8, height=1, frames=20)
+    return {
+        "made": figures(made, sources, targets),
+        "nothing_done": figures(sources, sources, targets),
+        "real": _real(run.targets.images, targets),
+    }
+
+
+def _real(trained: Tensor, held_out: Tensor) -> dict[str, Any]:
+    """Figures of real pictures of the kind, of which nothing is kept: they show something else."""
+    n, whole, side = len(trained), trained.shape[-1], held_out.shape[-1]
+    all_of_it, unflipped = np.tile([0, 0, whole], (n, 1)), np.zeros(n, dtype=bool)
+    smaller = cut(trained, range(n), flips=unflipped, boxes=all_of_it, side=side)
+    panel = figures(smaller, smaller, held_out)
+    del panel["kept"]
+    return panel

@@ -1,0 +1,48 @@
+"""How like pictures of another kind translated ones are, and how much of the picture stays."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from genmodels import colour, metrics
+from training.translator_run import evenly
+
+KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
+
+
+def figures(
+    made: Tensor,  # Translations, uint8 [N, 3, R, R].
+    sources: Tensor,  # What they were made of, uint8 [N, 3, R, R].
+    targets: Tensor,  # Pictures of the wanted kind that no training saw, uint8 [M, 3, R, R].
+) -> dict[str, Any]:
+    """Value and 95 % interval of each figure: those of KINDS, and "kept".
+
+    Sets are compared as far as the smaller one reaches. kept: SSIM of the pictures in grey, 1 where
+    nothing but colour was changed; a translation that forgets its picture is near 0.
+    """
+    n = min(len(made), len(targets))
+    sets = [rows(x[evenly(len(x), n)]) for x in (made, targets)]
+    values = like(*sets)
+    intervals = metrics.subset_intervals(like, *sets)
+    panel: dict[str, Any] = {"n": len(made), "n_targets": len(targets)}
+    for name in KINDS:
+        low, high = intervals[name]
+        panel[name] = {"value": values[name], "low": low, "high": high}
+    kept = metrics.ssim(colour.to_grey(made), colour.to_grey(sources)).values
+    low, high = metrics.bootstrap_interval(kept)
+    return panel | {"kept": {"value": float(kept.mean()), "low": low, "high": high}}
+
+
+def like(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    """How unlike two sets of as many pictures are, uint8 [N, R, R, 3], by each of KINDS."""
+    colours = metrics.colour_panel(a, b).values()
+    return {
+        "swd": float(metrics.swd(a, b)),
+        "colour": float(np.mean([channel["wasserstein"] for channel in colours])),
+    }
+
+
+def rows(pictures: Tensor) -> np.ndarray:
+    """uint8 [N, 3, R, R] -> uint8 [N, R, R, 3]."""
+    return np.ascontiguousarray(pictures.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,98 @@
+"""UnpairedRun: photographs, and pictures of another kind that show something else."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genmodels import images, metrics
+from genmodels.data import ImageFolder, epoch_flips, epoch_indices
+from genmodels.pairs import cut
+from training.run import mix, share_to_hold_out
+from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpairedConfig(TranslatorConfig):
+    """Flags of the script that learns without pairs."""
+
+    data: str  # Folder of pictures to translate, or "user/repo" of a data set on the Hub.
+    targets: str  # The same of pictures as they are to become: other scenes, another kind.
+    targets_held_out: str | None = None  # Never trained on; default: a share of --targets, by name.
+
+
+@dataclass(frozen=True)
+class UnpairedBatch:
+    """One process's part of a batch, on its device."""
+
+    source: Tensor  # [n, 3, R, R] in [-1, 1].
+    target: Tensor  # [n, 3, R, R] in [-1, 1], of other scenes.
+
+
+class UnpairedRun(TranslatorRun):
+    """A run on two sets: `data` and `held_out` of the one, `targets` and `held_out_targets`."""
+
+    config: UnpairedConfig
+    min_held_out = 2 * metrics.MIN_SET  # Intervals are of halves.
+    targets: ImageFolder
+    held_out_targets: ImageFolder
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that is learnt from."""
+        both = self.data.fingerprint + self.targets.fingerprint
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    def _load_data(self, conditions: tuple[str, ...]) -> tuple[ImageFolder, ImageFolder]:
+        del conditions
+        config = self.config
+        self.targets, self.held_out_targets = self._load(config.targets, config.targets_held_out)
+        if len(self.held_out_targets) < self.min_held_out:
+            raise ValueError(
+                f"{self.min_held_out} or more targets must be held out to measure the model on, "
+                f"got {len(self.held_out_targets)}: name a folder of them with "
+                "--targets-held-out, or add images"
+            )
+        return self._load(config.data, config.held_out)
+
+    def _load(self, source: str, held_out: str | None) -> tuple[ImageFolder, ImageFolder]:
+        """Larger ones to cut from, and at the network's size those that are held out."""
+        how: dict[str, Any] = {"cache_dir": self.config.out / "cache"}
+        larger = ImageFolder(source, self.loaded_resolution, **how)
+        if held_out is not None:
+            return larger, ImageFolder(held_out, self.config.resolution, **how)
+        whole = ImageFolder(source, self.config.resolution, **how)
+        fraction = share_to_hold_out(len(larger))  # By names: the same images of both.
+        return larger.hold_out(fraction)[0], whole.hold_out(fraction)[1]
+
+    def batches(self, step: int) -> Iterator[UnpairedBatch]:
+        """Parts of the batch of `step` for this process; seeds torch's global source for each."""
+        sources, targets = (self._cut(step, x) for x in ("data", "targets"))
+        for i in range(self.config.accumulate):
+            part = self.accelerator.process_index * self.config.accumulate + i
+            rows = slice(part * self.micro_batch_size, (part + 1) * self.micro_batch_size)
+            torch.manual_seed(mix(self.config.seed, step, "unpaired", part + 1))
+            yield UnpairedBatch(
+                *(images.to_float(x[rows].to(self.device)) for x in (sources, targets))
+            )
+
+    def _cut(self, step: int, which: str) -> Tensor:
+        """Pieces of the pictures of one set that `step` sees: uint8 [batch_size, 3, R, R]."""
+        config, folder = self.config, getattr(self, which)
+        seed = mix(config.seed, which)
+        key = (len(folder), config.batch_size, step, seed)
+        rng = torch.Generator().manual_seed(mix(seed, step))
+        flips = epoch_flips(*key) if config.x_flip else np.zeros(config.batch_size, dtype=bool)
+        boxes = self.boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
+        return cut(
+            folder.images, epoch_indices(*key), flips=flips, boxes=boxes, side=config.resolution
+        )
+
+    def shown(self) -> Tensor:
+        """The held-out photographs of the sheets: [n, 3, R, R] in [-1, 1]."""
+        rows = evenly(len(self.held_out), SHOWN)
+        return images.to_float(self.held_out.images[rows]).to(self.device)
