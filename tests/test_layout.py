@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "training.train_unpaired": "genmodels.models.pix2pix genmodels.pipelines.pipeline_pix2pix "
     "genmodels.losses genmodels.ema training.patch_nce training.publish_unpaired "
     "training.unpaired_run",
-    "training.unpaired_run": "genmodels.images genmodels.metrics genmodels.data genmodels.pairs "
+    "training.unpaired_run": "genmodels.images genmodels.data genmodels.pairs "
     "training.run training.translator_run",
     "training.patch_nce": "genmodels.losses genmodels.models.pix2pix",
     "training.publish_unpaired": "genmodels.images genmodels.hub genmodels.pairs training.facts "

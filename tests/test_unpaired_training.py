@@ -111,7 +111,7 @@ def test_other_targets_are_another_run(two_sets, tmp_path):
 
 def test_too_few_targets_to_measure_with_are_told_before_training(two_sets, tmp_path):
     few = tiny_training.photographs(tmp_path / "few", 20)
-    with pytest.raises(ValueError, match="32 or more targets must be held out"):
+    with pytest.raises(ValueError, match="16 or more targets must be held out"):
         train(two_sets | {"targets": str(few)}, tmp_path / "run")
 
 

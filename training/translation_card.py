@@ -119,9 +119,11 @@ def _data(facts: dict[str, Any], is_paired: bool) -> str:
 def _training(facts: dict[str, Any]) -> str:
     cost = facts["cost"]
     epochs = facts["images_seen"] / facts["data"]["num_train"]
+    seen = facts["images_seen_by_parent"]
+    before = f" (and before that {seen:,} by `{facts['parent']}`)" if seen else ""
     return f"""## Training
 
-{facts["images_seen"]:,} pictures seen ({epochs:.0f} epochs) in {facts["steps"]:,} steps,
+{facts["images_seen"]:,} pictures seen ({epochs:.0f} epochs) in {facts["steps"]:,} steps{before},
 {cost["seconds"] / 3600:.1f} hours on {cost["processes"]} x {cost["device"]}
 ({cost["images_per_second"]} pictures/s). {facts["parameters"]:,} parameters. Every flag is in
 `run.json`."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmodels import images, metrics
+from genmodels import images
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.pairs import cut
 from training.run import mix, share_to_hold_out
@@ -37,7 +37,6 @@ class UnpairedRun(TranslatorRun):
     """A run on two sets: `data` and `held_out` of the one, `targets` and `held_out_targets`."""
 
     config: UnpairedConfig
-    min_held_out = 2 * metrics.MIN_SET  # Intervals are of halves.
     targets: ImageFolder
     held_out_targets: ImageFolder
 
