@@ -13,7 +13,7 @@ from PIL import Image
 
 import genmodels
 from genmodels import recipe
-from genmodels.ui import hints, lab, models
+from genmodels.ui import hints, lab, models, photos
 from genmodels.ui.lab import IN_GREY, THE_PHOTO, Dials
 from tests.test_app import client, toys  # noqa: F401  (Fixtures: the page on toy models.)
 from tests.test_panoramas import BAD, scene
@@ -75,8 +75,9 @@ def test_colours_are_first_held_against_grey_and_shown_on_what_was_learnt(toys):
     (colours,), (comic, *_) = (lab.tasks()[title] for title in ("Colours", "Comic"))
     assert [value for _, value in lab.held_against(colours)] == [IN_GREY, THE_PHOTO]
     assert lab.held_against(comic)[0][1] == THE_PHOTO
-    assert lab.example(comic.name) in lab.FACES
-    assert lab.example(colours.name) not in lab.FACES
+    assert lab.example(comic.name) == lab.FACES[0]
+    assert lab.example(colours.name) == lab.FACES[1]  # Faces are among what it has learnt.
+    assert lab.example("monet-pix2pix-toy") == photos.SCENES[0]
 
 
 def test_one_network_is_held_against_another(toys, photo):  # noqa: F811

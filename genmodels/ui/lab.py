@@ -79,8 +79,9 @@ def each(load: Load, path: str | Path | None, dials: Dials) -> list[tuple[str, s
 
 
 def example(model: str) -> Path:
-    """The photo that a visitor sees first: of what the network has learnt."""
-    return FACES[0] if model.startswith("comic-") else photos.SCENES[0]
+    """The photo that a visitor sees first: of what the network has learnt. By how a name begins."""
+    firsts = {"comic": FACES[0], "monet": photos.SCENES[0], "colorize": FACES[1]}
+    return firsts[model.partition("-")[0]]
 
 
 def held_against(card: Card) -> list[tuple[str, str]]:

@@ -140,7 +140,7 @@ def _controls(tasks: dict[str, list[Card]]) -> Controls:
     against = gr.Textbox(others[0][1], visible=False)
     examples = [*lab.FACES, photos.SCENES[0]]
     photo = sources.build(examples, "translation", has_camera=True)
-    given = hints.build(photo, str(photos.SCENES[0]), visible=lab.takes_hints(own[0]))
+    given = hints.build(photo, str(lab.example("colorize")), visible=lab.takes_hints(own[0]))
     strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", buttons=[])
     detail = gr.Slider(
         *(0, 1, 0),
