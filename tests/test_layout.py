@@ -67,15 +67,17 @@ MAY_IMPORT = {
     "training.unpaired_run": "genmodels.images genmodels.data genmodels.pairs "
     "training.run training.translator_run",
     "training.patch_nce": "genmodels.losses genmodels.models.pix2pix",
+    "training.publish_translator": "genmodels.images genmodels.hub training.facts "
+    "training.translation_card training.translator_run",
     "training.publish_unpaired": "genmodels.images genmodels.hub genmodels.pairs training.facts "
-    "training.pair_figures training.translation_card training.unpaired_figures "
-    "training.unpaired_run",
+    "training.pair_figures training.publish_translator training.translator_run "
+    "training.unpaired_figures training.unpaired_run",
     "training.unpaired_figures": "genmodels.colour genmodels.metrics training.translator_run",
     "training.compare_painters": "genmodels genmodels.data genmodels.metrics "
     "training.monet_teacher training.pair_figures training.run training.translator_run "
     "training.unpaired_figures",
     "training.publish_pairs": "genmodels.images genmodels.hub genmodels.metrics training.facts "
-    "training.translation_card training.pair_figures training.pair_run",
+    "training.pair_figures training.pair_run training.publish_translator training.translator_run",
     "training.pair_figures": "genmodels.images genmodels.metrics genmodels.hub",
     "training.compare_translation": "genmodels genmodels.metrics genmodels.pairs "
     "training.pair_figures training.project_formulas training.translation_table",
@@ -93,7 +95,7 @@ MAY_IMPORT = {
     "training.diversity": "genmodels.descriptors genmodels.metrics",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.forecast",
-    "training.zoo": "genmodels.zoo training.publish training.publish_pairs",
+    "training.zoo": "genmodels.zoo training.publish training.publish_translator",
     "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
     "training.segmenter",
     "training.prepare_pairs": "genmodels.images training.pair_checks training.comic_teacher "

@@ -14,7 +14,7 @@ from tests.tiny_training import load_file, state
 from training import (
     checkpoint,
     pair_figures,
-    publish_pairs,
+    publish_translator,
     train_autoencoder,
     train_pix2pix,
 )
@@ -126,7 +126,7 @@ def test_a_card_is_written_anew_with_other_notes(four_steps, tmp_path):
     shutil.copytree(four_steps[0] / "model", folder)
     before = (folder / "README.md").read_text()
     (tmp_path / "note.md").write_text("## More\n\nA table.\n")
-    publish_pairs.recard(folder, [tmp_path / "note.md"])
+    publish_translator.recard(folder, [tmp_path / "note.md"])
     assert (folder / "README.md").read_text() == before + "\n## More\n\nA table.\n"
 
 

@@ -1,23 +1,22 @@
-"""From a finished run without pairs to a Hub repo: weights, config, card, run.json, sheet, film."""
+"""From a finished run without pairs to a Hub repo: its figures, its sheet, its film."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genmodels import images
 from genmodels.hub import HubModel, HubPipeline
 from genmodels.pairs import cut
-from training.facts import film, of_run, seal, storage_dtype
+from training import publish_translator
+from training.facts import film
 from training.pair_figures import translated
-from training.translation_card import card
+from training.translator_run import SHOWN, evenly
 from training.unpaired_figures import figures
 from training.unpaired_run import UnpairedRun
-
-SHOWN = 8  # Pictures on a sheet.
 
 
 def publish(
@@ -26,23 +25,10 @@ def publish(
     discriminator: HubModel,  # Published beside them, so that others can fine-tune.
 ) -> Path:
     """Write the repo's folder, `out/model`, and push it when the command says so."""
-    folder = run.config.out / "model"
-    if not run.is_main:
-        return folder
-    few = images.to_pil(images.to_float(run.held_out.images[:SHOWN]))
-
-    def draw(one: HubPipeline) -> list[Image.Image]:
-        return one(few).images
-
-    pipeline.save_pretrained(folder, dtype=storage_dtype(pipeline, draw))
-    discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
-    published = type(pipeline).from_pretrained(folder)
-    facts = of_run(run, published, num_targets=len(run.targets))
-    facts["metrics"] = _measure(run, published, folder)
-    notes = [note.read_text(encoding="utf-8") for note in run.config.card_notes]
-    (folder / "README.md").write_text(card(facts, notes), encoding="utf-8")
-    seal(run, folder, facts)
-    return folder
+    sources, measure = run.held_out.images, partial(_measure, run)
+    return publish_translator.publish(
+        run, pipeline, discriminator, sources, measure, num_targets=len(run.targets)
+    )
 
 
 def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str, Any]:
@@ -50,7 +36,7 @@ def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str
     run.print("measuring on held-out pictures ...")
     sources, targets = run.held_out.images, run.held_out_targets.images
     made = translated(published, sources)
-    rows = torch.from_numpy(np.linspace(0, len(made) - 1, min(SHOWN, len(made))).astype(int))
+    rows = evenly(len(made), SHOWN)
     images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
     film(run.config.out / "samples", folder / "progress.gif", width=3 / 8, height=1, frames=20)
     return {

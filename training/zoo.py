@@ -21,7 +21,7 @@ import torch
 import tyro
 
 from genmodels import zoo
-from training import publish, publish_pairs
+from training import publish, publish_translator
 
 INSTALLED = zoo.FOLDER
 RESULTS = Path(__file__).with_name("results")
@@ -274,7 +274,7 @@ def _recard(config: Config, name: str) -> None:
     recipe = ZOO[name]
     notes = [RESULTS / note for note in recipe.card_notes]
     if recipe.script in PAIRED:
-        publish_pairs.recard(INSTALLED / name, notes)
+        publish_translator.recard(INSTALLED / name, notes)
         return
     data = config.data / recipe.data
     publish.recard(INSTALLED / name, notes, data / "train", data / "held_out")
