@@ -106,8 +106,7 @@ class PairRun(TranslatorRun):
     def _batch(self, source: Tensor, target: Tensor, hints: float) -> PairBatch:
         rgb, wanted = (images.to_float(x.to(self.device)) for x in (source, target))
         if self.config.predicts == "rgb":
-            rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-            return PairBatch(grained(rgb, self.config.grain, rng), wanted)
+            return PairBatch(grained(rgb, self.config.grain), wanted)
         wanted = colour.chroma(wanted)
         marks = random_marks(wanted.cpu(), hints).to(self.device)
         return PairBatch(encode(rgb, "chroma", marks), wanted)
