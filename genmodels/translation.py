@@ -40,7 +40,7 @@ class TranslationPipeline(HubPipeline):
         generator: Any,
         predicts: str = "rgb",  # One of PREDICTS.
         network_size: int = 0,  # Shorter side of what the network sees, at most; 0: no limit.
-        grain: float = 0.0,  # Noise that it sees upon a picture, one sigma of 2; for rgb alone.
+        grain: float = 0.0,  # Standard deviation of noise upon what an rgb network sees, 0 to 1.
         margin: int = 0,  # Pixels of the mirror image that it sees around a picture, at most 64.
     ) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Painters against paintings: on small pictures, with the real teacher and a tiny network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,12 @@ def test_the_table_has_a_line_for_each_of_them(config, record):
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == list(record)
     assert f"{record['toy']['swd']['value']:.3g} (" in text
     assert "16 photographs at 64 px" in text
+
+
+def test_painters_of_one_name_are_refused(config):
+    (own,) = config.painters
+    with pytest.raises(ValueError, match="must differ by name, got toy, toy"):
+        compare(replace(config, painters=(own, own)))
 
 
 def test_a_runs_model_is_called_after_the_run():

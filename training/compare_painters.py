@@ -50,12 +50,15 @@ class Config:
 
 def compare(config: Config) -> None:
     """Let all of them paint, measure, and write the table."""
+    labels = [label(name) for name in config.painters]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"painters must differ by name, got {', '.join(labels)}")
     photos = ImageFolder(config.photos, config.resolution).images
     paintings = ImageFolder(config.paintings, config.resolution)
     studied, held_out = paintings.hold_out(share_to_hold_out(len(paintings)))
     painted = {"the photographs": photos, "the teacher": taught(photos, studied.images)}
-    for name in config.painters:
-        painted[label(name)] = translated(genmodels.load(name), photos)
+    for own, name in zip(labels, config.painters, strict=True):
+        painted[own] = translated(genmodels.load(name), photos)
     panels = {name: figures(made, photos, held_out.images) for name, made in painted.items()}
     for name, nearer in margins(painted, held_out.images).items():
         panels[name] |= nearer

@@ -26,7 +26,7 @@ class PairConfig(TranslatorConfig):
     data: str  # Folder with target/ and source/; without source/ the targets in grey are it.
     reverse: bool = False  # Learn the other direction: from target to source.
     predicts: Literal["rgb", "chroma"] = "rgb"  # Chroma: the source's brightness stays.
-    grain: float = 0.0  # Noise upon what the network sees, one sigma of 2; for rgb alone.
+    grain: float = 0.0  # Standard deviation of noise upon what it sees, 0 to 1; for rgb alone.
     hints: float = 0.5  # Share of the pictures that come with hints, when chroma is predicted.
 
     def __post_init__(self) -> None:
