@@ -1,6 +1,7 @@
 """Photographs and runs so small that a test can train on them: shared by the tests of training."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,12 @@ def state(out: Path) -> dict[str, Tensor]:
     newest = checkpoint.newest(out / "checkpoints")
     assert newest is not None
     return load_file(newest / checkpoint.TENSORS)
+
+
+def forget(out: Path, *steps: int) -> None:
+    """Take a run's checkpoints of these steps away."""
+    for step in steps:
+        shutil.rmtree(out / "checkpoints" / f"step_{step:08d}")
 
 
 def log(out: Path) -> list[dict[str, float]]:

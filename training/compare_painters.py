@@ -25,7 +25,7 @@ from training.monet_teacher import monet_teacher, study
 from training.pair_figures import translated
 from training.run import share_to_hold_out
 from training.translator_run import evenly
-from training.unpaired_figures import KINDS, figures, like, rows
+from training.unpaired_figures import KINDS, distances, figures, rows
 
 RESULTS = Path(__file__).with_name("results")
 COLUMNS = {
@@ -84,7 +84,7 @@ def margins(painted: dict[str, Tensor], held_out: Tensor) -> dict[str, dict[str,
     together = np.stack([rows(x[evenly(len(x), n)]) for x in painted.values()], axis=1)
 
     def nearer(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        panels = [like(made[:, i], real) for i in range(len(painted))]
+        panels = [distances(made[:, i], real) for i in range(len(painted))]
         return {
             f"{name}/{key}": panel[key] - panels[0][key]
             for name, panel in zip(others, panels[1:], strict=True)
@@ -123,8 +123,9 @@ def table(record: dict[str, Any]) -> str:
     return f"""## Painters against paintings
 
 {first["n"]} photographs at {record["resolution"]} px that no painter was trained on, against
-{first["n_targets"]} paintings that none has seen, with 95 % intervals. Lower is more alike, but for
-*kept*, which says how much of the photograph is still there.
+{first["n_targets"]} paintings that none has seen, with 95 % intervals. Texture and colours are of
+as many of the photographs as there are paintings. Lower is more alike, but for *kept*, which says
+how much of the photograph is still there.
 
 | painter | {" | ".join(COLUMNS.values())} |
 | --- |{" --- |" * len(COLUMNS)}

@@ -85,7 +85,8 @@ def _unpaired_figures(facts: dict[str, Any]) -> str:
     return f"""## Figures
 
 {made["n"]} held-out photographs at {facts["resolution"]} px, translated, against
-{made["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals.
+{made["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals; the
+distances are of as many of the ones as of the others.
 *Nothing done* are the photographs themselves, *real* pictures of the kind that were trained on.
 
 | figure | value | 95 % interval | nothing done | real |

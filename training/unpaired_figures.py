@@ -18,13 +18,13 @@ def figures(
 ) -> dict[str, Any]:
     """Value and 95 % interval of each figure: those of KINDS, and "kept".
 
-    Sets are compared as far as the smaller one reaches. kept: SSIM of the pictures in grey, 1 where
-    nothing but colour was changed; a translation that forgets its picture is near 0.
+    Of the larger set, as many as of the smaller one are compared. kept: SSIM of the pictures in
+    grey, 1 where nothing but colour was changed; near 0 where the picture is forgotten.
     """
     n = min(len(made), len(targets))
     sets = [rows(x[evenly(len(x), n)]) for x in (made, targets)]
-    values = like(*sets)
-    intervals = metrics.subset_intervals(like, *sets)
+    values = distances(*sets)
+    intervals = metrics.subset_intervals(distances, *sets)
     panel: dict[str, Any] = {"n": len(made), "n_targets": len(targets)}
     for name in KINDS:
         low, high = intervals[name]
@@ -34,7 +34,7 @@ def figures(
     return panel | {"kept": {"value": float(kept.mean()), "low": low, "high": high}}
 
 
-def like(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """How unlike two sets of as many pictures are, uint8 [N, R, R, 3], by each of KINDS."""
     colours = metrics.colour_panel(a, b).values()
     return {
