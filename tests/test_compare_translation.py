@@ -1,6 +1,7 @@
 """The comparison of translating networks: equal runs, paired intervals, the project's formulas."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from PIL import Image
 
 from genmodels import metrics
 from tests import tiny_training
-from training import compare_translation
-from training.compare_translation import Arm, Config, Task, compare
+from training import compare_translation, translation_table
+from training.compare_translation import MARKS, Config, compare
 from training.project_formulas import psnr_seed, ssim_seed
+from training.translation_arms import Arm, Task
 
 
 def photographs(count, seed=0):
@@ -54,6 +56,7 @@ def config(tmp_path, monkeypatch):
     }
     monkeypatch.setattr(compare_translation, "ARMS", arms)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    (tmp_path / "README.md").write_text("Above.\n" + "an old table\n".join(MARKS) + "Below.\n")
     return Config(
         data=tmp_path / "data",
         out=tmp_path / "runs",
@@ -63,6 +66,7 @@ def config(tmp_path, monkeypatch):
         resolution=32,
         pairs_seen=8,
         results=tmp_path / "results",
+        readme=tmp_path / "README.md",
     )
 
 
@@ -70,21 +74,38 @@ def config(tmp_path, monkeypatch):
 def test_arms_are_trained_measured_and_set_beside_each_other(config):
     compare(config)
     record = json.loads((config.results / "translation.json").read_text())
-    task = record["tasks"]["comic"]
-    assert task["held_out"] == 6
-    assert task["arms"]["identity"]["parameters"] == {"value": 0.0}
-    ours, other = (task["arms"][arm]["psnr"]["value"] for arm in ("pix2pix", "autoencoder"))
-    margin = task["margins"]["pix2pix - autoencoder"]["psnr"]
-    assert margin["value"] == pytest.approx(ours - other)
-    assert margin["low"] <= margin["value"] <= margin["high"]
-    told = (config.results / "translation.md").read_text()
-    assert "### Tiny, 6 held-out pairs" in told
-    assert "- ours minus the other: PSNR" in told
-    assert "the project printed 20.97 and 19.7 dB" in told
+    parts = record["tasks"]["comic"]["parts"]
+    assert [parts[part]["pairs"] for part in ("held_out", "train")] == [6, 12]
+    for part in parts.values():
+        ours, other = (part["arms"][arm]["psnr"]["value"] for arm in ("pix2pix", "autoencoder"))
+        margin = part["margins"]["pix2pix - autoencoder"]["psnr"]
+        assert margin["value"] == pytest.approx(ours - other)
+        assert margin["low"] <= margin["value"] <= margin["high"]
+    told = (config.results / "translation-comic.md").read_text()
+    assert "Figures are of\n6 held-out pairs" in told
+    assert "12 of the pairs that were trained on" in told
+    assert told.count("- ours minus the other: PSNR, dB ") == 2
+    assert "| its autoencoder, as it printed |  |  | 19.7 | 0.6852 |  |" in told
+    above, table, below = re.split("|".join(map(re.escape, MARKS)), config.readme.read_text())
+    assert (above, below) == ("Above.\n", "Below.\n")
+    nothing = parts["held_out"]["arms"]["identity"]["psnr"]["value"]
+    assert f"| nothing done | {nothing:.3g} (" in table
+    assert "| ours minus the other | " in table
+    assert "as it printed | +1.27 | +0.198 |" in table
+    with Image.open(config.results / "translation.jpg") as sheet:
+        assert sheet.size == (4 * 32 + 3 * 2, 2 * 32 + 2)  # Source, two networks, target.
     ended = {path: path.stat().st_mtime_ns for path in config.out.glob("*/checkpoints/*")}
     compare(config)  # It resumes, where there is nothing left to do.
     assert {path: path.stat().st_mtime_ns for path in config.out.glob("*/checkpoints/*")} == ended
-    assert (config.results / "translation.md").read_text() == told
+    assert (config.results / "translation-comic.md").read_text() == told
+
+
+def test_an_arm_that_takes_hours_may_be_trained_once(config):
+    config = Config(**{**vars(config), "seeds": (3, 4), "once": ("pix2pix",)})
+    starts = {arm: compare_translation.seeds(config, arm) for arm in config.arms}
+    assert starts == {"identity": (), "autoencoder": (3, 4), "pix2pix": (3,)}
+    record = {"starts": {"autoencoder": 2, "pix2pix": 1}, "arms": {"pix2pix": "ours"}}
+    assert translation_table.starts(record) == "Starts of each training: 2; ours: 1."
 
 
 def test_every_run_sees_as_many_pairs_with_the_same_schedule(tmp_path):
@@ -106,6 +127,14 @@ def test_what_cannot_be_compared_is_refused(config):
         ({"arms": ("vae",)}, "arms must be among identity"),
         ({"pairs_seen": 9}, "multiple of 4"),
         ({"seeds": ()}, "one or more"),
+        ({"once": ("pix2pix-paper",)}, "once must be among identity"),
     ):
         with pytest.raises(ValueError, match=words):
             compare(Config(**{**vars(config), **changed}))
+
+
+def test_a_readme_without_marks_is_refused_before_anything_is_trained(config):
+    config.readme.write_text("Nothing to be written between.\n")
+    with pytest.raises(ValueError, match="must hold the lines <!-- compare_translation"):
+        compare(config)
+    assert not config.out.exists()

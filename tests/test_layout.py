@@ -79,8 +79,9 @@ MAY_IMPORT = {
     "training.publish_pairs": "genmodels.images genmodels.hub genmodels.metrics training.facts "
     "training.pair_figures training.pair_run training.publish_translator training.translator_run",
     "training.pair_figures": "genmodels.images genmodels.metrics genmodels.hub",
-    "training.compare_translation": "genmodels genmodels.metrics genmodels.pairs "
-    "training.pair_figures training.project_formulas training.translation_table",
+    "training.compare_translation": "genmodels genmodels.images genmodels.metrics genmodels.pairs "
+    "training.pair_figures training.project_formulas training.translation_arms "
+    "training.translation_table training.translator_run",
     "training.project_formulas": "genmodels.images",
     "training.publish": "genmodels genmodels.hub genmodels.images genmodels.metrics "
     "genmodels.data training.run training.card training.facts training.judge",

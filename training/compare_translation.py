@@ -4,7 +4,11 @@
 
 Every arm sees the same pairs as often, on the same splits, with the same optimizer and schedule; it
 resumes where its folder stands. Figures are of held-out pairs, split by source, with intervals over
-pictures that are paired between arms; a picture's figure is the mean over seeds.
+pictures that are paired between arms; a picture's figure is the mean over seeds. Beside them are
+those of pairs that were trained on, as the project seems to have measured.
+
+It writes a section for the cards of each task's models, the table in README.md, and a sheet of
+pictures: of some held-out pairs the source, what each network makes of it, and the target.
 """
 
 import json
@@ -16,61 +20,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from torch import Tensor
 
 import genmodels
-from genmodels import metrics
+from genmodels import images, metrics
 from genmodels.pairs import PairFolder
 from training.pair_figures import FIGURES, translated
 from training.project_formulas import psnr_seed, ssim_seed
-from training.translation_table import table
+from training.translation_arms import ARMS, MARGINS, TASKS
+from training.translation_table import overview, section
+from training.translator_run import evenly
 
 RESULTS = Path(__file__).with_name("results")
+README = Path(__file__).parents[1] / "README.md"
+MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
+PARTS = "held_out", "train"
+MARGIN_FIGURES = "psnr", "ssim"
+SHOWN = 2  # Held-out pairs of each task on the sheet.
+TRAINED_ON = 200  # Of the pairs that were trained on so many are measured, evenly spread.
 
-
-@dataclass(frozen=True)
-class Task:
-    """What is translated into what."""
-
-    title: str  # In the table.
-    data: str  # Folder below --data, with train/, validation/ and held_out/.
-    predicts: str = "rgb"  # Of our own network; the others always give all of a picture.
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One kind of network, or none."""
-
-    title: str  # In the table.
-    script: str | None = None  # In training/; None: the source as it is.
-    flags: str = ""
-    is_ours: bool = False  # It may predict what suits the task.
-
-
-TASKS = {
-    "coloring": Task("Colouring", "pairs-coloring", predicts="chroma"),
-    "monet": Task("Monet", "pairs-monet"),
-    "comic": Task("Comic", "pairs-comic"),
-}
-PAPER = (
-    "--norm instance --up transposed --dropout 0.5 --levels 7 --base-channels 64 "
-    "--max-channels 512 --receptive-field 70 --d-base-channels 64"
-)
-ARMS = {
-    "identity": Arm("nothing done"),
-    "autoencoder": Arm("autoencoder (the project's)", "train_autoencoder.py"),
-    "pix2pix-paper": Arm("pix2pix (the paper's network)", "train_pix2pix.py", PAPER),
-    "pix2pix": Arm("pix2pix (ours)", "train_pix2pix.py", is_ours=True),
-    "pix2pix-exact": Arm(
-        "pix2pix (ours, for exactness)",
-        "train_pix2pix.py",
-        "--adversarial-weight 0.1",
-        is_ours=True,
-    ),
-}
-MARGINS = (("pix2pix-paper", "autoencoder"), ("pix2pix", "autoencoder"))
+Pairs = tuple[Tensor, Tensor]  # Sources and targets, each uint8 [N, 3, R, R].
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,59 +54,113 @@ class Config:
     tasks: tuple[str, ...] = tuple(TASKS)
     arms: tuple[str, ...] = tuple(ARMS)
     seeds: tuple[int, ...] = (0, 1)
+    once: tuple[str, ...] = ()  # Arms that are trained with the first seed only, to save hours.
     resolution: int = 128  # Side of the pairs in pixels.
     pairs_seen: int = 12_000  # By each run; a multiple of 4.
     mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
     threads: int = 1  # CPU threads of a run.
-    results: Path = RESULTS  # Where translation.json and translation.md are written.
+    results: Path = RESULTS  # Where translation.json, .jpg and translation-<task>.md are written.
+    readme: Path = README  # Has marks between which the table goes.
 
 
 def compare(config: Config) -> None:
     """Train what is not trained yet, measure, and write the table anew."""
-    for name, asked, known in (("tasks", config.tasks, TASKS), ("arms", config.arms, ARMS)):
-        if unknown := set(asked) - set(known):
+    for name, known in (("tasks", TASKS), ("arms", ARMS), ("once", config.arms)):
+        if unknown := set(getattr(config, name)) - set(known):
             raise ValueError(f"{name} must be among {', '.join(known)}, got {sorted(unknown)}")
     if config.pairs_seen % BATCH_SIZE or not config.seeds:
         raise ValueError(
             f"pairs_seen must be a multiple of {BATCH_SIZE} and seeds one or more, "
             f"got {config.pairs_seen} and {config.seeds}"
         )
-    found = {}
+    before, after = _around_table(config.readme)  # Better now than after hours of training.
+    found, shown = {}, []
     for task in config.tasks:
-        held_out = PairFolder(config.data / TASKS[task].data / "held_out", config.resolution)
-        values = {arm: measure(config, task, arm, held_out) for arm in config.arms}
-        found[task] = summary(TASKS[task].title, values, len(held_out))
+        pairs = {part: _pairs(config, task, part) for part in PARTS}
+        values = {arm: measure(config, task, arm, pairs) for arm in config.arms}
+        found[task] = summary(TASKS[task].title, values)
+        shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
         "pairs_seen": config.pairs_seen,
-        "seeds": config.seeds,
+        "starts": {arm: len(seeds(config, arm)) for arm in config.arms if ARMS[arm].script},
+        "arms": {arm: ARMS[arm].title for arm in config.arms},
         "tasks": found,
     }
     config.results.mkdir(parents=True, exist_ok=True)
     (config.results / "translation.json").write_text(json.dumps(record, indent=1) + "\n")
-    (config.results / "translation.md").write_text(table(record))
+    columns = len(shown) // len(config.tasks) // SHOWN
+    images.grid(torch.stack(shown), columns).save(config.results / "translation.jpg", quality=90)
+    for task in config.tasks:
+        (config.results / f"translation-{task}.md").write_text(section(record, task))
+    config.readme.write_text(before + overview(record) + after, encoding="utf-8")
 
 
-def measure(config: Config, task: str, arm: str, held_out: PairFolder) -> dict[str, Any]:
-    """Figures of one arm: those of a picture as [N], means over seeds; the others as numbers."""
+def _around_table(readme: Path) -> tuple[str, str]:
+    text = readme.read_text(encoding="utf-8")
+    if not all(mark in text for mark in MARKS):
+        raise ValueError(f"{readme} must hold the lines {MARKS[0].strip()} and {MARKS[1].strip()}")
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return before + MARKS[0], MARKS[1] + after
+
+
+def _pairs(config: Config, task: str, part: str) -> Pairs:
+    folder = PairFolder(config.data / TASKS[task].data / part, config.resolution)
+    rows = evenly(len(folder), TRAINED_ON if part == "train" else len(folder))
+    return folder.sources[rows], folder.targets[rows]
+
+
+def measure(
+    config: Config,
+    task: str,
+    arm: str,
+    pairs: dict[str, Pairs],  # By part.
+) -> dict[str, dict[str, Any]]:
+    """By part, figures of one arm: those of a picture as [N], means over seeds; else numbers."""
+    runs = [_trained(config, task, arm, seed) for seed in seeds(config, arm)]
+    found = {}
+    for part, (sources, targets) in pairs.items():
+        made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
+        figures = [_figures(one, targets) for one in made]
+        found[part] = {key: np.mean([own[key] for own in figures], axis=0) for key in figures[0]}
+    return found
+
+
+def seeds(config: Config, arm: str) -> tuple[int, ...]:
+    """From how many and which starts an arm is trained."""
     if ARMS[arm].script is None:
-        return _figures(held_out.sources, held_out) | {"parameters": 0}
-    runs = []
-    for seed in config.seeds:
-        words, folder = command(config, task, arm, seed)
-        print(f"{task}, {arm}, seed {seed}", flush=True)
-        # A thread that waits must not spin: on a shared machine it takes the core from the other.
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-        subprocess.run(words, check=True, env=environment)
-        facts = json.loads((folder / "model" / "run.json").read_text())
-        if facts["images_seen"] != config.pairs_seen:
-            raise ValueError(
-                f"{folder} must have seen {config.pairs_seen} pairs, it has seen "
-                f"{facts['images_seen']}: it was interrupted, or trained for longer"
-            )
-        made = translated(genmodels.load(folder / "model"), held_out.sources)
-        runs.append(_figures(made, held_out) | {"parameters": facts["parameters"]})
-    return {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
+        return ()
+    return config.seeds[:1] if arm in config.once else config.seeds
+
+
+def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
+    """A run's published model; what it lacks in training it gets now."""
+    words, folder = command(config, task, arm, seed)
+    print(f"{task}, {arm}, seed {seed}", flush=True)
+    # A thread that waits must not spin: on a shared machine it takes the core from the other.
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    subprocess.run(words, check=True, env=environment)
+    facts = json.loads((folder / "model" / "run.json").read_text())
+    if facts["images_seen"] != config.pairs_seen:
+        raise ValueError(
+            f"{folder} must have seen {config.pairs_seen} pairs, it has seen "
+            f"{facts['images_seen']}: it was interrupted, or trained for longer"
+        )
+    return folder / "model"
+
+
+def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[Tensor]:
+    """Row by row some sources, what each network makes of them, and their targets."""
+    rows = evenly(len(sources), SHOWN + 2)[1:-1]  # Not the ends.
+    sources, targets = sources[rows], targets[rows]
+    runs = [
+        command(config, task, arm, config.seeds[0])[1] / "model"
+        for arm in config.arms
+        if ARMS[arm].script
+    ]
+    made = [translated(genmodels.load(run), sources) for run in runs]
+    return list(torch.stack([sources, *made, targets], dim=1).flatten(0, 1))
 
 
 def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], Path]:
@@ -161,36 +187,42 @@ def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], 
     ], folder
 
 
-def summary(title: str, values: dict[str, dict[str, Any]], count: int) -> dict[str, Any]:
-    """Means with intervals, and by how much pix2pix is ahead, picture by picture."""
-    arms: dict[str, Any] = {}
-    for arm, own in values.items():
-        arms[arm] = {"title": ARMS[arm].title} | {
-            key: _with_interval(value) if np.ndim(value) else {"value": float(value)}
-            for key, value in own.items()
+def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """By part, means with intervals, and by how much pix2pix is ahead, picture by picture."""
+    found: dict[str, Any] = {"title": title, "parts": {}}
+    for part in PARTS:
+        own = {arm: parts[part] for arm, parts in values.items()}
+        found["parts"][part] = {
+            "pairs": len(next(iter(own.values()))["psnr"]),
+            "arms": {
+                arm: {key: _with_interval(value) for key, value in panel.items()}
+                for arm, panel in own.items()
+            },
+            "margins": {
+                f"{one} - {other}": {
+                    key: _with_interval(own[one][key] - own[other][key]) for key in MARGIN_FIGURES
+                }
+                for one, other in MARGINS
+                if one in own and other in own
+            },
         }
-    margins = {
-        f"{one} - {other}": {
-            key: _with_interval(values[one][key] - values[other][key]) for key in ("psnr", "ssim")
-        }
-        for one, other in MARGINS
-        if one in values and other in values
-    }
-    return {"title": title, "held_out": count, "arms": arms, "margins": margins}
+    return found
 
 
-def _figures(made: Tensor, held_out: PairFolder) -> dict[str, Any]:
-    targets = held_out.targets
+def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
     each = {key: figure(made, targets) for key, figure in FIGURES.items()}
-    whole = {
+    return each | {
+        "ssim_seed": ssim_seed(made, targets),
         "psnr_of_mean": float(10 * np.log10(255**2 / np.float64(each["mse"].mean()))),
-        "swd": float(metrics.swd(made, targets)),
         "psnr_seed": psnr_seed(made, targets),
+        "swd": float(metrics.swd(made, targets)),
     }
-    return each | whole | {"ssim_seed": ssim_seed(made, targets)}
 
 
-def _with_interval(values: np.ndarray) -> dict[str, float]:
+def _with_interval(values: Any) -> dict[str, float]:
+    """Of one value per picture; of a single number there is none."""
+    if not np.ndim(values):
+        return {"value": float(values)}
     low, high = metrics.bootstrap_interval(values)
     return {"value": float(values.mean()), "low": low, "high": high}
 
