@@ -166,6 +166,7 @@ def encode_animation(
     path: str | Path,  # Ends in .mp4, .webp or .gif, which chooses the format.
     fps: float,  # Frames per second, at most 50: browsers slow down a GIF that asks for more.
     *,
+    quality: int = 90,  # Of WebP, 0 to 100; the other formats have their own.
     comment: str | None = None,  # Text kept in the file, ASCII as JSON is: `recipe.film`, say.
     xmp: str | None = None,  # An XMP packet; a GIF has no place for it.
 ) -> None:
@@ -180,6 +181,8 @@ def encode_animation(
     _check_alike("frames", frames)
     if not 0 < fps <= 50:
         raise ValueError(f"fps must be above 0 and at most 50, got {fps}")
+    if not 0 <= quality <= 100:
+        raise ValueError(f"quality must be 0 to 100, got {quality}")
     if comment is not None and not comment.isascii():
         raise ValueError(f"comment must be ASCII, got {comment!r}")
     if suffix == ".mp4":
@@ -201,7 +204,7 @@ def encode_animation(
         append_images=frames[1:],
         duration=round(1000 / fps),
         loop=0,
-        quality=90,  # Of WebP; a GIF has none.
+        quality=quality,
         **kept,
     )
 

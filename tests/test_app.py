@@ -39,7 +39,7 @@ def add_to_zoo(folder, pipeline, resolution):
     run["predicts"] = getattr(pipeline.config, "predicts", None)
     data = {"num_train": 3, "name": "toys"}
     (folder / "run.json").write_text(json.dumps({**run, "data": data}))
-    Image.new("RGB", (8, 8)).save(folder / "progress.gif")
+    Image.new("RGB", (8, 8)).save(folder / "progress.webp")
     (folder / "README.md").write_text("# Toy\n\n## Figures\n\nIts figures.\n\n## More\n\nElse.\n")
 
 

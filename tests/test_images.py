@@ -335,6 +335,13 @@ def test_an_animation_has_every_frame_at_its_speed(tmp_path, suffix):
             assert largest_difference(film.convert("RGB"), frame) <= 6
 
 
+def test_a_webp_of_less_quality_is_smaller(tmp_path):
+    frames = [Image.effect_noise((64, 64), 80).convert("RGB") for _ in range(3)]
+    for quality in (40, 90):
+        images.encode_animation(frames, tmp_path / f"{quality}.webp", fps=10, quality=quality)
+    assert (tmp_path / "40.webp").stat().st_size < 0.7 * (tmp_path / "90.webp").stat().st_size
+
+
 def test_an_animation_that_cannot_be_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\.mp4, \.webp, \.gif, got .*film\.avi"):
         images.encode_animation([picture()], tmp_path / "film.avi", fps=10)
@@ -342,6 +349,8 @@ def test_an_animation_that_cannot_be_is_refused(tmp_path):
         images.encode_animation([], tmp_path / "film.gif", fps=10)
     with pytest.raises(ValueError, match="at most 50, got 60"):
         images.encode_animation([picture()], tmp_path / "film.gif", fps=60)
+    with pytest.raises(ValueError, match="quality must be 0 to 100, got 101"):
+        images.encode_animation([picture()], tmp_path / "film.webp", fps=10, quality=101)
     with pytest.raises(ValueError, match="ASCII, got 'Gr"):
         images.encode_animation([picture()], tmp_path / "film.mp4", fps=10, comment="Grün")
     for suffix in ("mp4", "webp", "gif"):

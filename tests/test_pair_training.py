@@ -104,7 +104,7 @@ def test_it_learns_to_invert_and_says_so_on_its_card(pairs, tmp_path):
     assert photo.size[0] > photo.size[1] / 2
     black = Image.new("RGB", (32, 32), "#202020")
     assert np.asarray(pipe(black).images[0]).mean() > 128
-    for name in ("samples.png", "worst.png", "progress.gif"):
+    for name in ("samples.png", "worst.png", "progress.webp"):
         assert (out / "model" / name).is_file()
     assert not (out / "model" / "discriminator").exists()
 

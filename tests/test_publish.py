@@ -16,7 +16,7 @@ from genmodels.models import dcgan, stylegan2
 from tests import tiny_training
 from tests.hub_server import HubServer
 from training import card, judge, publish, train_dcgan, train_stylegan2
-from training.facts import storage_dtype
+from training.facts import film, storage_dtype
 
 FILES = {
     "README.md",
@@ -24,7 +24,7 @@ FILES = {
     "run.json",
     "samples.png",
     "worst.png",
-    "progress.gif",
+    "progress.webp",
     *(
         f"{network}/{name}"
         for network in ("generator", "discriminator")
@@ -93,9 +93,26 @@ def pixels(pipe):
 @BOTH
 def test_the_folder_holds_weights_card_facts_and_pictures(family, published):
     assert set(contents(published[family])) == FILES | ONLY[family]
-    for name in ("samples.png", "worst.png", "progress.gif", *ONLY[family]):
+    for name in ("samples.png", "worst.png", "progress.webp", *ONLY[family]):
         with Image.open(published[family] / name) as picture:
             picture.load()
+
+
+def test_the_film_shows_the_corner_of_some_sheets_in_their_order(tmp_path):
+    (tmp_path / "sheets").mkdir()
+    for number in range(9):  # Grows brighter; what is not shown is red.
+        sheet = Image.new("RGB", (40, 20), "red")
+        sheet.paste((28 * number,) * 3, (0, 0, 20, 10))
+        sheet.save(tmp_path / "sheets" / f"{number}.png")
+    film(tmp_path / "sheets", tmp_path / "film.webp", width=0.5, height=0.5, frames=5)
+    shown = []
+    with Image.open(tmp_path / "film.webp") as made:
+        assert made.size == (20, 10)
+        for index in range(made.n_frames):
+            made.seek(index)
+            shown.append(np.asarray(made.convert("RGB"), dtype=float))
+    assert [frame.mean() for frame in shown] == pytest.approx([0, 56, 112, 168, 224], abs=3)
+    assert max(frame.std() for frame in shown) < 3
 
 
 @BOTH
@@ -323,7 +340,7 @@ def test_no_path_of_the_machine_is_published(root, photos, published, tmp_path):
     for folder in (*published.values(), tuned):
         for name, content in contents(folder).items():
             text = content.decode("latin-1")
-            if name.endswith((".png", ".gif")):
+            if name.endswith((".png", ".webp")):
                 with Image.open(folder / name) as picture:
                     text += repr(picture.info)
             found = [place for place in places if f"{place}/" in text]

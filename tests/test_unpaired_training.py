@@ -79,7 +79,7 @@ def test_what_is_published_translates_and_says_what_it_was_measured_on(four_step
     card = (model / "README.md").read_text()
     assert f"and {facts['num_targets']} pictures of the wanted kind to train on" in card
     assert f"| {panel['made']['swd']['value']:.3g} |" in card
-    for name in ("samples.png", "progress.gif"):
+    for name in ("samples.png", "progress.webp"):
         assert (model / name).is_file()
 
 

@@ -96,7 +96,7 @@ def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
 
 def film(
     sheets: Path,  # Folder of the run's sheets of samples.
-    target: Path,  # The GIF.
+    target: Path,  # The film; a .webp is five times smaller than a .gif and has all colours.
     *,
     width: float,  # Share of the sheet that is shown, from its left ...
     height: float,  # ... and from its top.
@@ -107,7 +107,7 @@ def film(
     places = np.linspace(0, len(paths) - 1, min(len(paths), frames))
     opened = [images.open_rgb(paths[i]) for i in sorted({round(place) for place in places})]
     box = (0, 0, int(opened[0].width * width), int(opened[0].height * height))
-    images.encode_animation([sheet.crop(box) for sheet in opened], target, fps=6)
+    images.encode_animation([one.crop(box) for one in opened], target, fps=6, quality=70)
 
 
 def seal(run: Run, folder: Path, facts: dict[str, Any]) -> None:

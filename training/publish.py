@@ -120,7 +120,7 @@ def _measure(
     twins = train[neighbours.train_index[neighbours.worst]]
     pairs = torch.cat([images.from_pil([samples[i] for i in neighbours.worst]), twins])
     images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
-    film(run.config.out / "samples", folder / "progress.gif", width=0.5, height=0.5)
+    film(run.config.out / "samples", folder / "progress.webp", width=0.5, height=0.5)
     return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
 
 

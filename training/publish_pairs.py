@@ -39,7 +39,7 @@ def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, An
     chosen = {"samples.png": evenly(len(made), SHOWN), "worst.png": order[::-1][:SHOWN].copy()}
     for name, rows in chosen.items():
         _sheet(sources[rows], made[rows], targets[rows]).save(folder / name)
-    film(run.config.out / "samples", folder / "progress.gif", width=3 / 8, height=1, frames=20)
+    film(run.config.out / "samples", folder / "progress.webp", width=3 / 8, height=1, frames=20)
     return figures(made, targets, sources)
 
 

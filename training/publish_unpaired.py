@@ -38,7 +38,7 @@ def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str
     made = translated(published, sources)
     rows = evenly(len(made), SHOWN)
     images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
-    film(run.config.out / "samples", folder / "progress.gif", width=3 / 8, height=1, frames=20)
+    film(run.config.out / "samples", folder / "progress.webp", width=3 / 8, height=1, frames=20)
     return {
         "made": figures(made, sources, targets),
         "nothing_done": figures(sources, sources, targets),

@@ -8,7 +8,12 @@ from genmodels import zoo
 from genmodels.ui.models import Card
 
 # Of the model's card, in this order, where it has them.
-SECTIONS = ("Figures", "How well it obeys", "What each wish brings")
+SECTIONS = (
+    "Figures",
+    "How well it obeys",
+    "What each wish brings",
+    "pix2pix against the autoencoder",
+)
 
 
 def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
@@ -29,7 +34,7 @@ def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
 
 def film(card: Card) -> str:
     """The film of the model's training."""
-    return str(zoo.FOLDER / card.name / "progress.gif")
+    return str(zoo.FOLDER / card.name / "progress.webp")
 
 
 def text(card: Card, use: str) -> str:
