@@ -1,6 +1,7 @@
 """Luma and chroma (ITU-R BT.601, full range, as in JPEG), which are linear in the pixels.
 
-So what is predicted in chroma leaves the luma exactly as it was: that of Pillow's `convert("L")`.
+So what is predicted in chroma leaves the luma as it was, and where that is of whole levels, as
+`to_grey` gives it, rounding to bytes does not move it either: Pillow's `convert("L")` is the same.
 """
 
 import torch

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -60,10 +61,10 @@ def _mirrored(x: Tensor, size: Sequence[int], margin: int) -> Tensor:
 
 def _spans(side: int, multiple: int, reach: int) -> Iterator[tuple[Span, Span]]:
     """Along one side: what each tile sees, and what of that is kept; these overlap by two ramps."""
-    count = math.ceil(side / TILE)
-    step = math.ceil(side / count / multiple) * multiple
-    for start in range(0, side, step):
-        kept = max(0, start - RAMP), min(side, start + step + RAMP)
+    count, units = math.ceil(side / TILE), side // multiple
+    borders = [units * i // count * multiple for i in range(count + 1)]
+    for start, end in pairwise(borders):
+        kept = max(0, start - RAMP), min(side, end + RAMP)
         first = max(0, (kept[0] - reach) // multiple * multiple)
         last = min(side, math.ceil((kept[1] + reach) / multiple) * multiple)
         yield (first, last), kept

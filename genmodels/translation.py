@@ -4,6 +4,7 @@ What comes out has the size of what came in, whatever that is, and its transpare
 """
 
 import re
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from genmodels.threads import threads_for
 PREDICTS = ("rgb", "chroma")
 MAX_PIXELS = 24_000_000
 MAX_IMAGES = 256
-MAX_HINTS = 500
+MAX_HINTS = 500  # Their recipe must stay short enough to be read back.
 MAX_GRAIN = 1.0
 MAX_MARGIN = 64
 HINT_SIDE = 5  # Pixels, at the size that the network sees.
@@ -66,35 +67,41 @@ class TranslationPipeline(HubPipeline):
         self,
         image: Image.Image | Sequence[Image.Image],  # RGB or RGBA, of any size; or several.
         *,
-        seed: int = 0,  # Of the grain: other brush strokes. Without grain there is no chance.
+        seed: int | None = 0,  # Of the grain: other brush strokes. Image i: seed + i; None draws.
         strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
         network_size: int | None = None,  # Shorter side that it sees, at most; None: the model's.
-        detail: float = 0.0,  # Of what is finer than it sees: 0 none, 1 all that the picture has.
+        detail: float = 0.0,  # Of what is finer than an rgb network sees: 0 none, 1 all there is.
         hints: Sequence[Hint] = (),  # Colours of places, for a network that predicts chroma.
     ) -> ImageOutput:
         """The pictures translated, each with its recipe.
 
+        Without grain there is no chance, and the seed counts for nothing.
+
         Errors: ValueError for a picture of another mode, of more than 24 megapixels, or for a
         setting out of its range.
         """
-        given = [image] if isinstance(image, Image.Image) else list(image)
+        given = image if isinstance(image, list | tuple) else [image]
         if not 1 <= len(given) <= MAX_IMAGES:
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
         for picture in given:
             _check_picture(picture)
-        check_whole("seed", seed, 0, 2**63 - 1)
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
         check_range("strength", strength, 0, 1)
         check_range("detail", detail, 0, 1)
         limit = self.config.network_size if network_size is None else network_size
         check_whole("network_size", limit, 0, 4096)
+        if not isinstance(hints, list | tuple) or len(hints) > MAX_HINTS:
+            came = len(hints) if isinstance(hints, list | tuple) else repr(hints)
+            raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")
         hints = [self._checked(hint, given) for hint in hints]
         settings: dict[str, Any] = {"strength": strength, "network_size": limit, "detail": detail}
         if hints:
             settings["hints"] = hints
         output = ImageOutput(images=[], recipes=[])
-        for picture in given:
-            made = self._translated(picture, seed, strength, limit, detail, hints)
-            output.recipes.append(recipe.make(self, seed, image=picture, **settings))
+        for own, picture in enumerate(given, seed):
+            made = self._translated(picture, own, strength, limit, detail, hints)
+            output.recipes.append(recipe.make(self, own, image=picture, **settings))
             output.images.append(recipe.attach(made, output.recipes[-1], recipe.COMPOSITE))
         return output
 
@@ -107,7 +114,10 @@ class TranslationPipeline(HubPipeline):
         detail: float,
         hints: Sequence[Hint],
     ) -> Image.Image:
-        whole = images.to_float(images.from_pil([picture.convert("RGB")])).to(self.device)
+        pixels = images.from_pil([picture.convert("RGB")])
+        if self.config.predicts == "chroma":
+            pixels = colour.to_grey(pixels)  # In whole levels, which rounding does not move.
+        whole = images.to_float(pixels).to(self.device)
         size = _size_within(limit, (picture.height, picture.width))
         small = _resized(whole, size)
         marks = _marks(hints, size, picture.size).to(self.device)
@@ -168,9 +178,10 @@ def _check_picture(picture: Any) -> None:
     if not isinstance(picture, Image.Image) or picture.mode not in ("RGB", "RGBA"):
         came = getattr(picture, "mode", type(picture).__name__)
         raise ValueError(f"image must be a PIL image of mode RGB or RGBA, got {came}")
-    if picture.width * picture.height > MAX_PIXELS:
+    if not 1 <= picture.width * picture.height <= MAX_PIXELS:
         raise ValueError(
-            f"image must have at most {MAX_PIXELS} pixels, got {picture.width}x{picture.height}"
+            f"image must have one pixel and at most {MAX_PIXELS} pixels, "
+            f"got {picture.width}x{picture.height}"
         )
 
 

@@ -42,6 +42,16 @@ def test_a_colour_that_does_not_exist_is_paled_and_keeps_its_luma():
         assert np.abs(seen - ((y[0, 0].numpy() + 1) * 127.5)).max() <= 1.5
 
 
+def test_luma_in_bytes_is_kept_at_every_brightness_and_colour():
+    levels = torch.arange(256, dtype=torch.uint8)
+    grey = levels.view(1, 1, 256, 1).expand(1, 3, 256, 400).contiguous()
+    rng = torch.Generator().manual_seed(0)
+    wild = torch.rand(1, 2, 256, 400, generator=rng) * 2 - 1
+    joined = images.to_uint8(colour.join(images.to_float(grey)[:, :1], wild))
+    assert torch.equal(colour.to_grey(joined), grey)
+    assert (joined[:, 0].int() - joined[:, 2]).abs().float().mean() > 20
+
+
 def test_other_shapes_and_types_are_refused(pixels):
     for wrong in (pixels.float(), pixels[0], pixels[:, :2]):
         with pytest.raises(ValueError, match="images must be uint8"):

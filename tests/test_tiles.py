@@ -31,7 +31,7 @@ def whole(network, x, monkeypatch, margin=0):
 
 
 @pytest.mark.parametrize("margin", [0, 16])
-@pytest.mark.parametrize("size", [(129, 300), (128, 136), (513, 65), (400, 391)])
+@pytest.mark.parametrize("size", [(129, 300), (128, 136), (513, 65), (400, 391), (6020, 8)])
 def test_tiles_give_what_the_whole_gives(size, margin, small_tiles, monkeypatch):
     x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     network = Blur()

@@ -58,15 +58,14 @@ def test_strength_goes_from_the_picture_to_the_networks(comic):
 def test_colouring_leaves_the_brightness_of_every_pixel(colourist):
     given = scene(200, 120, 0)  # Larger than the network sees.
     made = colourist(given).images[0]
-    apart = np.int16(np.asarray(made.convert("L"))) - np.asarray(given.convert("L"))
-    assert np.abs(apart).max() <= 1
+    assert np.array_equal(np.asarray(made.convert("L")), np.asarray(given.convert("L")))
     colours = np.asarray(made).astype(np.int16)
     assert np.abs(colours[..., 0] - colours[..., 2]).mean() > 2
     grey = np.asarray(colourist(given, strength=0.0).images[0])
     assert np.array_equal(grey[..., 0], grey[..., 2])
     # What colours the picture had does not matter: it is coloured anew.
     again = colourist(given.convert("L").convert("RGB")).images[0]
-    assert np.abs(np.int16(np.asarray(again)) - np.asarray(made)).mean() < 1  # Rounding.
+    assert np.array_equal(np.asarray(again), np.asarray(made))
 
 
 def test_a_hint_is_seen_where_it_is(colourist):
@@ -130,6 +129,18 @@ def test_grain_is_chance_that_a_seed_and_a_recipe_repeat(comic, tmp_path):
     assert np.array_equal(*(np.asarray(comic(given, seed=seed).images[0]) for seed in (0, 7)))
 
 
+def test_each_picture_of_a_batch_has_a_seed_of_its_own(comic):
+    grainy = genmodels.Pix2PixPipeline(comic.generator, grain=0.2)
+    given = scene(48, 40, 0)
+    both = grainy([given, given], seed=3)
+    assert [one["seed"] for one in both.recipes] == [3, 4]
+    second = grainy(given, seed=4).images[0]
+    assert np.array_equal(np.asarray(both.images[1]), np.asarray(second))
+    assert not np.array_equal(np.asarray(both.images[0]), np.asarray(second))
+    drawn = [grainy(given, seed=None) for _ in range(2)]
+    assert drawn[0].recipes[0]["seed"] != drawn[1].recipes[0]["seed"]
+
+
 def test_the_autoencoder_translates_too(tmp_path):
     torch.manual_seed(0)
     pipe = genmodels.AutoencoderPipeline(autoencoder.Generator())
@@ -144,7 +155,9 @@ def test_what_cannot_be_translated_is_refused(comic, colourist):
         (given.convert("L"), "mode RGB or RGBA, got L"),
         ("photo.jpg", "must be a PIL image"),
         ([], "1 to 256, got 0"),
+        (None, "must be a PIL image of mode RGB or RGBA, got NoneType"),
         (Image.new("RGB", (5000, 5000)), "at most 24000000 pixels, got 5000x5000"),
+        (Image.new("RGB", (0, 5)), "must have one pixel .* got 0x5"),
     ):
         with pytest.raises(ValueError, match=words):
             comic(wrong)
@@ -166,6 +179,23 @@ def test_what_cannot_be_translated_is_refused(comic, colourist):
     ):
         with pytest.raises(ValueError, match=words):
             colourist(given, hints=[hint])
+    for hints, words in (
+        (5, "hints must be a list of at most 500, got 5"),
+        (None, "hints must be a list of at most 500, got None"),
+        ([(1, 1, "#ffffff")] * 501, "hints must be a list of at most 500, got 501"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            colourist(given, hints=hints)
+
+
+def test_as_many_hints_as_it_takes_can_be_replayed(colourist, tmp_path):
+    colourist.save_pretrained(tmp_path / "model")
+    given = scene(200, 120, 0)
+    hints = [(i % 200, i % 120, "#c03020") for i in range(500)]
+    genmodels.load(tmp_path / "model")(given, hints=hints).images[0].save(tmp_path / "made.png")
+    again = genmodels.replay(tmp_path / "made.png", image=given)
+    with Image.open(tmp_path / "made.png") as made:
+        assert np.array_equal(np.asarray(again), np.asarray(made))
 
 
 def test_a_network_of_the_wrong_channels_is_refused():
