@@ -80,7 +80,7 @@ class TranslationPipeline(HubPipeline):
         Errors: ValueError for a picture of another mode, of more than 24 megapixels, or for a
         setting out of its range.
         """
-        given = image if isinstance(image, list | tuple) else [image]
+        given: list[Any] = list(image) if isinstance(image, list | tuple) else [image]
         if not 1 <= len(given) <= MAX_IMAGES:
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
         for picture in given:
@@ -95,7 +95,9 @@ class TranslationPipeline(HubPipeline):
             came = len(hints) if isinstance(hints, list | tuple) else repr(hints)
             raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")
         hints = [self._checked(hint, given) for hint in hints]
-        settings: dict[str, Any] = {"strength": strength, "network_size": limit, "detail": detail}
+        settings: dict[str, Any] = {"strength": strength, "network_size": limit}
+        if self.config.predicts == "rgb":
+            settings["detail"] = detail
         if hints:
             settings["hints"] = hints
         output = ImageOutput(images=[], recipes=[])

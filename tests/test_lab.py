@@ -122,6 +122,24 @@ def test_settings_that_cannot_be_are_refused(client, photo, asked, reason):  # n
         translate(client, photo, **asked)
 
 
+def test_another_model_is_refused_without_a_photo_too(client):  # noqa: F811
+    with pytest.raises(AppError, match="Model must be one of"):
+        translate(client, None, model="cars-stylegan2-toy")
+
+
+def test_hints_that_are_no_list_are_refused(client, photo):  # noqa: F811
+    with pytest.raises(AppError, match="Hints must be a list"):
+        translate(client, photo, model=COLOURS, hints=5)
+
+
+def test_colours_lose_no_detail_and_say_nothing_of_it(client, photo):  # noqa: F811
+    cards = {card.name: card for own in lab.tasks().values() for card in own}
+    assert lab.takes_detail(cards[COMIC])
+    assert not lab.takes_detail(cards[COLOURS])
+    assert translate(client, photo, detail=0.5)[3]["settings"]["detail"] == 0.5
+    assert "detail" not in translate(client, photo, model=COLOURS, detail=0.5)[3]["settings"]
+
+
 def test_many_photos_come_back_as_one_zip_with_their_recipes(toys, tmp_path):  # noqa: F811
     paths = []
     for seed in range(3):
@@ -131,8 +149,11 @@ def test_many_photos_come_back_as_one_zip_with_their_recipes(toys, tmp_path):  #
     assert [count for count, _ in told] == [0, 1, 2]
     assert done == 3
     with zipfile.ZipFile(archive) as files:
-        assert len(files.namelist()) == 4
-        assert len(json.loads(files.read("recipes.json"))) == 3
+        told = json.loads(files.read("recipes.json"))
+        pictures = [f"{i + 1:02d}-{i}-{COMIC}.png" for i in range(3)]
+        assert files.namelist() == [*pictures, "recipes.json"]
+        for name, own in zip(pictures, told, strict=True):
+            assert recipe.read(files.open(name)) == own
 
 
 def test_too_many_photos_or_one_bad_one_are_refused_before_any_work(toys, photo, tmp_path):  # noqa: F811
@@ -160,8 +181,10 @@ def test_strokes_are_hints_at_their_places_in_the_photo():
             hints.read(json.dumps({"strokes": [["#c0392b", [[x, 0]]]]}), (960, 600))
     with pytest.raises(ValueError, match="200 dots of colour at most, got 201"):
         hints.read(json.dumps({"strokes": [["#c0392b", [[0, 0]] * 201]]}), (960, 600))
-    with pytest.raises(ValueError, match="strokes must be"):
-        hints.read("{", (960, 600))
+    for value in ("{", "[" * 100_000, '{"strokes": [["#c0392b", [[' + "9" * 400 + ", 0]]]]}"):
+        with pytest.raises(ValueError, match="strokes must be") as raised:
+            hints.read(value, (960, 600))
+        assert len(str(raised.value)) < 200
 
 
 def test_hints_reach_the_network_that_listens_and_no_other(client, photo):  # noqa: F811

@@ -10,7 +10,7 @@ from genmodels.ui import photos
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
 SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
-MAX_HINTS = 200
+MAX_HINTS = 200  # Dots on a board; a network takes more, but this many are no photo any more.
 
 Hint = tuple[int, int, str]  # Column and row in the photo, and a colour.
 
@@ -122,12 +122,13 @@ def read(value: str, size: tuple[int, int]) -> list[Hint]:
     try:
         strokes = json.loads(value)["strokes"]
         points = [(float(x), float(y), str(code)) for code, own in strokes for x, y in own]
-    except (TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"strokes must be colours with their points, got {value!r}") from error
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        came = f"{value[:80]!r}"
+        raise ValueError(f"strokes must be colours with their points, got {came}") from error
     if len(points) > MAX_HINTS:
         raise ValueError(f"a photo takes {MAX_HINTS} dots of colour at most, got {len(points)}")
     if not all(0 <= place < 1 for point in points for place in point[:2]):
-        raise ValueError(f"a point must lie from 0 to below 1 in the photo, got {value!r}")
+        raise ValueError(f"a point must lie from 0 to below 1 in the photo, got {value[:80]!r}")
     return [(int(x * size[0]), int(y * size[1]), code) for x, y, code in points]
 
 

@@ -46,15 +46,15 @@ def tasks() -> dict[str, list[Card]]:
     return found
 
 
-def translated(load: Load, path: str | Path, model: str, against: str, dials: Dials) -> Made:
-    """A photo through a network, beside the photo or what another network makes of it.
+def translated(load: Load, path: str | Path | None, model: str, against: str, dials: Dials) -> Made:
+    """A photo, or the example, through a network, beside it or what another network makes of it.
 
     ValueError for a photo that cannot be read, or a name that is no network's.
     """
     known = [card.name for own in tasks().values() for card in own]
     for name in {model, against} - {THE_PHOTO, IN_GREY, *known}:
         raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
-    photo = photos.opened(path, keep_alpha=True)
+    photo = photos.opened(path or example(model), keep_alpha=True)
     start = time.monotonic()
     picture, recipe = _through(load(model), photo, dials)
     seconds = time.monotonic() - start
@@ -97,6 +97,11 @@ def takes_hints(card: Card) -> bool:
     return card.facts.get("predicts") == "chroma"
 
 
+def takes_detail(card: Card) -> bool:
+    """Whether a network loses detail that the photo can give back; colours are laid over all."""
+    return not takes_hints(card)
+
+
 def many(
     load: Load, paths: Sequence[str], model: str, dials: Dials
 ) -> Iterator[tuple[int, str | None]]:
@@ -106,14 +111,16 @@ def many(
     """
     if not 1 <= len(paths) <= MAX_FILES:
         raise ValueError(f"bring 1 to {MAX_FILES} photos at once, got {len(paths)}")
-    opened = [photos.opened(path, keep_alpha=True) for path in paths]
+    for path in paths:  # None is kept: thirty large photos would fill the memory.
+        photos.opened(path, keep_alpha=True)
     pipe, files, recipes = load(model), [], []
-    for number, photo in enumerate(opened):
+    for number, path in enumerate(paths):
         yield number, None
-        picture, recipe = _through(pipe, photo, dials)
+        picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
         files.append(pictures.saved(picture, recipe))
         recipes.append(recipe)
-    yield len(opened), pictures.zipped(files, recipes)
+    names = [f"{Path(path).stem}-{model}" for path in paths]
+    yield len(paths), pictures.zipped(files, recipes, names)
 
 
 def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, Recipe]:

@@ -54,15 +54,21 @@ def nothing() -> str:
     return save_pil_to_cache(Image.new("RGBA", (8, 8)), get_upload_folder(), format="png")
 
 
-def zipped(files: Sequence[str], recipes: list[dict[str, Any]]) -> str:
+def zipped(
+    files: Sequence[str],
+    recipes: list[dict[str, Any]],
+    names: Sequence[str] = (),  # What to call them, after their numbers; none: as the files.
+) -> str:
     """The path of a ZIP of pictures, numbered in their order, and of all their recipes."""
+    names = names or [Path(file).stem for file in files]
     text = json.dumps(recipes, indent=1)
-    folder = Path(get_upload_folder()) / hashlib.sha256(text.encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([recipes, list(names)]).encode()).hexdigest()
+    folder = Path(get_upload_folder()) / key
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
     with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
-        for number, file in enumerate(files, 1):
-            archive.write(file, f"{number:02d}-{Path(file).name}")
+        for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
+            archive.write(file, f"{number:02d}-{name}.png")
         archive.writestr("recipes.json", text)
     return str(path)
 

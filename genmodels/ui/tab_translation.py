@@ -75,7 +75,7 @@ def build(load: Callable[[str], Any]) -> None:
         hints: for a model that colours, a list of [column, row, "#c03020"] in the photo's pixels.
         """
         dials = Dials(strength, detail, hints or ())
-        made = lab.translated(load, photo or lab.example(model), model, against, dials)
+        made = lab.translated(load, photo, model, against, dials)
         size = " x ".join(str(made.recipe["image"][side]) for side in ("width", "height"))
         words = f"{cards[model].label}, {size} pixels, {made.seconds:.1f} s"
         done = gr.update(value=made.file, visible=True)
@@ -102,8 +102,10 @@ def build(load: Callable[[str], Any]) -> None:
         others = lab.held_against(card)
         held = gr.update(choices=others, value=others[0][1])
         listening = gr.update(visible=lab.takes_hints(card))
+        finer = gr.update(visible=lab.takes_detail(card))
         told = about.film(card), about.text(card, "translation")
-        return gr.update(info=card.facts["summary"]), held, name, others[0][1], listening, *told
+        changes = (held, name, others[0][1], listening, finer, *told)
+        return gr.update(info=card.facts["summary"]), *changes
 
     task, network, other, model, against, strength, detail, photo, hinting = controls
     listening, given, emptied = hinting
@@ -121,7 +123,7 @@ def build(load: Callable[[str], Any]) -> None:
         show_progress_on=go_all,
         **IN_TURN,
     )
-    changed = [network, other, model, against, listening, *learnt]
+    changed = [network, other, model, against, listening, detail, *learnt]
     by_task = task.input(chosen_task, task, changed, **AT_ONCE)
     by_network = network.input(chosen_network, network, changed, **AT_ONCE)
     for chosen in (by_task, by_network):
@@ -180,5 +182,6 @@ def _several(load: Callable[[str], Any], controls: Controls) -> None:
         *(all_of_them, [files, controls.model, controls.strength, controls.detail], archive),
         api_visibility="private",
         show_progress_on=go,
-        **IN_TURN,
+        concurrency_id="several",  # Not in turn: thirty large photos take minutes.
+        concurrency_limit=1,
     )
