@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -41,6 +41,12 @@ class PairFolder:
         self.resolution = resolution
         target = ImageFolder(folder / "target", resolution, cache_dir=cache_dir)
         is_grey = not (folder / "source").is_dir()
+        others = [path.name for path in folder.iterdir() if path.is_dir() and path.name != "target"]
+        if is_grey and others:  # Most likely another name for source, not a wish to colour.
+            raise ValueError(
+                f"{folder} must hold the folders source and target, or target alone to learn "
+                f"from it in grey, has {', '.join(sorted(others)[:5])} beside target"
+            )
         if is_grey and reverse:
             raise ValueError(f"{folder} must hold the folder source to be learnt from in reverse")
         source = target
@@ -72,6 +78,16 @@ class PairFolder:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def repeated(self, other: "PairFolder") -> list[str]:
+        """Names of the other's pairs, of the same resolution, that are here too, to the pixel."""
+        own = set(self._digests())
+        pairs = zip(other.names, other._digests(), strict=True)
+        return [name for name, digest in pairs if digest in own]
+
+    def _digests(self) -> Iterator[bytes]:
+        for source, target in zip(self.sources, self.targets, strict=True):
+            yield hashlib.sha256(source.numpy().tobytes() + target.numpy().tobytes()).digest()
 
     def hold_out(self, fraction: float) -> tuple["PairFolder", "PairFolder"]:
         """The pairs to train on, and about this fraction of them to keep apart, by their names."""

@@ -23,6 +23,7 @@ MAX_IMAGES = 256
 MAX_HINTS = 500  # Their recipe must stay short enough to be read back.
 MAX_GRAIN = 1.0
 MAX_MARGIN = 64
+MAX_NETWORK_SIZE = 4096
 HINT_SIDE = 5  # Pixels, at the size that the network sees.
 
 Hint = tuple[int, int, str]  # Column and row in the picture, and a colour, "#c03020".
@@ -47,7 +48,7 @@ class TranslationPipeline(HubPipeline):
         super().__init__()
         if predicts not in PREDICTS:
             raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
-        check_whole("network_size", network_size, 0, 4096)
+        check_whole("network_size", network_size, 0, MAX_NETWORK_SIZE)
         check_range("grain", grain, 0, MAX_GRAIN if predicts == "rgb" else 0)
         check_whole("margin", margin, 0, MAX_MARGIN)
         channels = (generator.config.in_channels, generator.config.out_channels)
@@ -90,7 +91,7 @@ class TranslationPipeline(HubPipeline):
         check_range("strength", strength, 0, 1)
         check_range("detail", detail, 0, 1)
         limit = self.config.network_size if network_size is None else network_size
-        check_whole("network_size", limit, 0, 4096)
+        check_whole("network_size", limit, 0, MAX_NETWORK_SIZE)
         if not isinstance(hints, list | tuple) or len(hints) > MAX_HINTS:
             came = len(hints) if isinstance(hints, list | tuple) else repr(hints)
             raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")

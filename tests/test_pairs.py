@@ -47,6 +47,26 @@ def test_both_sides_change_places_in_reverse(folder):
         PairFolder(folder, 40, reverse=True)
 
 
+def test_a_misspelt_folder_of_sources_is_not_taken_for_none(folder):
+    (folder / "source").rename(folder / "sources")
+    with pytest.raises(ValueError, match="has sources beside target"):
+        PairFolder(folder, 40)
+
+
+def test_what_two_folders_share_is_found_to_the_pixel(folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folder / "source", other / "source")
+    shutil.copytree(folder / "target", other / "target")
+    for side in ("source", "target"):
+        for number in range(20):
+            (other / side / f"{number:02d}.png").rename(other / side / f"x{number}.png")
+    for number in range(2, 20):  # A target that repeats is no pair that does.
+        picture(number + 99).save(other / "source" / f"x{number}.png")
+    shutil.move(other, tmp_path.parent / f"{tmp_path.name}-other")
+    found = PairFolder(tmp_path.parent / f"{tmp_path.name}-other", 40)
+    assert PairFolder(folder, 40).repeated(found) == ["x0", "x1"]
+
+
 def test_without_sources_the_targets_in_grey_are_they(folder):
     for path in (folder / "source").iterdir():
         path.unlink()

@@ -174,6 +174,30 @@ def test_unreadable_pictures_and_unequal_sizes_are_dropped_with_a_line(config, c
     assert "38 of 40 pictures or pairs kept" in capsys.readouterr().out
 
 
+def test_a_small_set_has_enough_held_out_and_a_smaller_one_loses_nothing(config):
+    for side in (config.photos, config.targets):
+        for path in side.iterdir():
+            path.unlink()
+    for number in range(60):  # Their hashes put none of them apart.
+        photo(number).save(config.photos / f"{number}.png")
+        photo(number).save(config.targets / f"{number}.png")
+    counts = prepare(config)
+    assert counts["held_out"] == 4
+    assert counts["train"] > 40 > 0 < counts["validation"]
+    before = {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="too few pairs for three splits"):
+        prepare(replace(config, limit=8))
+    assert {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()} == before
+
+
+def test_names_that_differ_by_their_ending_alone_are_an_error(config):
+    for side in (config.photos, config.targets):
+        photo(1).save(side / "007.jpg")
+    with pytest.raises(ValueError, match=r"must differ without their endings, got 007\.jpg"):
+        prepare(config)
+    assert not config.out.exists()
+
+
 def test_names_without_a_partner_are_an_error_that_says_which(config):
     photo(1).save(config.photos / "alone.png")
     with pytest.raises(ValueError, match=r"only .*photos has alone"):

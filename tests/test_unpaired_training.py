@@ -98,6 +98,22 @@ def test_a_model_taught_by_pairs_starts_it(two_sets, four_steps, tmp_path):
     assert all(torch.allclose(weights[f"G.{key}"], generator[key], atol=1e-4) for key in generator)
 
 
+def test_grain_is_learnt_with_and_published(two_sets, four_steps, tmp_path):
+    grained = train(two_sets, tmp_path / "grained", grain=0.3)
+    assert not torch.equal(grained["G.to_image.weight"], four_steps[1]["G.to_image.weight"])
+    assert genmodels.load(tmp_path / "grained" / "model").config.grain == 0.3
+
+
+def test_flags_out_of_range_are_refused(two_sets, tmp_path):
+    for flag in ("content_weight", "identity_weight", "r1_gamma"):
+        with pytest.raises(ValueError, match=f"{flag} must be 0 or more, got -1"):
+            train(two_sets, tmp_path / "run", **{flag: -1.0})
+    with pytest.raises(ValueError, match="r1_every must be 1 or more, got 0"):
+        train(two_sets, tmp_path / "run", r1_every=0)
+    with pytest.raises(ValueError, match="grain must be from 0 to 1"):
+        train(two_sets, tmp_path / "run", grain=1.5)
+
+
 def test_other_targets_are_another_run(two_sets, tmp_path):
     train(two_sets, tmp_path / "run", steps=1)
     swapped = two_sets | {"targets": two_sets["data"]}

@@ -26,6 +26,7 @@ SAME_PICTURE = 0.985  # Correlation of thumbnails above which two pictures are o
 LEAK = 0.99  # Above it across splits, an error: a bit more, as files are resized and rounded.
 
 SPLITS = {"train": 0.8, "validation": 0.1, "held_out": 0.1}
+LEAST = {"train": 4, "validation": 1, "held_out": 4}  # Pairs; a network is measured on 4 or more.
 
 
 class Registration(NamedTuple):
@@ -177,6 +178,22 @@ def split_of(group: str) -> str:
             return split
         place -= share
     return "held_out"
+
+
+def splits_of(groups: Sequence[str]) -> dict[str, str]:
+    """The split of each of a set's groups, given one per pair: `split_of`'s.
+
+    But where that leaves a small set's held-out pairs too few, those go there that are next to it.
+    """
+    splits = {group: split_of(group) for group in groups}
+    for split in ("held_out", "validation"):
+        rest = sorted(
+            (group for group, own in splits.items() if own == "train"),
+            key=lambda group: fraction_of(group, "pairs"),
+        )
+        lacking = LEAST[split] - list(splits.values()).count(split)
+        splits |= dict.fromkeys(rest[len(rest) - max(0, lacking) :], split)
+    return splits
 
 
 def nearest_across(descriptions: Mapping[str, np.ndarray]) -> tuple[float, dict[str, int]]:

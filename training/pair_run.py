@@ -11,7 +11,7 @@ from torch import Tensor
 from genmodels import colour, images
 from genmodels.data import epoch_flips, epoch_indices
 from genmodels.pairs import PairFolder
-from genmodels.translation import HINT_SIDE, MAX_GRAIN, encode, grained
+from genmodels.translation import HINT_SIDE, encode, grained
 from training.run import mix, share_to_hold_out
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
@@ -26,18 +26,15 @@ class PairConfig(TranslatorConfig):
     data: str  # Folder with target/ and source/; without source/ the targets in grey are it.
     reverse: bool = False  # Learn the other direction: from target to source.
     predicts: Literal["rgb", "chroma"] = "rgb"  # Chroma: the source's brightness stays.
-    grain: float = 0.0  # Standard deviation of noise upon what it sees, 0 to 1; for rgb alone.
     hints: float = 0.5  # Share of the pictures that come with hints, when chroma is predicted.
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.hints <= 1:
             raise ValueError(f"hints must be from 0 to 1, got {self.hints}")
-        highest = MAX_GRAIN if self.predicts == "rgb" else 0
-        if not 0 <= self.grain <= highest:
+        if self.grain and self.predicts == "chroma":
             raise ValueError(
-                f"grain must be from 0 to {highest} where {self.predicts} is predicted, "
-                f"got {self.grain}"
+                f"grain must be from 0 to 0 where chroma is predicted, got {self.grain}"
             )
         if self.reverse and self.predicts == "chroma":
             raise ValueError("reverse is for rgb: chroma is learnt from the brightness of a target")
@@ -45,7 +42,7 @@ class PairConfig(TranslatorConfig):
     @property
     def published(self) -> dict[str, Any]:
         """What the published pipeline is told, beside its network."""
-        return super().published | {"predicts": self.predicts, "grain": self.grain}
+        return super().published | {"predicts": self.predicts}
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,11 @@ class PairRun(TranslatorRun):
         how: dict[str, Any] = {"reverse": config.reverse, "cache_dir": cache}
         data = PairFolder(config.data, self.loaded_resolution, **how)
         if config.held_out is not None:
+            if repeated := data.repeated(PairFolder(config.held_out, data.resolution, **how)):
+                raise ValueError(
+                    f"{config.held_out} must hold other pairs than {config.data}, "
+                    f"{len(repeated)} are in both: {', '.join(repeated[:5])}"
+                )
             return data, PairFolder(config.held_out, config.resolution, **how)
         whole = PairFolder(config.data, config.resolution, **how)
         fraction = share_to_hold_out(len(data))  # By names: the same pairs of both.

@@ -135,14 +135,20 @@ def prepare(config: Config) -> dict[str, int]:
     if config.max_shift is not None and not config.max_shift > 0:
         raise ValueError(f"max_shift must be above 0, got {config.max_shift}")
     candidates = choose(list_candidates(config), config.limit)
-    clear(config.out)
+    open_stage(config.out)
     kept = stage(candidates, config)
     tell_dropped(candidates)
     draw_splits(kept)
     counts = dict.fromkeys(pair_checks.SPLITS, 0)
     counts |= Counter(each.row.split for each in kept)
-    if not all(counts.values()):
-        raise ValueError(f"too few pairs for three splits, 50 or more are safe, got {counts}")
+    if any(counts[split] < least for split, least in pair_checks.LEAST.items()):
+        shutil.rmtree(config.out / STAGE)
+        raise ValueError(
+            "too few pairs for three splits: they must hold "
+            f"{', '.join(map(str, pair_checks.LEAST.values()))} or more, got {counts}; what "
+            "repeats itself stays in one of them"
+        )
+    clear(config.out)  # Only now: what was there is lost.
     for side in sorted((config.out / STAGE).iterdir()):
         for split in counts:
             (config.out / split / side.name).mkdir(parents=True)
@@ -219,7 +225,7 @@ def list_coloring(config: Coloring) -> list[Candidate]:
 
 def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) -> list[Candidate]:
     """The pairs of two folders by equal names; suffixes may differ."""
-    left, right = ({path.stem: path for path in list_folder(x)} for x in (sources, targets))
+    left, right = (by_stem(list_folder(folder)) for folder in (sources, targets))
     for folder, alone in ((sources, left.keys() - right), (targets, right.keys() - left)):
         if alone:
             raise ValueError(f"each name must be in both folders, only {folder} has {say(alone)}")
@@ -233,6 +239,15 @@ def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) 
         return source, target
 
     return [candidate(left[stem], partial(read, stem)) for stem in left]
+
+
+def by_stem(paths: list[Path]) -> dict[str, Path]:
+    """Files by their names without endings, which must differ."""
+    found = {path.stem: path for path in paths}
+    if len(found) < len(paths):
+        lost = [path.name for path in paths if found[path.stem] != path]
+        raise ValueError(f"names must differ without their endings, got {say(lost)} once more")
+    return found
 
 
 def list_comic(config: Comic) -> list[Candidate]:
@@ -316,16 +331,21 @@ def choose(candidates: list[Candidate], limit: int | None) -> list[Candidate]:
     return sorted(rank[:limit], key=lambda each: each.row.name)
 
 
-def clear(out: Path) -> None:
-    """Empty the output folder if it is this script's, and leave the mark that says so."""
+def open_stage(out: Path) -> None:
+    """An empty place for new pairs in a folder that is this script's, and the mark that says so."""
     if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
         raise ValueError(f"{out} is not empty and was not written by prepare_pairs")
-    for file in ("sheet.png", "pairs.csv"):
-        (out / file).unlink(missing_ok=True)
-    for folder in (STAGE, *pair_checks.SPLITS):
-        shutil.rmtree(out / folder, ignore_errors=True)
+    shutil.rmtree(out / STAGE, ignore_errors=True)
     (out / STAGE).mkdir(parents=True)
     (out / MARK).write_text("prepare_pairs may write this folder anew.\n", encoding="utf-8")
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier command wrote."""
+    for file in ("sheet.png", "pairs.csv"):
+        (out / file).unlink(missing_ok=True)
+    for folder in pair_checks.SPLITS:
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def stage(candidates: list[Candidate], config: Settings) -> list[Candidate]:
@@ -386,9 +406,9 @@ def draw_splits(kept: list[Candidate]) -> None:
     names = [each.row.name for each in kept]
     sides = [np.stack(side) for side in zip(*(each.descriptions for each in kept), strict=True)]
     groups = pair_checks.groups(names, sides, [each.kin for each in kept])
+    splits = pair_checks.splits_of(groups)
     for each, group in zip(kept, groups, strict=True):
-        each.row.group = group
-        each.row.split = pair_checks.split_of(group)
+        each.row.group, each.row.split = group, splits[group]
     several = [size for size in Counter(groups).values() if size > 1]
     print(f"{len(set(groups))} groups, {len(several)} of several pairs ({sum(several)} pairs)")
 

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
     *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
 }
+FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,7 @@ class Run:
         self._has_signal = False  # This process has had one.
         self._is_interrupted = False  # Any process has, and all of them know.
         self._is_stopping = False  # For that reason or for the budget, all of them.
+        self._is_accepted = False  # The flags are those of the folder from now on.
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = 0
         self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
@@ -151,6 +153,7 @@ class Run:
                     network.grow_from(parent)
                 else:
                     network.load_state_dict(parent.state_dict())
+                    _check_settings(parent.config, network.config)
             except (RuntimeError, ValueError) as error:
                 raise ValueError(f"{source} has another {subfolder} than asked: {error}") from error
         self._note_parent(source)
@@ -209,7 +212,7 @@ class Run:
             self._check_data(counters["fingerprint"])
             self.step, self.seconds = counters["step"], counters["seconds"]
             self.print(f"resumed at step {self.step}")
-        self._write_config()
+            self._write_config()
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = self.step
 
@@ -241,6 +244,8 @@ class Run:
             self._agree_to_stop()
             while self.step < self.config.steps and not self._is_stopping:
                 yield self.step
+            if not self._is_accepted:
+                self._write_config()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -293,6 +298,8 @@ class Run:
 
     def end_step(self) -> None:
         """Count the step, log when that is due, and agree whether to go on."""
+        if not self._is_accepted:
+            self._write_config()
         self.step += 1
         if self.step % self.config.log_every == 0 or self.step == self.config.steps:
             self._log()
@@ -413,7 +420,8 @@ class Run:
             self._changed[key] = [before.get(key), mine.get(key)]
 
     def _write_config(self) -> None:
-        """Only once all else is accepted: a refused first command leaves nothing to agree with."""
+        """Only once a step was possible: a refused first command leaves nothing to agree with."""
+        self._is_accepted = True
         path = self.config.out / "config.json"
         if self._changed:
             self._changes.append({"step": self.step, **self._changed})
@@ -440,6 +448,13 @@ class Run:
                 f"{self.config.out} was trained on other images than {self.config.data} holds now: "
                 "restore them, or choose another --out"
             )
+
+
+def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Weights of equal shapes may still be meant for another network."""
+    for key in set(own) - FREE_SETTINGS:
+        if not key.startswith("_") and parent.get(key) != own[key]:
+            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {own[key]!r}")
 
 
 def share_to_hold_out(count: int) -> float:

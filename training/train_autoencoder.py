@@ -37,6 +37,8 @@ def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     sides = (3, 3) if config.predicts == "rgb" else (4, 2)
     G = autoencoder.Generator(*sides, base_channels=config.base_channels)
+    if config.init_from:
+        run.copy_weights(config.init_from, generator=G)
     ema = EMA(G, config.ema_halflife_images)
     opt_G = Adam(G.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
     run.resume(G=G, ema=ema.model, opt_G=opt_G)

@@ -55,6 +55,9 @@ class Config(PairConfig):
             raise ValueError(
                 f"pixel_average must be from 1 to {self.resolution}, got {self.pixel_average}"
             )
+        self.check_weights("pixel_weight", "texture_weight", "adversarial_weight", "r1_gamma")
+        if self.r1_every < 1:
+            raise ValueError(f"r1_every must be 1 or more, got {self.r1_every}")
 
 
 def train(config: Config) -> None:
@@ -78,7 +81,9 @@ def train(config: Config) -> None:
         receptive_field=config.receptive_field,
     )
     if config.init_from:
-        run.copy_weights(config.init_from, generator=G, discriminator=D)
+        run.copy_weights(config.init_from, generator=G)
+        if config.adversarial_weight:
+            run.copy_weights(config.init_from, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
     opt_G, opt_D = (
         Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)

@@ -40,6 +40,12 @@ class Config(UnpairedConfig):
     r1_gamma: float = 10.0  # Of the penalty on the discriminator's slope at targets; 0: none.
     r1_every: int = 8  # Steps between its penalties, which weigh so much more.
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_weights("content_weight", "identity_weight", "r1_gamma")
+        if self.r1_every < 1:
+            raise ValueError(f"r1_every must be 1 or more, got {self.r1_every}")
+
 
 def train(config: Config) -> None:
     """Train until `config.steps`, resuming from `config.out` if it holds a checkpoint."""
@@ -63,6 +69,7 @@ def train(config: Config) -> None:
     )
     run.resume(G=G, D=D, nce=nce, ema=ema.model, opt_G=opt_G, opt_D=opt_D, opt_nce=opt_nce)
     shown = run.shown()
+    taken = run.taken(shown)
 
     for step in run.steps():
         run.set_rates(opt_G, opt_D, opt_nce)
@@ -72,7 +79,7 @@ def train(config: Config) -> None:
             # Generator: fake up, and every place still what it was.
             D.requires_grad_(False)
             with run.accelerator.autocast():
-                fake, same = G(torch.cat([batch.source, batch.target])).chunk(2)
+                fake, same = G(batch.taken).chunk(2)
                 fake_logits = judge(D, fake)
                 content = nce(G, batch.source, fake)
                 identity = nce(G, batch.target, same)
@@ -100,7 +107,7 @@ def train(config: Config) -> None:
         run.end_step()
         if run.is_save_due:
             with torch.no_grad():
-                run.save(torch.cat([shown, ema.model(shown)]))
+                run.save(torch.cat([shown, ema.model(taken)]))
 
     if run.is_finished:
         publish(run, Pix2PixPipeline(ema.model, **config.published), D)

@@ -1,12 +1,13 @@
 """TranslatorRun: what the scripts that learn to translate share beyond `training.run`."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch.optim import Optimizer
 
-from genmodels.translation import MAX_MARGIN
+from genmodels.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE
 from training.run import Run, RunConfig
 
 SHOWN = 8  # Pictures on a sheet.
@@ -24,18 +25,35 @@ class TranslatorConfig(RunConfig):
     ema_halflife_images: float = 2_000  # Half-life of the published average.
     network_size: int = 0  # Shorter side that the published network sees, at most; 0: any.
     margin: int = 0  # Pixels of the mirror image that it sees around a picture; 16 hide a frame.
+    grain: float = 0.0  # Standard deviation of noise upon what it sees, 0 to 1; for rgb alone.
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, high in (("jitter", 0.75), ("decay_from", 1), ("margin", MAX_MARGIN)):
+        for name, high in (
+            ("jitter", 0.75),
+            ("decay_from", 1),
+            ("margin", MAX_MARGIN),
+            ("grain", MAX_GRAIN),
+            ("network_size", MAX_NETWORK_SIZE),
+        ):
             if not 0 <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
+
+    def check_weights(self, *names: str) -> None:
+        """Those of losses: one below 0 would reward what is to be avoided."""
+        for name in names:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
     @property
     def published(self) -> dict[str, Any]:
         """What the published pipeline is told, beside its network."""
-        return {"network_size": self.network_size, "margin": self.margin}
+        return {
+            "network_size": self.network_size,
+            "margin": self.margin,
+            "grain": self.grain,
+        }
 
 
 class TranslatorRun(Run):

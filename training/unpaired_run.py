@@ -12,6 +12,7 @@ from torch import Tensor
 from genmodels import images
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.pairs import cut
+from genmodels.translation import grained
 from training.run import mix, share_to_hold_out
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
@@ -31,6 +32,7 @@ class UnpairedBatch:
 
     source: Tensor  # [n, 3, R, R] in [-1, 1].
     target: Tensor  # [n, 3, R, R] in [-1, 1], of other scenes.
+    taken: Tensor  # Both, as the network takes them: with grain, if any, [2 * n, 3, R, R].
 
 
 class UnpairedRun(TranslatorRun):
@@ -75,9 +77,12 @@ class UnpairedRun(TranslatorRun):
             part = self.accelerator.process_index * self.config.accumulate + i
             rows = slice(part * self.micro_batch_size, (part + 1) * self.micro_batch_size)
             torch.manual_seed(mix(self.config.seed, step, "unpaired", part + 1))
-            yield UnpairedBatch(
-                *(images.to_float(x[rows].to(self.device)) for x in (sources, targets))
-            )
+            source, target = (images.to_float(x[rows].to(self.device)) for x in (sources, targets))
+            yield UnpairedBatch(source, target, self.taken(torch.cat([source, target])))
+
+    def taken(self, pictures: Tensor) -> Tensor:
+        """What the network takes of pictures, [n, 3, R, R]."""
+        return grained(pictures, self.config.grain)
 
     def _cut(self, step: int, which: str) -> Tensor:
         """Pieces of the pictures of one set that `step` sees: uint8 [batch_size, 3, R, R]."""
