@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "genmodels.losses genmodels.ema training.patch_nce training.publish_unpaired "
     "training.unpaired_run",
     "training.unpaired_run": "genmodels.images genmodels.data genmodels.pairs "
-    "training.run training.translator_run",
+    "genmodels.translation training.run training.translator_run",
     "training.patch_nce": "genmodels.losses genmodels.models.pix2pix",
     "training.publish_translator": "genmodels.images genmodels.hub training.facts "
     "training.translation_card training.translator_run",

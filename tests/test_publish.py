@@ -16,7 +16,7 @@ from genmodels.models import dcgan, stylegan2
 from tests import tiny_training
 from tests.hub_server import HubServer
 from training import card, judge, publish, train_dcgan, train_stylegan2
-from training.facts import film, storage_dtype
+from training.facts import CAPTION, film, storage_dtype
 
 FILES = {
     "README.md",
@@ -98,21 +98,26 @@ def test_the_folder_holds_weights_card_facts_and_pictures(family, published):
             picture.load()
 
 
-def test_the_film_shows_the_corner_of_some_sheets_in_their_order(tmp_path):
+def test_the_film_shows_the_corner_of_some_sheets_in_their_order_and_counts(tmp_path):
     (tmp_path / "sheets").mkdir()
     for number in range(9):  # Grows brighter; what is not shown is red.
-        sheet = Image.new("RGB", (40, 20), "red")
-        sheet.paste((28 * number,) * 3, (0, 0, 20, 10))
-        sheet.save(tmp_path / "sheets" / f"{number}.png")
-    film(tmp_path / "sheets", tmp_path / "film.webp", width=0.5, height=0.5, frames=5)
-    shown = []
+        sheet = Image.new("RGB", (400, 80), "red")
+        sheet.paste((28 * number,) * 3, (0, 0, 200, 40))
+        sheet.save(tmp_path / "sheets" / f"{100 * number:09d}.png")
+    shares = {"width": 0.5, "height": 0.5}
+    film(tmp_path / "sheets", tmp_path / "film.webp", num_train=10, frames=5, **shares)
+    shown, texts = [], set()
     with Image.open(tmp_path / "film.webp") as made:
-        assert made.size == (20, 10)
+        assert made.size == (200, 40 + CAPTION)
         for index in range(made.n_frames):
             made.seek(index)
-            shown.append(np.asarray(made.convert("RGB"), dtype=float))
+            pixels = np.asarray(made.convert("RGB"), dtype=float)
+            shown.append(pixels[:40])
+            assert pixels[40:].mean() > 200 > 120 > pixels[40:].min()  # A text on white.
+            texts.add((pixels[40:] < 128).tobytes())
     assert [frame.mean() for frame in shown] == pytest.approx([0, 56, 112, 168, 224], abs=3)
     assert max(frame.std() for frame in shown) < 3
+    assert len(texts) == 5
 
 
 @BOTH

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests import tiny_training
 from training import checkpoint, train_dcgan, train_stylegan2
+from training.facts import CAPTION
 from training.run import mix
 
 SCRIPTS = {
@@ -257,7 +258,7 @@ def test_the_log_the_curves_the_sheets_and_the_film_are_there(family, four_steps
     with Image.open(out / "samples" / sheets[0]) as sheet:
         assert sheet.size[0] >= 8 * 32 <= sheet.size[1]
     with Image.open(out / "model" / "progress.webp") as film:  # Its test is in test_publish.py.
-        assert film.size == (135, 135)
+        assert film.size == (135, 135 + CAPTION)
 
 
 def test_a_run_writes_no_pickle(four_steps):

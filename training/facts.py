@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import genmodels
 from genmodels import hub, images
@@ -23,6 +23,7 @@ PRIVATE = {  # Paths of a machine.
 }
 MAX_MOVED = 1e-4  # Share of values that half precision may move by more than one level.
 MAX_FRAMES = 40
+CAPTION = 18  # Height of a film's line of text, in pixels.
 
 Draw = Callable[[HubPipeline], Sequence[Image.Image]]
 
@@ -95,19 +96,24 @@ def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
 
 
 def film(
-    sheets: Path,  # Folder of the run's sheets of samples.
+    sheets: Path,  # Folder of the run's sheets of samples, named by the images seen.
     target: Path,  # The film; a .webp is five times smaller than a .gif and has all colours.
     *,
     width: float,  # Share of the sheet that is shown, from its left ...
     height: float,  # ... and from its top.
+    num_train: int,  # Images of an epoch.
     frames: int = MAX_FRAMES,  # How many of the sheets, at most.
 ) -> None:
-    """The sheets of a run as an animation."""
+    """The sheets of a run as an animation, each with how much had been seen by then."""
     paths = sorted(sheets.glob("*.png"))
     places = np.linspace(0, len(paths) - 1, min(len(paths), frames))
-    opened = [images.open_rgb(paths[i]) for i in sorted({round(place) for place in places})]
-    box = (0, 0, int(opened[0].width * width), int(opened[0].height * height))
-    images.encode_animation([one.crop(box) for one in opened], target, fps=6, quality=70)
+    shown = []
+    for path in (paths[i] for i in sorted({round(place) for place in places})):
+        sheet = images.open_rgb(path)
+        sheet = sheet.crop((0, 0, int(sheet.width * width), int(sheet.height * height)))
+        seen = int(path.stem)
+        shown.append(_captioned(sheet, f"epoch {seen / num_train:.0f}: {seen:,} images"))
+    images.encode_animation(shown, target, fps=6, quality=70)
 
 
 def seal(run: Run, folder: Path, facts: dict[str, Any]) -> None:
@@ -126,6 +132,15 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU ({torch.get_num_threads()} threads)"
+
+
+def _captioned(picture: Image.Image, text: str) -> Image.Image:
+    """The picture with a line of text below."""
+    whole = Image.new("RGB", (picture.width, picture.height + CAPTION), "white")
+    whole.paste(picture)
+    font = ImageFont.load_default(CAPTION * 0.7)
+    ImageDraw.Draw(whole).text((2, picture.height + 2), text, fill="#333333", font=font)
+    return whole
 
 
 def _rounded(pipeline: HubPipeline) -> HubPipeline:

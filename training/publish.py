@@ -120,7 +120,8 @@ def _measure(
     twins = train[neighbours.train_index[neighbours.worst]]
     pairs = torch.cat([images.from_pil([samples[i] for i in neighbours.worst]), twins])
     images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
-    film(run.config.out / "samples", folder / "progress.webp", width=0.5, height=0.5)
+    sheets, num_train = run.config.out / "samples", len(run.data)
+    film(sheets, folder / "progress.webp", width=0.5, height=0.5, num_train=num_train)
     return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
 
 

@@ -39,7 +39,9 @@ def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, An
     chosen = {"samples.png": evenly(len(made), SHOWN), "worst.png": order[::-1][:SHOWN].copy()}
     for name, rows in chosen.items():
         _sheet(sources[rows], made[rows], targets[rows]).save(folder / name)
-    film(run.config.out / "samples", folder / "progress.webp", width=3 / 8, height=1, frames=20)
+    sheets, num_train = run.config.out / "samples", len(run.data)
+    shown = {"width": 3 / 8, "height": 1.0}
+    film(sheets, folder / "progress.webp", num_train=num_train, frames=20, **shown)
     return figures(made, targets, sources)
 
 

@@ -38,7 +38,9 @@ def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str
     made = translated(published, sources)
     rows = evenly(len(made), SHOWN)
     images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
-    film(run.config.out / "samples", folder / "progress.webp", width=3 / 8, height=1, frames=20)
+    sheets, num_train = run.config.out / "samples", len(run.data)
+    shown = {"width": 3 / 8, "height": 1.0}
+    film(sheets, folder / "progress.webp", num_train=num_train, frames=20, **shown)
     return {
         "made": figures(made, sources, targets),
         "nothing_done": figures(sources, sources, targets),

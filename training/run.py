@@ -312,7 +312,7 @@ class Run:
         return due or self._is_stopping
 
     def save(self, samples: Tensor) -> None:
-        """Write a checkpoint and a sheet of samples [N, 3, R, R] from fixed latents."""
+        """Write a checkpoint and a sheet of samples [N, 3, R, R]."""
         self._require_finite({"samples": samples})
         if not self.is_main:
             return
@@ -324,13 +324,19 @@ class Run:
         checkpoint.save(
             self.config.out / "checkpoints", self.step, self._state, counters, keep=keep
         )
+        self.save_sheet(samples)
+        self.print(f"saved step {self.step}")
+
+    def save_sheet(self, samples: Tensor) -> None:
+        """Write a sheet of samples [N, 3, R, R] alone, a frame of the run's film."""
+        if not self.is_main:
+            return
         sheets = self.config.out / "samples"
         sheets.mkdir(exist_ok=True)
         sheet = sheets / f"{self.images_seen:09d}.png"
         partial = sheet.with_suffix(".partial")  # A kill half-way would leave the film unreadable.
         images.grid(images.to_uint8(samples.cpu()), 8).save(partial, "PNG")
         partial.replace(sheet)
-        self.print(f"saved step {self.step}")
 
     @property
     def is_finished(self) -> bool:

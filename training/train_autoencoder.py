@@ -43,6 +43,9 @@ def train(config: Config) -> None:
     opt_G = Adam(G.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
     run.resume(G=G, ema=ema.model, opt_G=opt_G)
     shown, *pictures = run.shown()
+    if run.step == 0:  # The film begins before anything is learnt.
+        with torch.no_grad():
+            run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))
 
     for step in run.steps():
         run.set_rates(opt_G)

@@ -91,6 +91,9 @@ def train(config: Config) -> None:
     )
     run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
     shown, *pictures = run.shown()
+    if run.step == 0:  # The film begins before anything is learnt.
+        with torch.no_grad():
+            run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))
 
     for step in run.steps():
         run.set_rates(opt_G, opt_D)

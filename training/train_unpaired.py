@@ -70,6 +70,9 @@ def train(config: Config) -> None:
     run.resume(G=G, D=D, nce=nce, ema=ema.model, opt_G=opt_G, opt_D=opt_D, opt_nce=opt_nce)
     shown = run.shown()
     taken = run.taken(shown)
+    if run.step == 0:  # The film begins before anything is learnt.
+        with torch.no_grad():
+            run.save_sheet(torch.cat([shown, ema.model(taken)]))
 
     for step in run.steps():
         run.set_rates(opt_G, opt_D, opt_nce)

@@ -14,6 +14,8 @@ SECTIONS = (
     "What each wish brings",
     "pix2pix against the autoencoder",
 )
+# What a film shows, where that is not the pictures of some random numbers.
+ALT = {"translation": "Held-out photos, what became of them as it learnt, and what was wanted"}
 
 
 def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
@@ -25,7 +27,7 @@ def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
             interactive=False,
             type="filepath",
             buttons=[],
-            alt_text="The same random numbers from the first step of the training on",
+            alt_text=ALT.get(use, "The same random numbers, from early in the training on"),
             elem_id=f"{use}-learning",
         )
     with gr.Accordion("How it works, and what it cannot do", open=False):
@@ -41,7 +43,9 @@ def text(card: Card, use: str) -> str:
     """The words for a use, with the model's own numbers."""
     words = Path(__file__).with_name(f"{use}.md").read_text()
     parent = card.facts.get("parent")
-    origin = f"It began as `{parent}`, which had learnt before. " if parent else ""
+    seen = card.facts.get("images_seen_by_parent")
+    learnt = f"looked at {seen:,}" if seen else "learnt"
+    origin = f"It began as `{parent}`, which had {learnt} before. " if parent else ""
     figures = "\n\n".join(f"### {name}\n\n{told}" for name, told in _sections(card))
     return words.format(figures=figures, origin=origin, **card.facts)
 
