@@ -123,9 +123,11 @@ def table(record: dict[str, Any]) -> str:
     return f"""## Painters against paintings
 
 {first["n"]} photographs at {record["resolution"]} px that no painter was trained on, against
-{first["n_targets"]} paintings that none has seen, with 95 % intervals. Texture and colours are of
-as many of the photographs as there are paintings. Lower is more alike, but for *kept*, which says
-how much of the photograph is still there.
+{first["n_targets"]} paintings that no network was shown and this table's teacher has not studied,
+with 95 % intervals. (The targets of pairs were painted after all paintings, so that a network that
+learnt from pairs may know their colours.) Texture and colours are of as many of the photographs as
+there are paintings. Lower is more alike, but for *kept*, which says how much of the photograph is
+still there.
 
 | painter | {" | ".join(COLUMNS.values())} |
 | --- |{" --- |" * len(COLUMNS)}
