@@ -100,12 +100,14 @@ def test_arms_are_trained_measured_and_set_beside_each_other(config):
     assert (config.results / "translation-comic.md").read_text() == told
 
 
-def test_an_arm_that_takes_hours_may_be_trained_once(config):
-    config = Config(**{**vars(config), "seeds": (3, 4), "once": ("pix2pix",)})
-    starts = {arm: compare_translation.seeds(config, arm) for arm in config.arms}
+def test_an_arm_or_a_task_that_takes_hours_may_be_trained_once(config):
+    config = Config(**{**vars(config), "seeds": (3, 4), "once": ("pix2pix", "monet")})
+    starts = {arm: compare_translation.seeds(config, "comic", arm) for arm in config.arms}
     assert starts == {"identity": (), "autoencoder": (3, 4), "pix2pix": (3,)}
-    record = {"starts": {"autoencoder": 2, "pix2pix": 1}, "arms": {"pix2pix": "ours"}}
-    assert translation_table.starts(record) == "Starts of each training: 2; ours: 1."
+    assert compare_translation.seeds(config, "monet", "autoencoder") == (3,)
+    tasks = {"comic": {"starts": {"autoencoder": 2, "pix2pix": 1}}}
+    record = {"tasks": tasks, "arms": {"pix2pix": "ours"}}
+    assert translation_table.starts(record, "comic") == "Starts of each training: 2; ours: 1."
 
 
 def test_every_run_sees_as_many_pairs_with_the_same_schedule(tmp_path):
@@ -127,7 +129,7 @@ def test_what_cannot_be_compared_is_refused(config):
         ({"arms": ("vae",)}, "arms must be among identity"),
         ({"pairs_seen": 9}, "multiple of 4"),
         ({"seeds": ()}, "one or more"),
-        ({"once": ("pix2pix-paper",)}, "once must be among identity"),
+        ({"once": ("pix2pix-paper",)}, "once must be among comic, identity"),
     ):
         with pytest.raises(ValueError, match=words):
             compare(Config(**{**vars(config), **changed}))

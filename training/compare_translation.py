@@ -30,7 +30,7 @@ from genmodels.pairs import PairFolder
 from training.pair_figures import FIGURES, translated
 from training.project_formulas import psnr_seed, ssim_seed
 from training.translation_arms import ARMS, MARGINS, TASKS
-from training.translation_table import overview, section
+from training.translation_table import COMPARED, overview, section
 from training.translator_run import evenly
 
 RESULTS = Path(__file__).with_name("results")
@@ -38,7 +38,6 @@ README = Path(__file__).parents[1] / "README.md"
 MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
 PARTS = "held_out", "train"
-MARGIN_FIGURES = "psnr", "ssim"
 SHOWN = 2  # Held-out pairs of each task on the sheet.
 TRAINED_ON = 200  # Of the pairs that were trained on so many are measured, evenly spread.
 
@@ -54,7 +53,7 @@ class Config:
     tasks: tuple[str, ...] = tuple(TASKS)
     arms: tuple[str, ...] = tuple(ARMS)
     seeds: tuple[int, ...] = (0, 1)
-    once: tuple[str, ...] = ()  # Arms that are trained with the first seed only, to save hours.
+    once: tuple[str, ...] = ()  # Tasks and arms that have the first seed only, to save hours.
     resolution: int = 128  # Side of the pairs in pixels.
     pairs_seen: int = 12_000  # By each run; a multiple of 4.
     mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
@@ -65,7 +64,8 @@ class Config:
 
 def compare(config: Config) -> None:
     """Train what is not trained yet, measure, and write the table anew."""
-    for name, known in (("tasks", TASKS), ("arms", ARMS), ("once", config.arms)):
+    both = (*config.tasks, *config.arms)
+    for name, known in (("tasks", TASKS), ("arms", ARMS), ("once", both)):
         if unknown := set(getattr(config, name)) - set(known):
             raise ValueError(f"{name} must be among {', '.join(known)}, got {sorted(unknown)}")
     if config.pairs_seen % BATCH_SIZE or not config.seeds:
@@ -78,12 +78,12 @@ def compare(config: Config) -> None:
     for task in config.tasks:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
         values = {arm: measure(config, task, arm, pairs) for arm in config.arms}
-        found[task] = summary(TASKS[task].title, values)
+        starts = {arm: len(seeds(config, task, arm)) for arm in config.arms if ARMS[arm].script}
+        found[task] = summary(TASKS[task].title, values) | {"starts": starts}
         shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
         "pairs_seen": config.pairs_seen,
-        "starts": {arm: len(seeds(config, arm)) for arm in config.arms if ARMS[arm].script},
         "arms": {arm: ARMS[arm].title for arm in config.arms},
         "tasks": found,
     }
@@ -118,7 +118,7 @@ def measure(
     pairs: dict[str, Pairs],  # By part.
 ) -> dict[str, dict[str, Any]]:
     """By part, figures of one arm: those of a picture as [N], means over seeds; else numbers."""
-    runs = [_trained(config, task, arm, seed) for seed in seeds(config, arm)]
+    runs = [_trained(config, task, arm, seed) for seed in seeds(config, task, arm)]
     found = {}
     for part, (sources, targets) in pairs.items():
         made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
@@ -127,27 +127,39 @@ def measure(
     return found
 
 
-def seeds(config: Config, arm: str) -> tuple[int, ...]:
-    """From how many and which starts an arm is trained."""
+def seeds(config: Config, task: str, arm: str) -> tuple[int, ...]:
+    """From how many and which starts an arm is trained for a task."""
     if ARMS[arm].script is None:
         return ()
-    return config.seeds[:1] if arm in config.once else config.seeds
+    return config.seeds[:1] if {task, arm} & set(config.once) else config.seeds
 
 
 def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
     """A run's published model; what it lacks in training it gets now."""
     words, folder = command(config, task, arm, seed)
+    record = folder / "model" / "run.json"
     print(f"{task}, {arm}, seed {seed}", flush=True)
-    # A thread that waits must not spin: on a shared machine it takes the core from the other.
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    subprocess.run(words, check=True, env=environment)
-    facts = json.loads((folder / "model" / "run.json").read_text())
+    if not record.is_file() or not _was_asked(words, json.loads(record.read_text())):
+        # A thread that waits must not spin: on a shared machine it takes the core from the other.
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        subprocess.run(words, check=True, env=environment)
+    facts = json.loads(record.read_text())
     if facts["images_seen"] != config.pairs_seen:
         raise ValueError(
             f"{folder} must have seen {config.pairs_seen} pairs, it has seen "
             f"{facts['images_seen']}: it was interrupted, or trained for longer"
         )
     return folder / "model"
+
+
+def _was_asked(words: list[str], facts: dict[str, Any]) -> bool:
+    """Whether a published model is what the command asks for: then there is nothing to do."""
+    flags = zip(words[2::2], words[3::2], strict=True)
+    asked = {flag[2:].replace("-", "_"): value for flag, value in flags}
+    told = facts["config"]  # Without the paths of a machine; the summary changes no weight.
+    shared = asked.keys() & told.keys() - {"summary"}
+    is_whole = facts["steps"] == told["steps"]
+    return is_whole and all(str(told[key]) == asked[key] for key in shared)
 
 
 def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[Tensor]:
@@ -200,7 +212,7 @@ def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[st
             },
             "margins": {
                 f"{one} - {other}": {
-                    key: _with_interval(own[one][key] - own[other][key]) for key in MARGIN_FIGURES
+                    key: _with_interval(own[one][key] - own[other][key]) for key in COMPARED
                 }
                 for one, other in MARGINS
                 if one in own and other in own

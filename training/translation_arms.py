@@ -33,11 +33,11 @@ PAPER = (
 )
 ARMS = {
     "identity": Arm("nothing done"),
-    "autoencoder": Arm("autoencoder (the project's)", "train_autoencoder.py"),
-    "pix2pix-paper": Arm("pix2pix (the paper's network)", "train_pix2pix.py", PAPER),
-    "pix2pix": Arm("pix2pix (ours)", "train_pix2pix.py", is_ours=True),
+    "autoencoder": Arm("autoencoder", "train_autoencoder.py"),
+    "pix2pix-paper": Arm("pix2pix, the paper's", "train_pix2pix.py", PAPER),
+    "pix2pix": Arm("pix2pix, ours", "train_pix2pix.py", is_ours=True),
     "pix2pix-exact": Arm(
-        "pix2pix (ours, for exactness)",
+        "pix2pix, ours, for exactness",
         "train_pix2pix.py",
         "--adversarial-weight 0.1",
         is_ours=True,

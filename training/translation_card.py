@@ -59,7 +59,7 @@ def _figures(facts: dict[str, Any]) -> str:
     rows = []
     for key, title in TITLES.items():
         figure = panel[key]
-        interval = f"{figure['low']:.3g} to {figure['high']:.3g}" if "low" in figure else ""
+        interval = f"{figure['low']:.4g} to {figure['high']:.4g}" if "low" in figure else ""
         rows.append(f"| {title} | {figure['value']:.4g} | {interval} | {figure['baseline']:.4g} |")
     table = "\n".join(rows)
     return f"""## Figures

@@ -31,7 +31,8 @@ def section(record: dict[str, Any], task: str) -> str:
 
 Networks trained for this comparison alone, not the one that is published here: each looked at
 {record["pairs_seen"]:,} pairs of {record["resolution"]} x {record["resolution"]} pixels, all with
-the same pairs, optimizer and schedule. {starts(record)} Figures are of
+the same pairs, optimizer and schedule; *for exactness*, the critic has a tenth of its weight.
+{starts(record, task)} Figures are of
 {held_out["pairs"]} held-out pairs, split by source picture, with 95 % intervals over pictures.
 Lower is better unless it says otherwise.
 
@@ -43,12 +44,11 @@ Lower is better unless it says otherwise.
 """
 
 
-def starts(record: dict[str, Any]) -> str:
+def starts(record: dict[str, Any], task: str) -> str:
     """How often each network was trained, and which of them less often."""
-    most = max(record["starts"].values())
-    fewer = [
-        f"{record['arms'][arm]}: {count}" for arm, count in record["starts"].items() if count < most
-    ]
+    own = record["tasks"][task]["starts"]
+    most = max(own.values())
+    fewer = [f"{record['arms'][arm]}: {count}" for arm, count in own.items() if count < most]
     return f"Starts of each training: {'; '.join([str(most), *fewer])}."
 
 

@@ -161,6 +161,7 @@ ZOO = {
         summary="A face becomes an ink comic.",
         data_name=COMICS,
         licence=COMICS_LICENCE,
+        card_notes=("translation-comic.md",),
     ),
     "comic-autoencoder-128": Recipe(
         script="train_autoencoder.py",
@@ -170,6 +171,7 @@ ZOO = {
         summary="A face becomes a comic by a network without a critic: softer.",
         data_name=COMICS,
         licence=COMICS_LICENCE,
+        card_notes=("translation-comic.md",),
     ),
     "colorize-pix2pix-128": Recipe(
         script="train_pix2pix.py",
@@ -183,6 +185,7 @@ ZOO = {
         summary="Colours for a grey photo; the brightness of every pixel stays.",
         data_name=COLOURS,
         licence=COLOURS_LICENCE,
+        card_notes=("translation-coloring.md",),
     ),
     "colorize-autoencoder-128": Recipe(
         script="train_autoencoder.py",
@@ -193,6 +196,7 @@ ZOO = {
         summary="Colours for a grey photo by a network without a critic: paler.",
         data_name=COLOURS,
         licence=COLOURS_LICENCE,
+        card_notes=("translation-coloring.md",),
     ),
     "monet-pix2pix-128": Recipe(
         script="train_pix2pix.py",
@@ -205,6 +209,7 @@ ZOO = {
         summary="A landscape in the strokes and the palette of Monet.",
         data_name=MONETS,
         licence=LANDSCAPES_LICENCE,
+        card_notes=("translation-monet.md",),
     ),
     "monet-autoencoder-128": Recipe(
         script="train_autoencoder.py",
@@ -214,6 +219,7 @@ ZOO = {
         summary="A landscape after Monet by a network without a critic: softer.",
         data_name=MONETS,
         licence=LANDSCAPES_LICENCE,
+        card_notes=("translation-monet.md",),
     ),
     "cars-stylegan2-128": Recipe(
         script="train_stylegan2.py",
