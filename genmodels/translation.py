@@ -183,7 +183,7 @@ def _check_picture(picture: Any) -> None:
         raise ValueError(f"image must be a PIL image of mode RGB or RGBA, got {came}")
     if not 1 <= picture.width * picture.height <= MAX_PIXELS:
         raise ValueError(
-            f"image must have one pixel and at most {MAX_PIXELS} pixels, "
+            f"image must have one pixel or more and at most {MAX_PIXELS} pixels, "
             f"got {picture.width}x{picture.height}"
         )
 

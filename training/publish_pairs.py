@@ -12,7 +12,6 @@ from torch import Tensor
 from genmodels import images, metrics
 from genmodels.hub import HubModel, HubPipeline
 from training import publish_translator
-from training.facts import film
 from training.pair_figures import figures, translated
 from training.pair_run import PairRun
 from training.translator_run import SHOWN, evenly
@@ -39,9 +38,7 @@ def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, An
     chosen = {"samples.png": evenly(len(made), SHOWN), "worst.png": order[::-1][:SHOWN].copy()}
     for name, rows in chosen.items():
         _sheet(sources[rows], made[rows], targets[rows]).save(folder / name)
-    sheets, num_train = run.config.out / "samples", len(run.data)
-    shown = {"width": 3 / 8, "height": 1.0}
-    film(sheets, folder / "progress.webp", num_train=num_train, frames=20, **shown)
+    publish_translator.draw_film(run, folder)
     return figures(made, targets, sources)
 
 

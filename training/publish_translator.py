@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genmodels import images
 from genmodels.hub import HubModel, HubPipeline
-from training.facts import of_run, seal, storage_dtype
+from training.facts import film, of_run, seal, storage_dtype
 from training.translation_card import card
 from training.translator_run import SHOWN, TranslatorRun
 
@@ -45,6 +45,12 @@ def publish(
     _write_card(folder, facts, run.config.card_notes)
     seal(run, folder, facts)
     return folder
+
+
+def draw_film(run: TranslatorRun, folder: Path) -> None:
+    """The film of the run: the first three pictures of its sheets."""
+    sheets, shares = run.config.out / "samples", {"width": 3 / SHOWN, "height": 1.0}
+    film(sheets, folder / "progress.webp", num_train=len(run.data), frames=20, **shares)
 
 
 def recard(

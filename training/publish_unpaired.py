@@ -12,7 +12,6 @@ from genmodels import images
 from genmodels.hub import HubModel, HubPipeline
 from genmodels.pairs import cut
 from training import publish_translator
-from training.facts import film
 from training.pair_figures import translated
 from training.translator_run import SHOWN, evenly
 from training.unpaired_figures import figures
@@ -38,9 +37,7 @@ def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str
     made = translated(published, sources)
     rows = evenly(len(made), SHOWN)
     images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
-    sheets, num_train = run.config.out / "samples", len(run.data)
-    shown = {"width": 3 / 8, "height": 1.0}
-    film(sheets, folder / "progress.webp", num_train=num_train, frames=20, **shown)
+    publish_translator.draw_film(run, folder)
     return {
         "made": figures(made, sources, targets),
         "nothing_done": figures(sources, sources, targets),

@@ -10,7 +10,7 @@ from genmodels.ui import photos
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
 SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
-MAX_HINTS = 200  # Dots on a board; a network takes more, but this many are no photo any more.
+MAX_HINTS = 200  # Dots on a board, fewer than a network takes: more would hide the photo.
 
 Hint = tuple[int, int, str]  # Column and row in the photo, and a colour.
 
