@@ -150,6 +150,8 @@ def from_query(value: str) -> dict[str, Any]:
         text = inflate.decompress(packed, MAX_BYTES).decode()
     except (ValueError, binascii.Error, zlib.error) as error:
         raise ValueError(f"the link holds no recipe: {error}") from error
+    if not inflate.eof:  # What is left may parse, but its checksum is gone.
+        raise ValueError("the link holds no whole recipe: it was cut, or is too long")
     return _parse(text)
 
 

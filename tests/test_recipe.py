@@ -208,7 +208,7 @@ def test_a_damaged_link_is_refused(query):
 
 def test_a_link_that_was_cut_is_refused(made):
     query = recipe.to_query(made.recipes[0])
-    for length in range(0, len(query) - 1, 17):
+    for length in range(len(query)):
         with pytest.raises(ValueError, match="recipe"):
             recipe.from_query(query[:length])
 
