@@ -7,8 +7,10 @@ BIN = .venv/bin
 app: .venv/app
 	$(BIN)/python app.py
 
+# Files of tests side by side. Each worker has a page of its own, so not one per core everywhere.
 test: .venv/dev .venv/browser
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder
 
 setup: .venv/dev .venv/browser
 

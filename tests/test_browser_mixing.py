@@ -66,7 +66,8 @@ def test_the_table_grows_and_shrinks_and_keeps_the_pictures_it_can(mixing):
 def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     page, table = mixing()
     page.get_by_role("button", name="Model, seeds, truncation").click()
-    page.get_by_label("Seeds of the rows").fill("1, 2")
+    type_in(page.get_by_label("Seeds of the rows"), "1, 2")
+    seen(page, 15, gallery="mixes")
     type_in(page.get_by_label("Seeds of the columns"), "3, 4, 5")
     table = seen(page, 12, gallery="mixes")
     pick(page, 6, gallery="mixes", closer="mixing-closer")
