@@ -84,6 +84,7 @@ class ImageFolder:
 
         failed = {name for name, _ in unreadable}
         items = [item for item in items if item.name not in failed]
+        self._items = items
         self.names = [item.name for item in items]
         self.rows = [item.labels for item in items]
         self.images = torch.from_numpy(array)
@@ -102,6 +103,11 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.names)
 
+    def proportions(self) -> list[float]:
+        """Width by height of each file, upright: what it was before its centre was cut out."""
+        sizes = (pixels.upright_size(item.open()) for item in self._items)
+        return [width / height for width, height in sizes]
+
     def hold_out(self, fraction: float) -> tuple["ImageFolder", "ImageFolder"]:
         """The images to train on, and about this fraction of them to keep apart, by their names.
 
@@ -113,6 +119,7 @@ class ImageFolder:
     def _part(self, chosen: list[bool]) -> "ImageFolder":
         part = copy.copy(self)
         part.names = [name for name, take in zip(self.names, chosen, strict=True) if take]
+        part._items = [item for item, take in zip(self._items, chosen, strict=True) if take]
         part.rows = [row for row, take in zip(self.rows, chosen, strict=True) if take]
         part.images, part.c = self.images[chosen], self.c[chosen]
         part.fingerprint = _sha256_json([part.names, self.fingerprint])

@@ -102,6 +102,13 @@ def open_rgb(
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
 
 
+def upright_size(source: Path | BinaryIO) -> tuple[int, int]:
+    """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
+    with Image.open(source, formats=FORMATS) as image:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return image.size[::-1] if is_turned else image.size
+
+
 def fit_square(
     image: Image.Image,
     resolution: int,  # Side of the result in pixels.

@@ -14,12 +14,15 @@ from torch import Tensor
 from genmodels import colour
 from genmodels.data import ImageFolder, held_apart
 
+SAME_PROPORTIONS = 0.02  # So much the width by height of a source and its target may differ.
+
 
 class PairFolder:
     """Two folders of images with equal names, `source/` and `target/`, as squares.
 
     Without `source/`, a source is its target in grey. Names are compared without their endings, so
-    that a JPEG may have a PNG as its partner.
+    that a JPEG may have a PNG as its partner. A pair's two sizes may differ, its proportions not:
+    the centres that are cut out would not show the same.
 
     names: sorted, in the order of everything else    sources, targets: uint8 [N, 3, R, R]
     skipped: (name, reason) of pairs left out         fingerprint: SHA-256 of names and pixels
@@ -62,8 +65,16 @@ class PairFolder:
                 f"{len(alone)} have none: {', '.join(alone[:5])}"
             )
         self.names = sorted(targets.keys() & sources.keys())
+        if not is_grey:
+            ours, theirs = source.proportions(), target.proportions()
+            unlike = _unlike(
+                {name: (ours[sources[name]], theirs[targets[name]]) for name in self.names}
+            )
+            self.skipped += unlike.items()
+            self.names = [name for name in self.names if name not in unlike]
         if not self.names:
-            raise ValueError(f"{folder} holds no readable pair")
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:5])
+            raise ValueError(f"{folder} holds no readable pair ({reasons or 'it is empty'})")
         self.targets = target.images[[targets[name] for name in self.names]]
         self.sources = (
             colour.to_grey(self.targets)
@@ -155,6 +166,15 @@ def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
         resized = F.interpolate(square[None].float(), (side, side), mode="bicubic", antialias=True)
         square = resized[0].round().clamp(0, 255).to(torch.uint8)
     return square.flip(-1) if flip else square.clone()
+
+
+def _unlike(proportions: dict[str, tuple[float, float]]) -> dict[str, str]:
+    """The pairs whose two sides have other proportions, width by height, and what to say of it."""
+    return {
+        name: f"source and target are {ours:.3g} and {theirs:.3g} times as wide as high"
+        for name, (ours, theirs) in proportions.items()
+        if abs(ours / theirs - 1) > SAME_PROPORTIONS
+    }
 
 
 def _rows(folder: ImageFolder) -> dict[str, int]:

@@ -117,6 +117,30 @@ def test_what_cannot_be_paired_is_told(folder, tmp_path):
         PairFolder(folder, 24)
 
 
+def test_a_pair_of_other_proportions_is_left_out_and_told(folder):
+    picture(1).resize((90, 60)).save(folder / "source" / "04.png")  # The target is a square.
+    picture(2).resize((200, 202)).save(folder / "source" / "05.png")
+    for side, size in (("source", (60, 30)), ("target", (120, 60))):
+        picture(3).resize(size).save(folder / side / "06.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # Shown as 30 x 60.
+    picture(4).resize((60, 30)).save(folder / "source" / "08.png", exif=turned)
+    picture(5).resize((30, 60)).save(folder / "target" / "08.png")
+    pairs = PairFolder(folder, 24)
+    assert pairs.skipped == [("04", "source and target are 1.5 and 1 times as wide as high")]
+    assert len(pairs) == 19
+    assert "04" not in pairs.names
+    wanted = Image.open(folder / "target" / "05.png").resize((24, 24), Image.Resampling.LANCZOS)
+    assert np.array_equal(pairs.targets[4].numpy(), np.asarray(wanted).transpose(2, 0, 1))
+
+
+def test_pairs_of_other_proportions_alone_are_refused(folder):
+    for path in (folder / "source").iterdir():
+        picture(1).resize((60, 40)).save(path)
+    with pytest.raises(ValueError, match=r"no readable pair \(00: source and target are 1.5 and 1"):
+        PairFolder(folder, 24)
+
+
 def test_a_smaller_square_is_enlarged_to_the_same_side(folder):
     pairs = PairFolder(folder, 40)
     pairs.sources[7] = torch.arange(40, dtype=torch.uint8).expand(3, 40, 40) * 6

@@ -111,7 +111,7 @@ def _data(facts: dict[str, Any], is_paired: bool) -> str:
     return f"""## Data and licence
 
 - {data["name"]}: {data["num_train"]} {kind} to train on, {data["num_held_out"]} held out,
-  {data["num_skipped"]} unreadable. Fingerprint `{data["fingerprint"][:16]}`.
+  {data["num_skipped"]} left out. Fingerprint `{data["fingerprint"][:16]}`.
 - {facts["licence"]}{parent}
 - What it makes carries a recipe and a mark that says that it is partly synthetic. Do not present
   it as an untouched photograph."""
