@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, get_ident
 
 import torch
 
@@ -9,13 +10,25 @@ import torch
 # channels took 3.0 ms on one thread and 7.6 ms on two of a busy two-core machine.
 ELEMENTS_WORTH_A_SECOND_THREAD = 1 << 19
 
+# Torch's number is the whole process's: who comes while another computes on one thread would take
+# that for what it has to put back, and leave it for ever. So the first to come keeps the number.
+_lock = Lock()
+_found: dict[int, int] = {}  # Threads that are within, and the number before the first of them.
+
 
 @contextmanager
 def threads_for(elements: int) -> Iterator[None]:
     """Within it, torch computes on one thread if its largest tensor has few elements."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if elements < ELEMENTS_WORTH_A_SECOND_THREAD else before)
+    me = get_ident()
+    with _lock:
+        before, is_outermost = torch.get_num_threads(), me not in _found
+        if is_outermost:
+            before = _found[me] = next(iter(_found.values()), before)
+        torch.set_num_threads(1 if elements < ELEMENTS_WORTH_A_SECOND_THREAD else before)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            torch.set_num_threads(before)
+            if is_outermost:
+                del _found[me]

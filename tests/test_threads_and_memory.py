@@ -1,6 +1,7 @@
 """How the CPU is used."""
 
 import platform
+import threading
 
 import torch
 
@@ -19,3 +20,40 @@ def test_small_tensors_run_on_one_thread_and_the_setting_comes_back():
 
 def test_freed_memory_is_kept_where_the_c_library_allows_it():
     assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
+
+
+def test_two_who_compute_at_once_leave_the_setting_as_it_was():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    second_is_within, first_is_out = threading.Event(), threading.Event()
+
+    def second():
+        with threads_for(1):
+            second_is_within.set()
+            first_is_out.wait(10)
+
+    other = threading.Thread(target=second)
+    with threads_for(1):
+        other.start()
+        assert second_is_within.wait(10)
+    first_is_out.set()
+    other.join()
+    counted = []
+    fresh = threading.Thread(target=lambda: counted.append(torch.get_num_threads()))
+    fresh.start()
+    fresh.join()
+    found = [*counted, torch.get_num_threads()]
+    torch.set_num_threads(before)
+    assert found == [2, 2]
+
+
+def test_within_another_it_gives_back_what_that_one_had():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threads_for(1):
+        with threads_for(1):
+            pass
+        within = torch.get_num_threads()
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (within, after) == (1, 2)
