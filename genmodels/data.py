@@ -29,7 +29,7 @@ from genmodels import images as pixels
 METADATA = ("metadata.jsonl", "metadata.csv")
 SPLITS = {"train", "test", "validation", "val", "held_out"}
 MAX_RAM_BYTES = 2 * 1024**3  # A larger array lives in a file of cache_dir.
-CACHE_VERSION = 1  # Part of the cache's key: raise it when decoding changes.
+CACHE_VERSION = 2  # Part of the cache's key: raise it when decoding changes.
 
 Labels = dict[str, Any]
 Skipped = list[tuple[str, str]]  # Name and reason.

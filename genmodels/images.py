@@ -4,6 +4,7 @@ Files are untrusted: `open_rgb` reads the header, refuses what is too large or o
 and only then decodes. Start there; `to_float` and `to_uint8` are the two borders of the networks.
 """
 
+import io
 import struct
 import uuid
 import zlib
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
@@ -74,10 +75,11 @@ def open_rgb(
     min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
     keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
 ) -> Image.Image:
-    """An image file as an RGB picture, upright; of an animation, the first frame.
+    """An image file as an RGB picture, upright, in sRGB; of an animation, the first frame.
 
     Grey, palette, CMYK, transparent, 16-bit grey and float files are understood. A float picture
-    counts in [0, 1], or in [0, 255] if any value is above 1. `ValueError` names the file if it is
+    counts in [0, 1], or in [0, 255] if any value is above 1. A profile of wider colours, such as a
+    phone's Display P3, is converted, of RGB files alone. `ValueError` names the file if it is
     of another format than `FORMATS`, has more than `max_pixels` pixels, is damaged, or its values
     fit no scale. No pixel is decoded before format and size are known to be fine.
     """
@@ -90,7 +92,7 @@ def open_rgb(
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()
-            upright = _to_8_bit(ImageOps.exif_transpose(image))
+            upright = _to_srgb(_to_8_bit(ImageOps.exif_transpose(image)))
             if keep_alpha and upright.has_transparency_data:
                 return upright.convert("RGBA")
             return _flatten(upright, background)
@@ -102,7 +104,7 @@ def open_rgb(
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
 
 
-def upright_size(source: Path | BinaryIO) -> tuple[int, int]:
+def upright_size(source: str | Path | BinaryIO) -> tuple[int, int]:
     """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
     with Image.open(source, formats=FORMATS) as image:
         is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
@@ -294,6 +296,23 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     if not (values.min() >= 0 and values.max() <= top):
         raise ValueError(f"values must be in 0..{top:g}, got {values.min():g}..{values.max():g}")
     return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """An RGB picture with a profile of other colours, converted; others as they are."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(own):
+            return image
+        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError):
+        return image  # A broken profile says nothing.
+    assert converted is not None  # Only in place it is None.
+    converted.info.pop("icc_profile", None)
+    return converted
 
 
 def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from genmodels import images
 
@@ -468,3 +468,40 @@ def test_an_enlarged_picture_is_the_same_picture():
     small = moving(64, 48, 1)[0]
     back = images.enlarge(small, 512).resize((64, 48), Image.Resampling.BOX)
     assert np.abs(np.asarray(back).astype(int) - np.asarray(small)).mean() < 2
+
+
+def swapped_profile(name):
+    """sRGB, as Pillow makes it, with red and green changed about, and of another name."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    entries = [132 + 12 * i for i in range(int.from_bytes(profile[128:132], "big"))]
+    places = {bytes(profile[at : at + 4]): slice(at + 4, at + 12) for at in entries}
+    red, green = places[b"rXYZ"], places[b"gXYZ"]
+    profile[red], profile[green] = profile[green], profile[red]
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_another_profile_become_those_of_srgb(tmp_path, mode):
+    picture = Image.new("RGB", (8, 8), (255, 0, 0))
+    if mode == "RGBA":
+        picture.putalpha(90)
+    for name, wanted in (("wide", (0, 255, 0)), ("sRGB", (255, 0, 0))):
+        picture.save(tmp_path / "profile.png", icc_profile=swapped_profile(name))
+        opened = images.open_rgb(tmp_path / "profile.png", keep_alpha=True)
+        assert np.abs(np.subtract(opened.getpixel((0, 0))[:3], wanted)).max() <= 2
+        assert opened.mode == mode
+        assert mode == "RGB" or opened.getpixel((0, 0))[3] == 90
+
+
+def test_a_broken_profile_is_as_none(tmp_path):
+    Image.new("RGB", (8, 8), (250, 9, 30)).save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert images.open_rgb(tmp_path / "broken.png").getpixel((0, 0)) == (250, 9, 30)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_of_a_file_is_that_of_the_opened_picture(tmp_path, orientation):
+    turned = Image.Exif()
+    turned[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=turned)
+    size = images.upright_size(tmp_path / "turned.jpg")
+    assert size == images.open_rgb(tmp_path / "turned.jpg").size
