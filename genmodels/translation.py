@@ -19,6 +19,7 @@ from genmodels.threads import threads_for
 
 PREDICTS = ("rgb", "chroma")
 MAX_PIXELS = 24_000_000
+MAX_STRETCH = 100  # Sides to each other: a thin strip costs what its padding does, not its pixels.
 MAX_IMAGES = 256
 MAX_HINTS = 500  # Their recipe must stay short enough to be read back.
 MAX_GRAIN = 1.0
@@ -78,8 +79,8 @@ class TranslationPipeline(HubPipeline):
 
         Without grain there is no chance, and the seed counts for nothing.
 
-        Errors: ValueError for a picture of another mode, of more than 24 megapixels, or for a
-        setting out of its range.
+        Errors: ValueError for a picture of another mode, of more than 24 megapixels or more than
+        100 times as long as wide, or for a setting out of its range.
         """
         given: list[Any] = list(image) if isinstance(image, list | tuple) else [image]
         if not 1 <= len(given) <= MAX_IMAGES:
@@ -126,8 +127,8 @@ class TranslationPipeline(HubPipeline):
         marks = _marks(hints, size, picture.size).to(self.device)
         seen = grained(small, self.config.grain, torch.Generator().manual_seed(seed))
         with threads_for(size[0] * size[1] * 32):
-            given = encode(seen, self.config.predicts, marks)
-            out = tiles.through(self.generator, given, self.config.margin)
+            given = encode(seen, self.config.predicts, marks).to(self.generator.dtype)
+            out = tiles.through(self.generator, given, self.config.margin).float()
         if self.config.predicts == "chroma":
             made = colour.join(colour.luma(whole), strength * _resized(out, whole.shape[2:]))
         else:
@@ -184,6 +185,11 @@ def _check_picture(picture: Any) -> None:
     if not 1 <= picture.width * picture.height <= MAX_PIXELS:
         raise ValueError(
             f"image must have one pixel or more and at most {MAX_PIXELS} pixels, "
+            f"got {picture.width}x{picture.height}"
+        )
+    if max(picture.size) > MAX_STRETCH * min(picture.size):
+        raise ValueError(
+            f"image must be at most {MAX_STRETCH} times as long as it is wide, "
             f"got {picture.width}x{picture.height}"
         )
 

@@ -211,3 +211,16 @@ def test_a_network_of_the_wrong_channels_is_refused():
         genmodels.Pix2PixPipeline(pix2pix.Generator(levels=3), grain=1.5)
     with pytest.raises(ValueError, match="grain must be"):
         genmodels.Pix2PixPipeline(pix2pix.Generator(4, 2, levels=3), predicts="chroma", grain=0.1)
+
+
+def test_a_strip_that_padding_would_swell_is_refused(comic):
+    comic(Image.new("RGB", (500, 5)))
+    with pytest.raises(ValueError, match="at most 100 times as long as it is wide, got 6x601"):
+        comic(Image.new("RGB", (6, 601)))
+
+
+def test_a_network_of_half_precision_translates_nearly_the_same(comic):
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+    whole = np.int16(comic(photo).images[0])
+    half = np.int16(comic.to(torch.bfloat16)(photo).images[0])
+    assert 0 < np.abs(whole - half).max() <= 16
