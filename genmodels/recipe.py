@@ -35,6 +35,7 @@ Iptc4xmpExt:DigitalSourceType=
 "{GENERATED}"/>
 </rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
+QUICK_PIXELS = 1 << 22  # Larger PNGs are packed quickly: zlib takes longer than a network.
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
 
 
@@ -53,6 +54,8 @@ class GeneratedImage(Image.Image):
                 params["exif"][ExifTags.Base.ImageDescription] = self.info[KEY]
                 params["exif"][ExifTags.Base.Software] = self.info["Software"]
             params.setdefault("xmp", self.info[XMP_KEY].encode())
+        if self.width * self.height > QUICK_PIXELS:
+            params.setdefault("compress_level", 1)
         super().save(fp, format, **params)
 
 

@@ -22,12 +22,17 @@ expect.set_options(timeout=20_000)  # A busy machine takes more than Playwright'
 GRADIOS_OWN = "console warning: Method not implemented."  # On every upload.
 
 
+def free_port():
+    """A port that nobody listens on; Gradio's own search is no match for a second worker's."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def app_address(tmp_path_factory):
     """Where `python app.py` with the embedded models answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("app")
     environment = {
         **os.environ,

@@ -24,6 +24,7 @@ import genmodels
 from genmodels import conditions, recipe, zoo
 from genmodels.models import dcgan, pix2pix, stylegan2
 from genmodels.ui import about, layers, models, pictures, theme, widgets
+from tests.conftest import free_port
 
 ROOT = Path(__file__).parent.parent
 ROWS = [{"body": "suv", "year": 2000}, {"body": "van", "year": 2004}, {"body": "van", "year": 2008}]
@@ -75,7 +76,9 @@ def client(toys, tmp_path_factory):
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         page = app.build()
-        _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
+        _, address, _ = page.launch(
+            server_port=free_port(), prevent_thread_lock=True, quiet=True, ssr_mode=False
+        )
         downloads = str(tmp_path_factory.mktemp("downloads"))
         yield Client(address, verbose=False, download_files=downloads)
         page.close()

@@ -40,11 +40,18 @@ def after(page):
     return page.locator("#translation img").last.get_attribute("src")
 
 
-def test_all_tasks_are_done_at_once(lab):
+def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
     lab.locator("#translate-all").click()
     assert len(set(seen(lab, 2, gallery="every-task"))) == 2
     expect(lab.locator("#every-task")).to_contain_text("Comic")
     expect(lab.locator("#every-task")).to_contain_text("Colours")
+    lab.locator("#every-task .grid-container button").nth(1).click()
+    path = saved(lab, lab.locator("#every-task").get_by_label("Download"), tmp_path)
+    assert recipe.read(path)["model"] == "colorize-pix2pix-toy"
+    scene(80, 60, 3).save(tmp_path / "other.png")
+    lab.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "other.png")
+    expect(lab.locator("#translation-words")).to_contain_text("80 x 60")
+    expect(lab.locator("#every-task")).to_be_hidden()
 
 
 def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_path):
@@ -82,6 +89,14 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     assert abs(column - 24) <= 2
     assert abs(row - 30) <= 2
     assert colour == "#c0392b"
+    fold = lab.get_by_role("button", name="Say which colour belongs where")
+    for _ in range(2):  # Folded to see the picture, and back: what was drawn stays.
+        fold.click()
+    expect(board).to_be_visible()
+    expect(lab.locator("#hint-board i")).to_have_count(1)
+    lab.locator("#translate").click()
+    lab.wait_for_timeout(300)
+    assert made(lab, tmp_path)[1]["settings"]["hints"] == told["settings"]["hints"]
     change = np.abs(hinted - plain).sum(axis=2)
     assert change[26:35, 20:29].max() > 0
     lab.locator("#hint-board input").fill("#2040ff")

@@ -155,3 +155,20 @@ def test_a_phone_has_room_for_all_tabs_and_the_picture(lab):
         expect(page.get_by_role("tab", name=name).first).to_be_visible()
     box = page.locator("#translation img").first.bounding_box()
     assert box["width"] > 250
+
+
+def test_what_was_chosen_last_is_what_is_shown(lab, tmp_path):
+    page = lab()
+    scene(2400, 1600).save(tmp_path / "large.png")
+    upload(page, tmp_path / "large.png", "2400 x 1600")
+    words = page.locator("#translation-words")
+    page.get_by_label("Autoencoder, 128 px").check()
+    page.wait_for_timeout(300)  # It is on its way ...
+    page.get_by_label("Pix2Pix, 128 px").check()
+    page.wait_for_timeout(300)
+    page.get_by_label("Autoencoder, 128 px").check()  # ... and has not come back yet.
+    page.wait_for_timeout(300)
+    page.get_by_label("Pix2Pix, 128 px").check()
+    expect(words).to_contain_text("Autoencoder")
+    expect(words).to_contain_text("Pix2Pix")
+    assert picture(page, tmp_path)[1]["model"] == "comic-pix2pix-128"

@@ -207,3 +207,29 @@ def test_without_a_photo_every_task_takes_what_it_has_learnt(toys):  # noqa: F81
         lab.each(models.load, None, FULLY), lab.tasks().values(), strict=True
     ):
         assert Image.open(file).size == Image.open(lab.example(own[0].name)).size
+
+
+def test_of_many_photos_nothing_but_the_zip_stays(toys, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    (tmp_path / "gradio").mkdir()
+    paths = []
+    for seed in range(2):
+        scene(40, 30, seed).save(tmp_path / f"{seed}.png")
+        paths.append(str(tmp_path / f"{seed}.png"))
+    *_, (_, archive) = lab.many(models.load, paths, COMIC, FULLY)
+    left = [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
+    assert left == [Path(archive)]
+
+
+def test_a_large_photo_is_shown_smaller_and_saved_whole(toys, tmp_path):  # noqa: F811
+    scene(2400, 300).save(tmp_path / "wide.png")
+    made = lab.translated(models.load, tmp_path / "wide.png", COMIC, THE_PHOTO, FULLY)
+    assert made.before.size == made.after.size == (1600, 200)
+    assert Image.open(made.file).size == (2400, 300)
+    assert recipe.read(made.after)["generated"]
+
+
+def test_a_strip_is_refused_in_words(toys, tmp_path):  # noqa: F811
+    Image.new("RGB", (16, 321)).save(tmp_path / "strip.png")
+    with pytest.raises(ValueError, match="20 times as long as it is wide at most, got 16 x 321"):
+        lab.translated(models.load, tmp_path / "strip.png", COMIC, THE_PHOTO, FULLY)

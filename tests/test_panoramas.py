@@ -17,6 +17,7 @@ import genmodels
 from genmodels import recipe
 from genmodels.ui import frame, panoramas
 from genmodels.ui.panoramas import Place
+from tests.conftest import free_port
 
 MIDDLE = (0.5, 0.5)
 
@@ -46,7 +47,9 @@ def client(tmp_path_factory):
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         page = app.build()
-        _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
+        _, address, _ = page.launch(
+            server_port=free_port(), prevent_thread_lock=True, quiet=True, ssr_mode=False
+        )
         downloads = str(tmp_path_factory.mktemp("downloads"))
         yield Client(address, verbose=False, download_files=downloads)
         page.close()

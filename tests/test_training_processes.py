@@ -9,7 +9,6 @@ import os
 import random
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import torch
 
 import genmodels
 from tests import tiny_training
+from tests.conftest import free_port
 from training import checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("launching")]
@@ -144,12 +144,6 @@ def test_a_kill_while_publishing_costs_only_the_publishing(photos, tmp_path):
     assert again.end() == 0, again.said
     assert "step 2/2" not in again.said
     assert len(pixels(tmp_path)) == 2
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def two(script, photos, out, **changes):

@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from genmodels.ui import photos
-from genmodels.ui.widgets import AT_ONCE, errors_told
+from genmodels.ui.widgets import errors_told
 
 SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
 MAX_HINTS = 200  # Dots on a board, fewer than a network takes: more would hide the photo.
@@ -103,14 +103,19 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
         return gr.HTML(value=EMPTY, **_grey(path or default)), []
 
     @errors_told
+    def opened(path: str | None, value: str) -> tuple[Any, Any]:
+        if read(value, (1, 1)):  # Folded to look at the picture, and back again.
+            return gr.skip(), gr.skip()
+        return laid(path)
+
+    @errors_told
     def drawn(path: str | None, value: str) -> list[Hint]:
-        return read(value, photos.opened(path or default).size)
+        return read(value, photos.size(path or default))
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     board.release(drawn, [photo, board], hints, **private)
     emptied = photo.change(laid, photo, [board, hints], **private)
-    shown.expand(laid, photo, [board, hints], **private)
-    shown.collapse(lambda: (EMPTY, []), None, [board, hints], **AT_ONCE)
+    shown.expand(opened, [photo, board], [board, hints], **private)
     return Hints(shown, hints, emptied)
 
 

@@ -1,5 +1,6 @@
 """The translation lab: its tasks, their networks, and what these make of visitors' photos."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,10 +32,11 @@ class Dials(NamedTuple):
 class Made(NamedTuple):
     """A translated photo."""
 
-    before: Image.Image  # What it is held against.
-    file: str  # Path of the PNG.
+    before: Image.Image  # What it is held against, and ...
+    after: Image.Image  # ... what became of it, both as large as a screen shows them.
+    file: str  # Path of the PNG, of all pixels.
     recipe: Recipe
-    seconds: float
+    seconds: float  # From the photo's file to the PNG.
 
 
 def tasks() -> dict[str, list[Card]]:
@@ -54,9 +56,11 @@ def translated(load: Load, path: str | Path | None, model: str, against: str, di
     known = [card.name for own in tasks().values() for card in own]
     for name in {model, against} - {THE_PHOTO, IN_GREY, *known}:
         raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
-    photo = photos.opened(path or example(model), keep_alpha=True)
+    pipe = load(model)
     start = time.monotonic()
-    picture, recipe = _through(load(model), photo, dials)
+    photo = photos.opened(path or example(model), keep_alpha=True)
+    picture, recipe = _through(pipe, photo, dials)
+    file = pictures.saved(picture, recipe)
     seconds = time.monotonic() - start
     if against == THE_PHOTO:
         before = photo
@@ -64,7 +68,7 @@ def translated(load: Load, path: str | Path | None, model: str, against: str, di
         before = photo.convert("LA" if photo.mode == "RGBA" else "L").convert(photo.mode)
     else:
         before, _ = _through(load(against), photo, dials)
-    return Made(before, pictures.saved(picture, recipe), recipe, seconds)
+    return Made(photos.preview(before), photos.preview(picture), file, recipe, seconds)
 
 
 def each(load: Load, path: str | Path | None, dials: Dials) -> list[tuple[str, str]]:
@@ -114,13 +118,16 @@ def many(
     for path in paths:  # None is kept: thirty large photos would fill the memory.
         photos.opened(path, keep_alpha=True)
     pipe, files, recipes = load(model), [], []
-    for number, path in enumerate(paths):
-        yield number, None
-        picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
-        files.append(pictures.saved(picture, recipe))
-        recipes.append(recipe)
-    names = [f"{Path(path).stem}-{model}" for path in paths]
-    yield len(paths), pictures.zipped(files, recipes, names)
+    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it was shown: the ZIP.
+        for number, path in enumerate(paths):
+            yield number, None
+            picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
+            files.append(f"{folder}/{number}.png")
+            picture.save(files[-1])
+            recipes.append(recipe)
+        names = [f"{Path(path).stem}-{model}" for path in paths]
+        made = pictures.zipped(files, recipes, names)
+    yield len(paths), made
 
 
 def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, Recipe]:

@@ -10,7 +10,9 @@ from PIL import Image
 
 SCENES = sorted(Path(__file__).with_name("scenes").glob("*.jpg"))
 MAX_PHOTO = 24_000_000  # Pixels of an upload.
+PREVIEW_SIDE = 1600  # Longer side: a phone is not sent two pictures of 10 MB to look at.
 MIN_SIDE = 16  # Of an upload, in pixels.
+MAX_STRETCH = 20  # Longer side to shorter: networks see strips at their width, however long.
 
 
 def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
@@ -24,7 +26,28 @@ def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
     if min(photo.size) < MIN_SIDE:
         least, came = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
         raise ValueError(f"a photo must be {least} pixels or more, got {came}")
+    if max(photo.size) > MAX_STRETCH * min(photo.size):
+        came = f"{photo.width} x {photo.height}"
+        raise ValueError(
+            f"a photo may be {MAX_STRETCH} times as long as it is wide at most, got {came}"
+        )
     return photo
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """Width and height of a photo that `opened` has taken before."""
+    from genmodels import images  # Brings torch.
+
+    return images.upright_size(path)
+
+
+def preview(photo: Image.Image) -> Image.Image:
+    """The photo as large as a screen shows it, with all that its file would say."""
+    if max(photo.size) <= PREVIEW_SIDE:
+        return photo
+    small = photo.copy()
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), reducing_gap=3)
+    return small
 
 
 def thumbnail(photo: Image.Image, side: int = 360) -> str:

@@ -45,7 +45,9 @@ def build(load: Callable[[str], Any]) -> None:
             )
             words = gr.Markdown(elem_id="translation-words")
             file = gr.DownloadButton("Download PNG", size="md", visible=False)
-            everything = pictures.gallery("every-task", len(tasks), visible=False)
+            everything = pictures.gallery(
+                "every-task", len(tasks), visible=False, can_be_opened=True
+            )
         with gr.Column():
             with gr.Row():
                 go = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
@@ -79,7 +81,7 @@ def build(load: Callable[[str], Any]) -> None:
         size = " x ".join(str(made.recipe["image"][side]) for side in ("width", "height"))
         words = f"{cards[model].label}, {size} pixels, {made.seconds:.1f} s"
         done = gr.update(value=made.file, visible=True)
-        return (made.before, made.file), words, done, made.recipe
+        return (made.before, made.after), words, done, made.recipe
 
     @errors_told
     def translate_all(photo: str | None, strength: float, detail: float) -> Any:
@@ -111,7 +113,12 @@ def build(load: Callable[[str], Any]) -> None:
     listening, given, emptied = hinting
     asked = [photo, model, against, strength, detail, given]
     shown = [slider, words, file, told]
-    running: dict[str, Any] = {"show_progress_on": slider, **IN_TURN}
+    # Always the last: what was chosen while a picture was made is what the page says then.
+    running: dict[str, Any] = {
+        "show_progress_on": slider,
+        "trigger_mode": "always_last",
+        **IN_TURN,
+    }
     within = {"api_visibility": "private", **running}
     go.click(translate, asked, shown, api_name="translate", **running)
     held = other.input(lambda name: name, other, against, **AT_ONCE)
@@ -123,6 +130,7 @@ def build(load: Callable[[str], Any]) -> None:
         show_progress_on=go_all,
         **IN_TURN,
     )
+    photo.change(lambda: gr.update(visible=False), None, everything, **AT_ONCE)
     changed = [network, other, model, against, listening, detail, *learnt]
     by_task = task.input(chosen_task, task, changed, **AT_ONCE)
     by_network = network.input(chosen_network, network, changed, **AT_ONCE)
