@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -98,6 +99,25 @@ def test_arms_are_trained_measured_and_set_beside_each_other(config):
     compare(config)  # It resumes, where there is nothing left to do.
     assert {path: path.stat().st_mtime_ns for path in config.out.glob("*/checkpoints/*")} == ended
     assert (config.results / "translation-comic.md").read_text() == told
+    pairs = config.data / "pairs-tiny"
+    (pairs / "held_out").rename(pairs / "spare")
+    shutil.copytree(pairs / "train", pairs / "held_out")  # All of it was trained on.
+    compare_translation._fingerprint.cache_clear()
+    with pytest.raises(ValueError, match="its held_out pairs were others"):
+        compare(config)
+    assert (config.results / "translation-comic.md").read_text() == told
+
+
+def test_a_flag_is_compared_by_its_value(config):
+    words, _ = compare_translation.command(config, "comic", "autoencoder", 0)
+    told = {"steps": 2, "batch_size": 4, "adversarial_weight": 0.0, "mixed_precision": "no"}
+    facts = {"steps": 2, "config": told}
+    assert compare_translation._was_asked(words, facts)
+    for key, other in (("adversarial_weight", 0.5), ("batch_size", 8), ("mixed_precision", "bf16")):
+        assert not compare_translation._was_asked(
+            words, {"steps": 2, "config": told | {key: other}}
+        )
+    assert not compare_translation._was_asked(words, facts | {"steps": 1})
 
 
 def test_an_arm_or_a_task_that_takes_hours_may_be_trained_once(config):

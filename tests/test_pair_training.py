@@ -252,6 +252,22 @@ def test_figures_of_pictures_one_level_apart_are_what_the_textbook_says():
     assert panel["chroma_error"]["value"] < 1
 
 
+def test_masks_without_a_colour_are_learnt_from_and_their_texture_is_left_out(pairs, tmp_path):
+    shutil.copytree(pairs["data"], tmp_path / "train")
+    shutil.copytree(pairs["held_out"], tmp_path / "held_out")
+    for path in tmp_path.glob("*/source/*"):
+        with Image.open(path) as whole:
+            red = whole.getchannel("R")
+        Image.merge("RGB", (red, *[Image.new("L", red.size)] * 2)).save(path)
+    masks = {"data": str(tmp_path / "train"), "held_out": str(tmp_path / "held_out")}
+    train(masks, tmp_path / "run", steps=2)
+    panel = json.loads((tmp_path / "run" / "model" / "run.json").read_text())["metrics"]
+    assert panel["swd"].keys() == {"value"}
+    assert "| 95 % interval |" in (tmp_path / "run" / "model" / "README.md").read_text()
+    made = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    assert "swd" not in pair_figures.figures(made, made + 9, made)
+
+
 def test_flags_out_of_range_are_refused(pairs, tmp_path):
     for name, high in (("jitter", 0.75), ("hints", 1), ("decay_from", 1)):
         with pytest.raises(ValueError, match=f"{name} must be from 0 to {high}, got 1.5"):

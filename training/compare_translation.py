@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from training.pair_figures import FIGURES, translated
 from training.project_formulas import psnr_seed, ssim_seed
 from training.translation_arms import ARMS, MARGINS, TASKS
 from training.translation_table import COMPARED, overview, section
-from training.translator_run import evenly
+from training.translator_run import evenly, side_to_load
 
 RESULTS = Path(__file__).with_name("results")
 README = Path(__file__).parents[1] / "README.md"
@@ -79,7 +80,8 @@ def compare(config: Config) -> None:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
         values = {arm: measure(config, task, arm, pairs) for arm in config.arms}
         starts = {arm: len(seeds(config, task, arm)) for arm in config.arms if ARMS[arm].script}
-        found[task] = summary(TASKS[task].title, values) | {"starts": starts}
+        found[task] = summary(TASKS[task].title, values)
+        found[task] |= {"starts": starts, "predicts": TASKS[task].predicts}
         shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
@@ -149,7 +151,27 @@ def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
             f"{folder} must have seen {config.pairs_seen} pairs, it has seen "
             f"{facts['images_seen']}: it was interrupted, or trained for longer"
         )
+    _check_pairs(config, task, folder, facts)
     return folder / "model"
+
+
+def _check_pairs(config: Config, task: str, folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse a run on other pairs: it may have learnt what is held out now."""
+    told, data = facts["config"], config.data / TASKS[task].data
+    sides = {"train": side_to_load(told["resolution"], told["jitter"])}
+    sides["held_out"] = told["resolution"]
+    keys = {"train": "fingerprint", "held_out": "held_out_fingerprint"}
+    for part, side in sides.items():
+        if _fingerprint(data / part, side, config.out / "cache") != facts["data"][keys[part]]:
+            raise ValueError(
+                f"{folder} must be a run on the pairs in {data}, its {part} pairs were others: "
+                "remove it to train it anew"
+            )
+
+
+@lru_cache
+def _fingerprint(folder: Path, resolution: int, cache_dir: Path) -> str:
+    return PairFolder(folder, resolution, cache_dir=cache_dir).fingerprint
 
 
 def _was_asked(words: list[str], facts: dict[str, Any]) -> bool:
@@ -159,7 +181,12 @@ def _was_asked(words: list[str], facts: dict[str, Any]) -> bool:
     told = facts["config"]  # Without the paths of a machine; the summary changes no weight.
     shared = asked.keys() & told.keys() - {"summary"}
     is_whole = facts["steps"] == told["steps"]
-    return is_whole and all(str(told[key]) == asked[key] for key in shared)
+    return is_whole and all(_says(asked[key], told[key]) for key in shared)
+
+
+def _says(word: str, value: Any) -> bool:
+    """Whether a word of a command is the value of a flag: "0" is 0.0."""
+    return word == str(value) or (isinstance(value, float) and float(word) == value)
 
 
 def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[Tensor]:

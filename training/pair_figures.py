@@ -32,7 +32,10 @@ def figures(
     targets: Tensor,  # Uint8 [N, 3, R, R].
     baseline: Tensor,  # What doing nothing gives, the sources: uint8 [N, 3, R, R].
 ) -> dict[str, Any]:
-    """Every figure: value, 95 % interval over images, and the baseline's value."""
+    """Every figure: value, 95 % interval over images, and the baseline's value.
+
+    What is not defined is left out: "swd", or its baseline, of sets that have no texture.
+    """
     panel: dict[str, Any] = {"n": len(made)}
     for name, figure in FIGURES.items():
         values = figure(made, targets)
@@ -47,11 +50,17 @@ def figures(
         "value": _psnr_of_mean(made, targets),
         "baseline": _psnr_of_mean(baseline, targets),
     }
-    panel["swd"] = {
-        "value": float(metrics.swd(made, targets)),
-        "baseline": float(metrics.swd(baseline, targets)),
-    }
-    return panel
+    textures = {"value": texture(made, targets), "baseline": texture(baseline, targets)}
+    defined = {key: value for key, value in textures.items() if value is not None}
+    return panel | ({"swd": defined} if "value" in defined else {})
+
+
+def texture(a: metrics.Images, b: metrics.Images) -> float | None:
+    """`metrics.swd` of two sets; None if a colour is flat in one of them."""
+    try:  # Masks and label maps often lack a colour: no reason to lose a trained network.
+        return float(metrics.swd(a, b))
+    except ValueError:
+        return None
 
 
 def _psnr_of_mean(a: Tensor, b: Tensor) -> float:

@@ -58,9 +58,12 @@ def _figures(facts: dict[str, Any]) -> str:
     panel = facts["metrics"]
     rows = []
     for key, title in TITLES.items():
+        if key not in panel:
+            continue
         figure = panel[key]
         interval = f"{figure['low']:.4g} to {figure['high']:.4g}" if "low" in figure else ""
-        rows.append(f"| {title} | {figure['value']:.4g} | {interval} | {figure['baseline']:.4g} |")
+        nothing = f"{figure['baseline']:.4g}" if "baseline" in figure else ""
+        rows.append(f"| {title} | {figure['value']:.4g} | {interval} | {nothing} |")
     table = "\n".join(rows)
     return f"""## Figures
 
@@ -77,6 +80,8 @@ def _unpaired_figures(facts: dict[str, Any]) -> str:
     made, nothing, real = panel["made"], panel["nothing_done"], panel["real"]
     rows = []
     for key, title in UNPAIRED_TITLES.items():
+        if key not in made:
+            continue
         interval = f"{made[key]['low']:.3g} to {made[key]['high']:.3g}"
         others = [f"{panel[key]['value']:.3g}" for panel in (nothing, real) if key in panel]
         cells = [f"{made[key]['value']:.3g}", interval, *others, *[""] * (2 - len(others))]

@@ -64,7 +64,7 @@ class TranslatorRun(Run):
     @property
     def loaded_resolution(self) -> int:
         """Side of the loaded pictures: a piece that is enlarged to it loses nothing."""
-        return round(self.config.resolution / (1 - self.config.jitter))
+        return side_to_load(self.config.resolution, self.config.jitter)
 
     def boxes(self, chances: np.ndarray) -> np.ndarray:
         """Top, left and side of a square for each row of three numbers from 0 to 1."""
@@ -81,6 +81,11 @@ class TranslatorRun(Run):
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.config.lr * factor
+
+
+def side_to_load(resolution: int, jitter: float) -> int:
+    """Of a picture, so that the smallest piece that is cut out of it has the resolution."""
+    return round(resolution / (1 - jitter))
 
 
 def evenly(count: int, n: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from genmodels import colour, metrics
+from training.pair_figures import texture
 from training.translator_run import evenly
 
 KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
@@ -26,7 +27,7 @@ def figures(
     values = distances(*sets)
     intervals = metrics.subset_intervals(distances, *sets)
     panel: dict[str, Any] = {"n": len(made), "n_targets": len(targets)}
-    for name in KINDS:
+    for name in values:
         low, high = intervals[name]
         panel[name] = {"value": values[name], "low": low, "high": high}
     kept = metrics.ssim(colour.to_grey(made), colour.to_grey(sources)).values
@@ -35,12 +36,14 @@ def figures(
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """How unlike two sets of as many pictures are, uint8 [N, R, R, 3], by each of KINDS."""
+    """How unlike two sets of as many pictures are, uint8 [N, R, R, 3], by each of KINDS.
+
+    Without "swd" where a colour is flat in one of them.
+    """
     colours = metrics.colour_panel(a, b).values()
-    return {
-        "swd": float(metrics.swd(a, b)),
-        "colour": float(np.mean([channel["wasserstein"] for channel in colours])),
-    }
+    swd = texture(a, b)
+    found = {} if swd is None else {"swd": swd}
+    return found | {"colour": float(np.mean([channel["wasserstein"] for channel in colours]))}
 
 
 def rows(pictures: Tensor) -> np.ndarray:
