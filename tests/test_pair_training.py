@@ -86,6 +86,18 @@ def test_the_rate_falls_to_nothing_over_the_last_steps(pairs, tmp_path):
     assert 0.1 < moved["falling"] / moved["flat"] < 0.5
 
 
+def test_more_steps_move_the_rate_and_are_said_and_recorded(pairs, four_steps, tmp_path, capsys):
+    out = tmp_path / "longer"
+    shutil.copytree(four_steps[0], out)
+    train(pairs, out)  # The same command again changes nothing.
+    assert "changes" not in json.loads((out / "config.json").read_text())
+    train(pairs, out, steps=5)
+    assert "--steps is 5 from here on, it was 4" in capsys.readouterr().out
+    train(pairs, out, steps=5)
+    told = json.loads((out / "model" / "run.json").read_text())["config"]
+    assert told["changes"] == [{"step": 4, "steps": [4, 5]}]
+
+
 def test_it_learns_to_invert_and_says_so_on_its_card(pairs, tmp_path):
     out = tmp_path / "inverse"
     flags = {"steps": 300, "save_every": 100, "log_every": 50, "lr": 2e-3, "jitter": 0.0}

@@ -96,6 +96,7 @@ class Run:
     """One training run: its processes, its data, its clock, its folder."""
 
     min_held_out = metrics.MIN_SET
+    tunable = TUNABLE
 
     def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
         self.config = config
@@ -414,16 +415,17 @@ class Run:
         before, mine = _as_json(known) | json.loads(path.read_text()), self._flags()
         self._changes = before.pop("changes", [])
         for key in sorted(set(before) | set(mine)):
-            if key in MAY_CHANGE or before.get(key) == mine.get(key):
+            if before.get(key) == mine.get(key):
                 continue
             flag = "--" + key.replace("_", "-")
-            if key not in TUNABLE:
+            if key in self.tunable:
+                self.print(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
+                self._changed[key] = [before.get(key), mine.get(key)]
+            elif key not in MAY_CHANGE:
                 raise ValueError(
                     f"{self.config.out} holds a run with {flag} {before.get(key)}, this command "
                     f"has {mine.get(key)}: repeat its flags or choose another --out"
                 )
-            self.print(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
-            self._changed[key] = [before.get(key), mine.get(key)]
 
     def _write_config(self) -> None:
         """Only once a step was possible: a refused first command leaves nothing to agree with."""

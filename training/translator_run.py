@@ -8,7 +8,7 @@ import numpy as np
 from torch.optim import Optimizer
 
 from genmodels.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE
-from training.run import Run, RunConfig
+from training.run import TUNABLE, Run, RunConfig
 
 SHOWN = 8  # Pictures on a sheet.
 
@@ -60,6 +60,7 @@ class TranslatorRun(Run):
     """A run whose pictures are loaded larger than the network sees them, and cut."""
 
     config: TranslatorConfig
+    tunable = TUNABLE | {"steps"}  # The rate falls over them.
 
     @property
     def loaded_resolution(self) -> int:
