@@ -18,7 +18,7 @@ from training import (
     train_autoencoder,
     train_pix2pix,
 )
-from training.pair_run import random_marks
+from training.pair_run import PairRun, random_marks
 
 SMALL = {"resolution": 32, "steps": 4, "batch_size": 4} | tiny_training.QUIET
 PIX2PIX = SMALL | {"levels": 3, "base_channels": 4, "max_channels": 8, "receptive_field": 16}
@@ -214,6 +214,26 @@ def test_grain_is_learnt_with_and_published(pairs, four_steps, tmp_path):
         train(pairs, tmp_path / "run", grain=0.3, predicts="chroma")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"grain": 0.3}, {"predicts": "chroma", "hints": 1.0}],
+    ids=["grain", "hints"],
+)
+def test_a_batch_in_two_parts_holds_the_same_pictures(pairs, tmp_path, settings):
+    taken, wanted = {}, {}
+    for parts in (1, 2):
+        flags = pairs | PIX2PIX | settings | {"out": tmp_path / str(parts), "accumulate": parts}
+        batches = list(PairRun(train_pix2pix.Config(**flags)).pairs(step=1))
+        assert len(batches) == parts
+        taken[parts] = torch.cat([batch.taken for batch in batches])
+        wanted[parts] = torch.cat([batch.wanted for batch in batches])
+    assert torch.equal(taken[1], taken[2])
+    assert torch.equal(wanted[1], wanted[2])
+    # Each picture has drawn for itself: the noise upon the inverse of its target, or hints.
+    drawn = taken[1] + wanted[1] if "grain" in settings else taken[1][:, 3:]
+    assert torch.corrcoef(drawn.flatten(1)).triu(1).max() < 0.5
+
+
 def test_what_is_finer_than_the_average_is_no_error(pairs, tmp_path):
     """Averaged over all of the picture, the error is that of its mean colour: far smaller."""
     errors = []
@@ -236,7 +256,7 @@ def test_random_hints_are_the_targets_own_colours():
     torch.manual_seed(0)
     chroma = torch.rand(200, 2, 32, 40) * 2 - 1
     chroma[:] = chroma.mean(dim=(2, 3), keepdim=True)
-    marks = random_marks(chroma, share=0.5)
+    marks = random_marks(chroma, 0.5, [torch.Generator().manual_seed(i) for i in range(200)])
     hinted = marks[:, 2].amax(dim=(1, 2)) > 0
     assert 70 < hinted.sum() < 130
     where = marks[:, 2:].expand(-1, 2, -1, -1) > 0

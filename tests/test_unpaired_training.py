@@ -13,6 +13,7 @@ from tests import tiny_training
 from tests.tiny_training import load_file, state
 from training import checkpoint, train_unpaired, unpaired_figures
 from training.patch_nce import PatchNCE
+from training.unpaired_run import UnpairedRun
 
 TINY = {"resolution": 32, "steps": 4, "batch_size": 4, "levels": 3, "receptive_field": 16}
 TINY |= {"base_channels": 4, "max_channels": 8, "d_base_channels": 4} | tiny_training.QUIET
@@ -102,6 +103,24 @@ def test_grain_is_learnt_with_and_published(two_sets, four_steps, tmp_path):
     grained = train(two_sets, tmp_path / "grained", grain=0.3)
     assert not torch.equal(grained["G.to_image.weight"], four_steps[1]["G.to_image.weight"])
     assert genmodels.load(tmp_path / "grained" / "model").config.grain == 0.3
+
+
+def test_a_batch_in_two_parts_holds_the_same_pictures(two_sets, tmp_path):
+    source, target, grain = {}, {}, {}
+    for parts in (1, 2):
+        flags = two_sets | TINY | {"out": tmp_path / str(parts), "accumulate": parts, "grain": 0.3}
+        batches = list(UnpairedRun(train_unpaired.Config(**flags)).batches(step=1))
+        assert len(batches) == parts
+        source[parts] = torch.cat([batch.source for batch in batches])
+        target[parts] = torch.cat([batch.target for batch in batches])
+        taken = zip(*[batch.taken.chunk(2) for batch in batches], strict=True)
+        seen = torch.cat([torch.cat(half) for half in taken])
+        grain[parts] = seen - torch.cat([source[parts], target[parts]])
+    assert torch.equal(source[1], source[2])
+    assert torch.equal(target[1], target[2])
+    assert torch.equal(grain[1], grain[2])
+    # Eight pictures, each with grain of its own.
+    assert torch.corrcoef(grain[1].flatten(1)).triu(1).abs().max() < 0.1
 
 
 def test_flags_out_of_range_are_refused(two_sets, tmp_path):

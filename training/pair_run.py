@@ -1,17 +1,17 @@
 """PairRun: what the scripts that learn from pairs of images share beyond `training.run`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from genmodels import colour, images
 from genmodels.data import epoch_flips, epoch_indices
 from genmodels.pairs import PairFolder
-from genmodels.translation import HINT_SIDE, encode, grained
+from genmodels.translation import HINT_SIDE, encode
 from training.run import mix, share_to_hold_out
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
@@ -83,6 +83,7 @@ class PairRun(TranslatorRun):
         flips = epoch_flips(*key) if config.x_flip else np.zeros(config.batch_size, dtype=bool)
         rng = torch.Generator().manual_seed(mix(config.seed, step, "pairs"))
         boxes = self.boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
+        rngs = self.rngs(step, config.batch_size)
         for i in range(config.accumulate):
             part = self.accelerator.process_index * config.accumulate + i
             rows = slice(part * n, (part + 1) * n)
@@ -90,12 +91,12 @@ class PairRun(TranslatorRun):
                 indices[rows], flips=flips[rows], boxes=boxes[rows], side=config.resolution
             )
             torch.manual_seed(mix(config.seed, step, "pairs", part + 1))
-            yield self._batch(source, target, hints=config.hints)
+            yield self._batch(source, target, rngs[rows], hints=config.hints)
 
     def shown(self) -> tuple[PairBatch, Tensor, Tensor]:
         """The held-out pairs of the sheets, without hints, and both sides of them as pictures."""
         source, target = self.held_out.batch(evenly(len(self.held_out), SHOWN))
-        batch = self._batch(source, target, hints=0)
+        batch = self._batch(source, target, self.rngs("shown", len(source)), hints=0)
         return batch, images.to_float(source), images.to_float(target)
 
     def sheet(self, given: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -105,29 +106,32 @@ class PairRun(TranslatorRun):
             given = colour.join(colour.luma(source), given)
         return torch.cat([source, given.clamp(-1, 1), target])
 
-    def _batch(self, source: Tensor, target: Tensor, hints: float) -> PairBatch:
+    def _batch(
+        self, source: Tensor, target: Tensor, rngs: Sequence[Generator], hints: float
+    ) -> PairBatch:
         rgb, wanted = (images.to_float(x.to(self.device)) for x in (source, target))
         if self.config.predicts == "rgb":
-            return PairBatch(grained(rgb, self.config.grain), wanted)
+            return PairBatch(self.grained(rgb, rngs), wanted)
         wanted = colour.chroma(wanted)
-        marks = random_marks(wanted.cpu(), hints).to(self.device)
+        marks = random_marks(wanted.cpu(), hints, rngs).to(self.device)
         return PairBatch(encode(rgb, "chroma", marks), wanted)
 
 
 def random_marks(
     chroma: Tensor,  # [N, 2, H, W], of the target.
     share: float,  # Of the pictures that get hints.
+    rngs: Sequence[Generator],  # One for each picture.
 ) -> Tensor:
     """Chroma of hints at random places and where they are: [N, 3, H, W], as a person gives them."""
     marks = torch.zeros(len(chroma), 3, *chroma.shape[2:])
     height, width = chroma.shape[2:]
-    for own, mark in zip(chroma, marks, strict=True):
-        if torch.rand(()) >= share:
+    for own, mark, rng in zip(chroma, marks, rngs, strict=True):
+        if torch.rand((), generator=rng) >= share:
             continue
-        chances = torch.empty(()).geometric_(1 / HINTS_MEAN)
+        chances = torch.empty(()).geometric_(1 / HINTS_MEAN, generator=rng)
         for _ in range(min(int(chances), MAX_HINTS)):
-            top = int(torch.randint(max(1, height - HINT_SIDE), ()))
-            left = int(torch.randint(max(1, width - HINT_SIDE), ()))
+            top = int(torch.randint(max(1, height - HINT_SIDE), (), generator=rng))
+            left = int(torch.randint(max(1, width - HINT_SIDE), (), generator=rng))
             place = (slice(top, top + HINT_SIDE), slice(left, left + HINT_SIDE))
             mark[:2, *place] = own[:, *place].mean(dim=(1, 2), keepdim=True)
             mark[2, *place] = 1

@@ -1,7 +1,9 @@
 """Run: what every training script shares. It offers verbs; the loop stays in the script.
 
-Everything random depends on (seed, step, part of the batch) alone, so a resumed run, or the same
-batch split over processes or micro-batches, draws the same numbers.
+Everything random depends on (seed, step, part of the batch) alone, so a resumed run draws the same
+numbers. Images, how they are cut, latents, grain and hints do not even depend on the part: they are
+the same however a batch is split over processes or micro-batches. All else (a network's dropout,
+noise and mixed styles, augmentation, what a loss samples) each part draws for itself.
 """
 
 import dataclasses

@@ -1,14 +1,17 @@
 """TranslatorRun: what the scripts that learn to translate share beyond `training.run`."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Generator, Tensor
 from torch.optim import Optimizer
 
-from genmodels.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE
-from training.run import TUNABLE, Run, RunConfig
+from genmodels.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE, grained
+from training.run import TUNABLE, Run, RunConfig, mix
 
 SHOWN = 8  # Pictures on a sheet.
 
@@ -73,6 +76,16 @@ class TranslatorRun(Run):
         sides = least + np.floor(chances[:, 2] * (whole - least + 1)).astype(np.int64)
         corners = np.floor(chances[:, :2] * (whole - sides + 1)[:, None]).astype(np.int64)
         return np.concatenate([corners, sides[:, None]], axis=1)
+
+    def rngs(self, step: int | str, count: int) -> list[Generator]:
+        """One for each picture of a batch, so that what it draws does not depend on its part."""
+        seeds = (mix(self.config.seed, step, i, "picture") for i in range(count))
+        return [Generator().manual_seed(seed) for seed in seeds]
+
+    def grained(self, pictures: Tensor, rngs: Sequence[Generator]) -> Tensor:
+        """Pictures [n, 3, R, R] as the network takes them, each with grain of its own."""
+        each = zip(pictures.split(1), rngs, strict=True)
+        return torch.cat([grained(picture, self.config.grain, rng) for picture, rng in each])
 
     def set_rates(self, *optimizers: Optimizer) -> None:
         """The rate of this step, which follows from its number alone."""

@@ -12,7 +12,6 @@ from torch import Tensor
 from genmodels import images
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.pairs import cut
-from genmodels.translation import grained
 from training.run import mix, share_to_hold_out
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
@@ -73,16 +72,19 @@ class UnpairedRun(TranslatorRun):
     def batches(self, step: int) -> Iterator[UnpairedBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
         sources, targets = (self._cut(step, x) for x in ("data", "targets"))
+        rngs = self.rngs(step, self.config.batch_size)
         for i in range(self.config.accumulate):
             part = self.accelerator.process_index * self.config.accumulate + i
             rows = slice(part * self.micro_batch_size, (part + 1) * self.micro_batch_size)
             torch.manual_seed(mix(self.config.seed, step, "unpaired", part + 1))
             source, target = (images.to_float(x[rows].to(self.device)) for x in (sources, targets))
-            yield UnpairedBatch(source, target, self.taken(torch.cat([source, target])))
+            # The second draws on where the first stopped: other grain.
+            taken = torch.cat([self.grained(x, rngs[rows]) for x in (source, target)])
+            yield UnpairedBatch(source, target, taken)
 
-    def taken(self, pictures: Tensor) -> Tensor:
-        """What the network takes of pictures, [n, 3, R, R]."""
-        return grained(pictures, self.config.grain)
+    def taken(self, shown: Tensor) -> Tensor:
+        """What the network takes of the pictures of the sheets, [n, 3, R, R]."""
+        return self.grained(shown, self.rngs("shown", len(shown)))
 
     def _cut(self, step: int, which: str) -> Tensor:
         """Pieces of the pictures of one set that `step` sees: uint8 [batch_size, 3, R, R]."""
