@@ -93,6 +93,18 @@ def swd(
     return Mean(_swd_levels(laplacian_patches(a, seed), laplacian_patches(b, seed), seed))
 
 
+class NoTextureError(ValueError):
+    """A colour is flat in all images of a set, as in masks and label maps."""
+
+
+def texture(samples: Images, reference: Images) -> float | None:
+    """`swd`, or None where it is not defined: a colour is flat in all images of a set."""
+    try:
+        return float(swd(samples, reference))
+    except NoTextureError:
+        return None
+
+
 def _swd_levels(a: np.ndarray, b: np.ndarray, seed: int) -> np.ndarray:
     """Patches [N, L, P, 3, 49] of two sets -> distance per level [L]."""
     directions = np.random.default_rng(seed).standard_normal((NUM_PROJECTIONS, a[0, 0, 0].size))
@@ -114,7 +126,7 @@ def _normalised_patches(patches: np.ndarray) -> np.ndarray:
     mean = patches.mean(axis=(0, 1, 3), keepdims=True, dtype=np.float64)
     std = patches.std(axis=(0, 1, 3), keepdims=True, dtype=np.float64)
     if std.min() < 1e-3:  # Grey levels; rounding leaves 1e-5 of a flat image.
-        raise ValueError("images of one flat colour have no texture to compare")
+        raise NoTextureError("images of one flat colour have no texture to compare")
     return ((patches - mean) / std).astype(np.float32).reshape(-1, patches[0, 0].size)
 
 

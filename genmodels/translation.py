@@ -157,7 +157,7 @@ class TranslationPipeline(HubPipeline):
 def grained(
     image: Tensor,  # [N, 3, H, W] in [-1, 1].
     grain: float,  # Standard deviation of the noise.
-    rng: torch.Generator | None = None,  # On the CPU; None: torch's global source.
+    rng: torch.Generator,  # On the CPU.
 ) -> Tensor:
     """The image with noise upon it, from which a network can begin a stroke where all is flat."""
     if not grain:

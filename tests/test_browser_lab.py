@@ -45,9 +45,11 @@ def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
     assert len(set(seen(lab, 2, gallery="every-task"))) == 2
     expect(lab.locator("#every-task")).to_contain_text("Comic")
     expect(lab.locator("#every-task")).to_contain_text("Colours")
+    before = after(lab)
     lab.locator("#every-task .grid-container button").nth(1).click()
-    path = saved(lab, lab.locator("#every-task").get_by_label("Download"), tmp_path)
-    assert recipe.read(path)["model"] == "colorize-pix2pix-toy"
+    expect(lab.get_by_label("Colours", exact=True)).to_be_checked()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    assert made(lab, tmp_path)[1]["model"] == "colorize-pix2pix-toy"
     scene(80, 60, 3).save(tmp_path / "other.png")
     lab.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "other.png")
     expect(lab.locator("#translation-words")).to_contain_text("80 x 60")

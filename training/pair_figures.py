@@ -50,17 +50,10 @@ def figures(
         "value": _psnr_of_mean(made, targets),
         "baseline": _psnr_of_mean(baseline, targets),
     }
-    textures = {"value": texture(made, targets), "baseline": texture(baseline, targets)}
+    textures = {"value": metrics.texture(made, targets)}
+    textures["baseline"] = metrics.texture(baseline, targets)
     defined = {key: value for key, value in textures.items() if value is not None}
     return panel | ({"swd": defined} if "value" in defined else {})
-
-
-def texture(a: metrics.Images, b: metrics.Images) -> float | None:
-    """`metrics.swd` of two sets; None if a colour is flat in one of them."""
-    try:  # Masks and label maps often lack a colour: no reason to lose a trained network.
-        return float(metrics.swd(a, b))
-    except ValueError:
-        return None
 
 
 def _psnr_of_mean(a: Tensor, b: Tensor) -> float:

@@ -6,7 +6,6 @@ import numpy as np
 from torch import Tensor
 
 from genmodels import colour, metrics
-from training.pair_figures import texture
 from training.translator_run import evenly
 
 KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
@@ -41,7 +40,7 @@ def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     Without "swd" where a colour is flat in one of them.
     """
     colours = metrics.colour_panel(a, b).values()
-    swd = texture(a, b)
+    swd = metrics.texture(a, b)
     found = {} if swd is None else {"swd": swd}
     return found | {"colour": float(np.mean([channel["wasserstein"] for channel in colours]))}
 

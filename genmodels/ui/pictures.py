@@ -18,13 +18,7 @@ from genmodels.ui import models
 MAX_PIXELS = 1 << 22  # Of a dropped file: what we make is far smaller, and a bomb is not decoded.
 
 
-def gallery(
-    elem_id: str,
-    columns: int = 4,
-    *,
-    visible: bool = True,
-    can_be_opened: bool = False,  # A click shows a picture alone, to be downloaded.
-) -> gr.Gallery:
+def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
     """Where pictures are shown; a click picks one."""
     return gr.Gallery(
         show_label=False,
@@ -33,8 +27,8 @@ def gallery(
         object_fit="cover",
         format="png",
         interactive=False,
-        allow_preview=can_be_opened,
-        buttons=["download", "fullscreen"] if can_be_opened else [],
+        allow_preview=False,
+        buttons=[],
         visible=visible,
         elem_id=elem_id,
         elem_classes="pictures",

@@ -45,9 +45,7 @@ def build(load: Callable[[str], Any]) -> None:
             )
             words = gr.Markdown(elem_id="translation-words")
             file = gr.DownloadButton("Download PNG", size="md", visible=False)
-            everything = pictures.gallery(
-                "every-task", len(tasks), visible=False, can_be_opened=True
-            )
+            everything = pictures.gallery("every-task", len(tasks), visible=False)
         with gr.Column():
             with gr.Row():
                 go = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
@@ -99,6 +97,10 @@ def build(load: Callable[[str], Any]) -> None:
         told = first.facts["summary"]
         return gr.update(choices=labels, value=first.name, info=told), *changes
 
+    def chosen_picture(picked: gr.SelectData) -> tuple[Any, ...]:
+        title = list(tasks)[picked.index]
+        return title, *chosen_task(title)
+
     def chosen_network(name: str) -> tuple[Any, ...]:
         card = cards[name]
         others = lab.held_against(card)
@@ -134,7 +136,8 @@ def build(load: Callable[[str], Any]) -> None:
     changed = [network, other, model, against, listening, detail, *learnt]
     by_task = task.input(chosen_task, task, changed, **AT_ONCE)
     by_network = network.input(chosen_network, network, changed, **AT_ONCE)
-    for chosen in (by_task, by_network):
+    by_picture = everything.select(chosen_picture, None, [task, *changed], **AT_ONCE)
+    for chosen in (by_task, by_network, by_picture):
         chosen.then(translate, asked, shown, **within)
     opened.select(translation_open, words, shown, **within)
 
