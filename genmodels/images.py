@@ -107,7 +107,7 @@ def open_rgb(
 def upright_size(source: str | Path | BinaryIO) -> tuple[int, int]:
     """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
     with Image.open(source, formats=FORMATS) as image:
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
         return image.size[::-1] if is_turned else image.size
 
 

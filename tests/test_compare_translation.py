@@ -130,6 +130,18 @@ def test_an_arm_or_a_task_that_takes_hours_may_be_trained_once(config):
     assert translation_table.starts(record, "comic") == "Starts of each training: 2; ours: 1."
 
 
+def test_how_far_apart_two_starts_end_is_told():
+    near, far = ({"psnr": np.full(3, 20.0 + x), "ssim": np.full(3, x)} for x in (0, 0.25))
+    moved = {"autoencoder": compare_translation._moved([near, far])}
+    assert moved["autoencoder"] == pytest.approx({"psnr": 0.25, "ssim": 0.25})
+    moved["pix2pix"] = compare_translation._moved([near])
+    tasks = {"comic": {"starts": {"autoencoder": 2, "pix2pix": 1}, "moved": moved}}
+    told = translation_table._apart({"tasks": tasks}, "comic")
+    assert told.endswith("so far apart: 0.25 in PSNR, dB; 0.25 in SSIM.")
+    tasks["comic"]["starts"]["autoencoder"] = 1
+    assert translation_table._apart({"tasks": tasks}, "comic") == ""
+
+
 def test_every_run_sees_as_many_pairs_with_the_same_schedule(tmp_path):
     config = Config(data=tmp_path, out=tmp_path)
     words = {

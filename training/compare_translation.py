@@ -78,10 +78,7 @@ def compare(config: Config) -> None:
     found, shown = {}, []
     for task in config.tasks:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
-        values = {arm: measure(config, task, arm, pairs) for arm in config.arms}
-        starts = {arm: len(seeds(config, task, arm)) for arm in config.arms if ARMS[arm].script}
-        found[task] = summary(TASKS[task].title, values)
-        found[task] |= {"starts": starts, "predicts": TASKS[task].predicts}
+        found[task] = compared(config, task, pairs)
         shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
@@ -113,20 +110,42 @@ def _pairs(config: Config, task: str, part: str) -> Pairs:
     return folder.sources[rows], folder.targets[rows]
 
 
+def compared(config: Config, task: str, pairs: dict[str, Pairs]) -> dict[str, Any]:
+    """What is recorded of a task."""
+    each = {arm: measure(config, task, arm, pairs) for arm in config.arms}
+    means = {
+        arm: {part: _mean(starts) for part, starts in parts.items()} for arm, parts in each.items()
+    }
+    trained = {arm: parts["held_out"] for arm, parts in each.items() if ARMS[arm].script}
+    return summary(TASKS[task].title, means) | {
+        "starts": {arm: len(starts) for arm, starts in trained.items()},
+        "moved": {arm: _moved(starts) for arm, starts in trained.items()},
+        "predicts": TASKS[task].predicts,
+    }
+
+
 def measure(
     config: Config,
     task: str,
     arm: str,
     pairs: dict[str, Pairs],  # By part.
-) -> dict[str, dict[str, Any]]:
-    """By part, figures of one arm: those of a picture as [N], means over seeds; else numbers."""
+) -> dict[str, list[dict[str, Any]]]:
+    """By part, figures of one arm from each start: those of a picture as [N], else numbers."""
     runs = [_trained(config, task, arm, seed) for seed in seeds(config, task, arm)]
     found = {}
     for part, (sources, targets) in pairs.items():
         made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
-        figures = [_figures(one, targets) for one in made]
-        found[part] = {key: np.mean([own[key] for own in figures], axis=0) for key in figures[0]}
+        found[part] = [_figures(one, targets) for one in made]
     return found
+
+
+def _mean(starts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: np.mean([own[key] for own in starts], axis=0) for key in starts[0]}
+
+
+def _moved(starts: list[dict[str, Any]]) -> dict[str, float]:
+    """How far apart an arm's starts end."""
+    return {key: float(np.ptp([own[key].mean() for own in starts])) for key in COMPARED}
 
 
 def seeds(config: Config, task: str, arm: str) -> tuple[int, ...]:

@@ -34,7 +34,8 @@ Networks trained for this comparison alone, not the one that is published here: 
 the same pairs, optimizer and schedule; *for exactness*, the critic has a tenth of its weight.
 {starts(record, task)} Figures are of
 {held_out["pairs"]} held-out pairs, split by source picture, with 95 % intervals over pictures:
-what another start would give is not in them. Lower is better unless it says otherwise.
+what another start would give is not in them.{_apart(record, task)}
+Lower is better unless it says otherwise.
 {_told_apart(record, task)}
 
 {_table(("network", *FIGURES.values()), rows)}
@@ -63,6 +64,16 @@ def starts(record: dict[str, Any], task: str) -> str:
     most = max(own.values())
     fewer = [f"{record['arms'][arm]}: {count}" for arm, count in own.items() if count < most]
     return f"Starts of each training: {'; '.join([str(most), *fewer])}."
+
+
+def _apart(record: dict[str, Any], task: str) -> str:
+    """What the choice of a start changed; nothing where there was none."""
+    own = record["tasks"][task]
+    if max(own["starts"].values()) < 2:
+        return ""
+    most = {key: max(moved[key] for moved in own["moved"].values()) for key in COMPARED}
+    told = (f"{_short(most[key])} in {name}" for key, name in COMPARED.items())
+    return f"\nTwo starts of one network end at most so far apart: {'; '.join(told)}."
 
 
 def overview(record: dict[str, Any]) -> str:

@@ -118,7 +118,7 @@ def many(
     for path in paths:  # None is kept: thirty large photos would fill the memory.
         photos.opened(path, keep_alpha=True)
     pipe, files, recipes = load(model), [], []
-    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it was shown: the ZIP.
+    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it has shown, the ZIP.
         for number, path in enumerate(paths):
             yield number, None
             picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
