@@ -229,6 +229,14 @@ def test_a_large_photo_is_shown_smaller_and_saved_whole(toys, tmp_path):  # noqa
     assert recipe.read(made.after)["generated"]
 
 
+def test_what_is_shown_carries_its_recipe_and_the_mark_too(client, tmp_path):  # noqa: F811
+    for width in (60, 2400):  # As it is, and smaller.
+        scene(width, 120).save(tmp_path / "photo.png")
+        (_, after), _, _, told = translate(client, tmp_path / "photo.png")
+        assert recipe.read(after) == told
+        assert b"compositeSynthetic" in Path(after).read_bytes()
+
+
 def test_a_strip_is_refused_in_words(toys, tmp_path):  # noqa: F811
     Image.new("RGB", (16, 321)).save(tmp_path / "strip.png")
     with pytest.raises(ValueError, match="20 times as long as it is wide at most, got 16 x 321"):

@@ -177,11 +177,11 @@ def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
 def _check_pairs(config: Config, task: str, folder: Path, facts: dict[str, Any]) -> None:
     """Refuse a run on other pairs: it may have learnt what is held out now."""
     told, data = facts["config"], config.data / TASKS[task].data
-    sides = {"train": side_to_load(told["resolution"], told["jitter"])}
-    sides["held_out"] = told["resolution"]
-    keys = {"train": "fingerprint", "held_out": "held_out_fingerprint"}
-    for part, side in sides.items():
-        if _fingerprint(data / part, side, config.out / "cache") != facts["data"][keys[part]]:
+    for part, side, key in (
+        ("train", side_to_load(told["resolution"], told["jitter"]), "fingerprint"),
+        ("held_out", told["resolution"], "held_out_fingerprint"),
+    ):
+        if _fingerprint(data / part, side, config.out / "cache") != facts["data"][key]:
             raise ValueError(
                 f"{folder} must be a run on the pairs in {data}, its {part} pairs were others: "
                 "remove it to train it anew"
