@@ -18,6 +18,7 @@ from genmodels.augment import AdaptiveAugment, diff_augment
 from genmodels.ema import EMA
 from genmodels.models import stylegan2
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
+from training.projected_critic import ProjectedCritic
 from training.publish import publish
 from training.run import Run, RunConfig
 
@@ -45,6 +46,13 @@ class Config(RunConfig):
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
     conditions_from_images: float = 20_000  # Unconditional until so many images seen, then ...
     conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
+    critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
+    own_weight: float = 0.25  # Of the own discriminator in the generator's loss beside the heads.
+    heads_lr: float = 5e-4  # Of Adam, for the heads.
+    heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
+    heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
+    heads_conditions: bool = False  # The heads, too, look at the conditions.
+    feature_resolution: int = 96  # Side at which the pretrained network sees the images.
 
 
 def train(config: Config) -> None:
@@ -71,7 +79,12 @@ def train(config: Config) -> None:
     opt_G = _adam(G, config.lr, lazy_G if config.path_length_weight else 1.0)
     opt_D = _adam(D, config.lr, config.r1_every / (config.r1_every + 1))
     path_mean = _PathMean()
-    run.resume(G=G, D=D, ema=ema.model, ada=ada, path_mean=path_mean, opt_G=opt_G, opt_D=opt_D)
+    state = {"G": G, "D": D, "ema": ema.model, "ada": ada, "path_mean": path_mean}
+    projected = _projected_critic(config, c_dim)
+    if projected is not None:
+        projected.projection.to(run.device)
+        state |= {"heads": projected.heads, "opt_heads": projected.optimizer}
+    run.resume(**state, opt_G=opt_G, opt_D=opt_D)
     run.forecast(G, D, config.z_dim)
     z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
 
@@ -82,22 +95,34 @@ def train(config: Config) -> None:
 
     for step in run.steps():
         c_weight = _condition_weight(config, run.images_seen)
+        heads_weight = min(run.images_seen / max(config.heads_warmup_images, 1), 1.0)
 
-        # Discriminator: real up, fake down.
+        # Critics: real up, fake down.
         opt_D.zero_grad()
+        heads_losses = []
         for batch in run.micro_batches(step, "D", config.z_dim):
             with run.accelerator.autocast():
                 with torch.no_grad():
                     ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
-                    fake = G.synthesis(ws, "random")
-                real_logits = D(augment(batch.real), batch.c, c_weight)
-                fake_logits = D(augment(fake), batch.c, c_weight)
+                    fake = augment(G.synthesis(ws, "random"))
+                real = augment(batch.real)
+                real_logits = D(real, batch.c, c_weight)
+                fake_logits = D(fake, batch.c, c_weight)
             loss_D = losses.bce_d(real_logits, fake_logits)
             run.backward(loss_D)
             run.note(loss_D=loss_D, r_t=real_logits.sign())
             ada.update(run.accelerator.gather(real_logits.detach()))
+            if projected is not None:
+                with run.accelerator.autocast():
+                    loss_heads = projected.d_loss(real, fake, batch.c, c_weight)
+                run.backward(loss_heads)
+                run.note(loss_heads=loss_heads)
+                heads_losses.append(run.accelerator.gather(loss_heads.detach()))
         run.average(D)
         opt_D.step()
+        if projected is not None:
+            run.average(projected.heads)
+            projected.step(torch.stack(heads_losses))
 
         # R1: a gentle slope wherever real images lie. With respect to the augmented image, so that
         # nothing has to differentiate the augmentation twice.
@@ -111,17 +136,22 @@ def train(config: Config) -> None:
             run.average(D)
             opt_D.step()
 
-        # Generator: fake up.
+        # Generator: fake up, in the eyes of each critic.
         opt_G.zero_grad()
-        D.requires_grad_(False)
+        _freeze(D, projected, True)
         for batch in run.micro_batches(step, "G", config.z_dim):
             with run.accelerator.autocast():
                 ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
-                fake_logits = D(augment(G.synthesis(ws, "random")), batch.c, c_weight)
-            loss_G = losses.non_saturating_g(fake_logits)
-            run.backward(loss_G)
+                fake = augment(G.synthesis(ws, "random"))
+                loss_G = losses.non_saturating_g(D(fake, batch.c, c_weight))
             run.note(loss_G=loss_G)
-        D.requires_grad_(True)
+            if projected is not None:
+                with run.accelerator.autocast():
+                    loss_seen = projected.g_loss(fake, batch.c, c_weight)
+                run.note(loss_seen=loss_seen)
+                loss_G = config.own_weight * loss_G + heads_weight * loss_seen
+            run.backward(loss_G)
+        _freeze(D, projected, False)
         run.average(G)
         opt_G.step()
 
@@ -168,6 +198,26 @@ class _PathMean(nn.Module):
     def update(self, lengths: Tensor) -> None:
         """Follow the lengths of a whole batch [N], so that its parts all see the same mean."""
         self.mean.lerp_(lengths.mean(), 0.01)
+
+
+def _freeze(D: nn.Module, projected: ProjectedCritic | None, is_frozen: bool) -> None:
+    """While the generator learns, its critics need no gradients of their own."""
+    D.requires_grad_(not is_frozen)
+    if projected is not None:
+        projected.heads.requires_grad_(not is_frozen)
+
+
+def _projected_critic(config: Config, c_dim: int) -> ProjectedCritic | None:
+    """The critic on pretrained features, if the command asks for one."""
+    if config.critic == "own":
+        return None
+    return ProjectedCritic(
+        config.feature_resolution,
+        c_dim if config.heads_conditions else 0,
+        config.heads_lr,
+        config.heads_rest_below,
+        config.seed,
+    )
 
 
 def _adam(network: nn.Module, lr: float, lazy: float) -> Adam:

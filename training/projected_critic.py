@@ -1,0 +1,177 @@
+"""A critic that sees: heads that judge images by a frozen network's features of them.
+
+Projected GAN (Sauer et al. 2021, arXiv:2111.01007), made small enough for a CPU. Departs from it:
+- Images are enlarged to 96 px rather than 224; the frozen mixing is narrower; the heads are lighter.
+- BatchNorm always uses the batch's own statistics, real and fake apart, and keeps none.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.nn.utils.parametrizations import spectral_norm
+
+from genmodels.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+
+MIXED_CHANNELS = (32, 64, 64, 128)  # Of the maps that the heads see, finest first.
+HALVINGS = (2, 1, 1, 1)  # Convolutions of stride 2 in each head.
+MAX_CHANNELS = 256  # In a head.
+LOSS_MEAN_RATE = 0.02  # Of the running mean of the heads' loss: it follows within 50 steps.
+NETWORK = "efficientnet-lite0"  # Embedded in the zoo.
+
+
+class Projection(nn.Module):
+    """Images [N, 3, R, R] in [-1, 1] -> four mixed maps, finest first. Nothing in it learns.
+
+    Random 1x1 convolutions mix the channels of each feature map; from the coarsest map on, each is
+    enlarged, added to the next finer one and mixed by a random residual 3x3 convolution: what a
+    head sees depends on all scales above its own, so no head can look at one detail alone.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 96,  # Side that images are enlarged to before the network sees them.
+        seed: int = 0,  # Of the random mixing, which no checkpoint need hold.
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.network = EfficientNetLite0.from_pretrained(NETWORK)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            widths = list(MIXED_CHANNELS)
+            pairs = zip(FEATURE_CHANNELS, widths, strict=True)
+            self.channels = nn.ModuleList(_frozen(c_in, c_out, 1) for c_in, c_out in pairs)
+            self.down = nn.ModuleList(
+                _frozen(coarse, fine, 1) for fine, coarse in zip(widths, widths[1:], strict=False)
+            )
+            self.scales = nn.ModuleList(_frozen(width, width, 3) for width in widths)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        side = (self.resolution, self.resolution)
+        if images.shape[2:] != side:
+            images = F.interpolate(images, side, mode="bilinear", align_corners=False)
+        maps = self.network.features(images)
+        mixed: list[Tensor] = []
+        for i in reversed(range(len(maps))):
+            x = self.channels[i](maps[i])
+            if mixed:
+                coarse = F.interpolate(mixed[0], x.shape[2:], mode="bilinear", align_corners=False)
+                x = (x + self.down[i](coarse)) / math.sqrt(2)
+            mixed.insert(0, x + self.scales[i](x))
+        return mixed
+
+
+class Heads(nn.Module):
+    """Mixed maps, c [N, c_dim] -> logits [N, h, w] per scale; higher = more real. They learn.
+
+    With conditions a logit is the plain one plus a projection of the head's features on the
+    condition, as in our StyleGAN2's own discriminator.
+    """
+
+    loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
+
+    def __init__(self, c_dim: int = 0) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            Head(c_in, halvings, c_dim)
+            for c_in, halvings in zip(MIXED_CHANNELS, HALVINGS, strict=True)
+        )
+        self.register_buffer("loss_mean", torch.tensor(2.0))
+
+    def forward(self, maps: list[Tensor], c: Tensor, c_weight: float = 1.0) -> list[Tensor]:
+        return [head(x, c, c_weight) for head, x in zip(self.heads, maps, strict=True)]
+
+
+class Head(nn.Module):
+    """x [N, c_in, H, W], c [N, c_dim] -> logits [N, h, w]: convolutions of stride 2, then 3x3."""
+
+    def __init__(self, c_in: int, halvings: int, c_dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(halvings):
+            c_out = min(2 * c_in, MAX_CHANNELS)
+            conv = nn.Conv2d(c_in, c_out, 4, stride=2, padding=1, bias=False)
+            # Statistics of this very batch, always: running ones would mix real and fake.
+            norm = nn.BatchNorm2d(c_out, track_running_stats=False)
+            layers += [spectral_norm(_channels_last(conv)), norm, nn.LeakyReLU(0.2)]
+            c_in = c_out
+        self.trunk = nn.Sequential(*layers)
+        self.to_logit = spectral_norm(_channels_last(nn.Conv2d(c_in, 1, 3, padding=1)))
+        self.embed = spectral_norm(nn.Linear(c_dim, c_in, bias=False)) if c_dim else None
+
+    def forward(self, x: Tensor, c: Tensor, c_weight: float) -> Tensor:
+        x = self.trunk(x)
+        logits = self.to_logit(x)[:, 0]
+        if self.embed is None:
+            return logits
+        agreement = (self.embed(c)[:, :, None, None] * x).sum(dim=1)
+        return logits + c_weight * agreement
+
+
+class ProjectedCritic:
+    """The heads, what they look through, and their optimizer."""
+
+    def __init__(
+        self,
+        resolution: int,  # Side of the images that the frozen network sees.
+        c_dim: int,  # Length of the condition; 0 = the heads do not look at it.
+        lr: float,  # Of Adam.
+        rest_below: float,  # The heads do not learn while their running loss is below this.
+        seed: int,  # Of the random mixing.
+    ) -> None:
+        self.projection = Projection(resolution, seed)
+        self.heads = Heads(c_dim)
+        self.c_dim, self.rest_below = c_dim, rest_below
+        self.optimizer = Adam(self.heads.parameters(), lr, betas=(0.0, 0.99), eps=1e-8)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the heads are so far ahead of the generator that they wait for it."""
+        return float(self.heads.loss_mean) < self.rest_below
+
+    def step(self, losses: Tensor) -> None:
+        """Learn from the gradients of a whole batch, unless resting; `losses` are its parts'."""
+        self.heads.loss_mean.lerp_(losses.float().mean(), LOSS_MEAN_RATE)
+        if not self.is_resting:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def d_loss(self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:
+        """Hinge loss of the heads, real and fake each with its own batch statistics."""
+        with torch.no_grad():
+            real_maps, fake_maps = self.projection(real), self.projection(fake)
+        real_logits, fake_logits = (
+            self.heads(maps, c, c_weight) for maps in (real_maps, fake_maps)
+        )
+        return hinge_d(real_logits, fake_logits)
+
+    def g_loss(self, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:
+        """What the generator has to lower."""
+        return hinge_g(self.heads(self.projection(fake), c, c_weight))
+
+
+def hinge_d(real_logits: list[Tensor], fake_logits: list[Tensor]) -> Tensor:
+    """Real above 1, fake below -1 (Lim and Ye 2017, arXiv:1705.02894); the mean over heads."""
+    pairs = zip(real_logits, fake_logits, strict=True)
+    losses = [F.relu(1 - real).mean() + F.relu(1 + fake).mean() for real, fake in pairs]
+    return torch.stack(losses).mean()
+
+
+def hinge_g(fake_logits: list[Tensor]) -> Tensor:
+    """The generator's side of the same game: up."""
+    return -torch.stack([logits.mean() for logits in fake_logits]).mean()
+
+
+def _frozen(c_in: int, c_out: int, kernel_size: int) -> nn.Conv2d:
+    """A random convolution that keeps the size and the power of what it is given."""
+    conv = nn.Conv2d(c_in, c_out, kernel_size, padding=kernel_size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+    return _channels_last(conv)
+
+
+def _channels_last(conv: nn.Conv2d) -> nn.Conv2d:
+    """The layout in which the frozen network's maps come, and which is faster on CPUs."""
+    return conv.to(memory_format=torch.channels_last)
