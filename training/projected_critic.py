@@ -1,7 +1,7 @@
 """A critic that sees: heads that judge images by a frozen network's features of them.
 
-Projected GAN (Sauer et al. 2021, arXiv:2111.01007), made small enough for a CPU. Departs from it:
-- Images are enlarged to 96 px rather than 224; the frozen mixing is narrower; the heads are lighter.
+Projected GAN (Sauer et al. 2021, arXiv:2111.01007), small enough for a CPU. Departs from it:
+- Images are enlarged to 96 px rather than 224; the mixing is narrower, the heads are lighter.
 - BatchNorm always uses the batch's own statistics, real and fake apart, and keeps none.
 """
 
@@ -10,8 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim import Adam
 
 from genmodels.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
 
@@ -19,6 +19,7 @@ MIXED_CHANNELS = (32, 64, 64, 128)  # Of the maps that the heads see, finest fir
 HALVINGS = (2, 1, 1, 1)  # Convolutions of stride 2 in each head.
 MAX_CHANNELS = 256  # In a head.
 LOSS_MEAN_RATE = 0.02  # Of the running mean of the heads' loss: it follows within 50 steps.
+MIN_RESOLUTION = 64  # Smaller, the coarsest map is too small for its head.
 NETWORK = "efficientnet-lite0"  # Embedded in the zoo.
 
 
@@ -36,9 +37,13 @@ class Projection(nn.Module):
         seed: int = 0,  # Of the random mixing, which no checkpoint need hold.
     ) -> None:
         super().__init__()
+        if resolution < MIN_RESOLUTION:
+            raise ValueError(
+                f"feature_resolution must be {MIN_RESOLUTION} or more, got {resolution}"
+            )
         self.resolution = resolution
-        self.network = EfficientNetLite0.from_pretrained(NETWORK)
         with torch.random.fork_rng(devices=[]):
+            self.network = EfficientNetLite0.from_pretrained(NETWORK)
             torch.manual_seed(seed)
             widths = list(MIXED_CHANNELS)
             pairs = zip(FEATURE_CHANNELS, widths, strict=True)
@@ -174,4 +179,4 @@ def _frozen(c_in: int, c_out: int, kernel_size: int) -> nn.Conv2d:
 
 def _channels_last(conv: nn.Conv2d) -> nn.Conv2d:
     """The layout in which the frozen network's maps come, and which is faster on CPUs."""
-    return conv.to(memory_format=torch.channels_last)
+    return conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,6 +6,7 @@ Everything on the card is measured here, on images that were held out.
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from training import judge
 from training.card import card
 from training.facts import film, of_run, seal, storage_dtype
 from training.run import Run
+from training.snapshots import Snapshot
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
@@ -32,6 +34,7 @@ def publish(
     discriminator: HubModel,  # Published beside them, so that others can fine-tune.
     *,
     sampling: dict[str, Any] | None = None,  # Settings of the pipeline for the metrics.
+    snapshot: Snapshot | None = None,  # Which of the run's states it is, unless the last one.
 ) -> Path:
     """Write the repo's folder, `out/model`, and push it when the command says so.
 
@@ -45,6 +48,7 @@ def publish(
     discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
     facts = of_run(run, published, metric_sampling=sampling or {})
+    facts["snapshot"] = None if snapshot is None else asdict(snapshot)
     earlier = _earlier(folder / "run.json", facts)
     facts["metrics"] = earlier.get("metrics") or _measure(run, published, sampling or {}, folder)
     facts["conditions_followed"] = earlier.get("conditions_followed") or _judge(

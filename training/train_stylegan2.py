@@ -21,6 +21,9 @@ from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
 from training.projected_critic import ProjectedCritic
 from training.publish import publish
 from training.run import Run, RunConfig
+from training.snapshots import Snapshots
+
+SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ class Config(RunConfig):
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
     conditions_from_images: float = 20_000  # Unconditional until so many images seen, then ...
     conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
+    snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
     critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
     own_weight: float = 0.25  # Of the own discriminator in the generator's loss beside the heads.
     heads_lr: float = 5e-4  # Of Adam, for the heads.
@@ -84,6 +88,7 @@ def train(config: Config) -> None:
     if projected is not None:
         projected.projection.to(run.device)
         state |= {"heads": projected.heads, "opt_heads": projected.optimizer}
+    snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
     run.resume(**state, opt_G=opt_G, opt_D=opt_D)
     run.forecast(G, D, config.z_dim)
     z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
@@ -180,10 +185,13 @@ def train(config: Config) -> None:
                 c = c_fixed * c_weight
                 w = torch.lerp(ema.model.w_avg(c), ema.model.mapping(z_fixed, c), 0.7)
                 run.save(ema.model.synthesis(ema.model.broadcast(w)))
+        if snapshots.is_due:
+            snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), D)
 
     if run.is_finished:
-        pipeline = StyleGAN2Pipeline(ema.model, conditions=run.data.schema or None)
-        publish(run, pipeline, D, sampling={"truncation_psi": 1.0})
+        pipeline = StyleGAN2Pipeline(ema.model, conditions=schema)
+        pipeline, discriminator, snapshot = snapshots.choose(pipeline, D)
+        publish(run, pipeline, discriminator, sampling=SAMPLING, snapshot=snapshot)
 
 
 class _PathMean(nn.Module):

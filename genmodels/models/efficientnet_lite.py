@@ -47,7 +47,7 @@ class Conv(nn.Conv2d):
     ) -> None:
         padding = kernel_size // 2 if stride == 1 else 0
         super().__init__(c_in, c_out, kernel_size, stride, padding, groups=groups)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         stride, kernel_size = self.stride[0], self.kernel_size[0]
@@ -63,7 +63,9 @@ class Conv(nn.Conv2d):
 class Block(nn.Module):
     """x [N, c_in, H, W] -> [N, c_out, H / stride, W / stride]: an inverted bottleneck."""
 
-    def __init__(self, c_in: int, c_out: int, kernel_size: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, kernel_size: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
         width = c_in * expansion
         self.expand = Conv(c_in, width, 1) if expansion > 1 else None

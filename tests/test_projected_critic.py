@@ -1,0 +1,182 @@
+"""The critic on pretrained features: what it looks through, how it learns, when it rests."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests import tiny_training
+from training import train_stylegan2
+from training.projected_critic import (
+    MIXED_CHANNELS,
+    Heads,
+    ProjectedCritic,
+    Projection,
+    hinge_d,
+    hinge_g,
+)
+
+BOTH = tiny_training.STYLEGAN2 | {
+    "critic": "both",
+    "heads_conditions": True,
+    "heads_warmup_images": 8,
+    "feature_resolution": 64,
+    "snapshot_images": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    return {
+        "data": str(tiny_training.photographs(root / "train", 40)),
+        "held_out": str(tiny_training.photographs(root / "held_out", 16, seed=1)),
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_on_the_cpu():
+    with tiny_training.quick_on_the_cpu():
+        yield
+
+
+@pytest.fixture(scope="module")
+def projection():
+    return Projection(64, seed=0)
+
+
+def train(photos, out, **changes):
+    train_stylegan2.train(train_stylegan2.Config(out=out, **(photos | BOTH | changes)))
+    return tiny_training.state(out)
+
+
+@pytest.fixture(scope="module")
+def four_steps(photos, tmp_path_factory, quick_on_the_cpu):
+    out = tmp_path_factory.mktemp("runs") / "both"
+    return out, train(photos, out, steps=4, keep_checkpoints=4)
+
+
+def critic(**changes):
+    torch.manual_seed(0)
+    settings = {"resolution": 64, "c_dim": 0, "lr": 2e-3, "rest_below": 0.0, "seed": 0}
+    return ProjectedCritic(**(settings | changes))
+
+
+def stripes(count, *, upright):
+    """Grey pictures of waves in one direction, of random phase: [N, 3, 32, 32]."""
+    place = torch.arange(32.0)
+    phase = torch.rand(count, 1) * 6.28
+    waves = torch.sin(place / 2 + phase)[:, None, None]  # [N, 1, 1, 32]
+    waves = waves.expand(-1, 3, 32, -1)
+    return 0.7 * (waves if upright else waves.transpose(2, 3)).contiguous()
+
+
+@torch.no_grad()
+def test_the_mixing_is_a_function_of_its_seed_alone(projection):
+    images = stripes(2, upright=True)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    again, other = Projection(64, seed=0), Projection(64, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    for one, same, unlike in zip(projection(images), again(images), other(images), strict=True):
+        assert torch.equal(one, same)
+        assert not torch.allclose(one, unlike, atol=0.1 * float(one.std()))
+
+
+def test_every_map_but_the_coarsest_depends_on_the_coarser_ones(projection):
+    maps = [torch.randn(1, c, s, s) for c, s in ((24, 16), (40, 8), (112, 4), (320, 2))]
+
+    class Given(nn.Module):
+        def features(self, images):
+            return maps
+
+    replaced = Projection(64, seed=0)
+    replaced.network = Given()
+    images = torch.zeros(1, 3, 32, 32)
+    before = replaced(images)
+    maps[3] = maps[3] + 1
+    after = replaced(images)
+    assert all(not torch.allclose(a, b) for a, b in zip(before, after, strict=True))
+    maps[0] = maps[0] + 1
+    finest = replaced(images)
+    changed = [not torch.equal(a, b) for a, b in zip(after, finest, strict=True)]
+    assert changed == [True, False, False, False]
+
+
+def test_it_learns_to_tell_upright_waves_from_lying_ones_in_60_steps():
+    learner = critic()
+    c = torch.zeros(8, 0)
+
+    def loss():
+        return learner.d_loss(stripes(8, upright=True), stripes(8, upright=False), c, 1.0)
+
+    with torch.no_grad():
+        before = float(loss())
+    for _ in range(60):
+        value = loss()
+        value.backward()
+        learner.step(value.detach()[None])
+    assert before > 1.7
+    assert float(learner.heads.loss_mean) < 1.2
+    with torch.no_grad():
+        assert float(loss()) < 0.8
+        # What it has learnt it tells a generator: nearer to upright is better.
+        good, bad = (learner.g_loss(stripes(8, upright=u), c, 1.0) for u in (True, False))
+        assert good < bad - 1
+
+
+def test_heads_rest_while_their_loss_is_below_the_bound():
+    learner = critic(rest_below=1.0)
+    c = torch.zeros(4, 0)
+
+    def step(loss):
+        learner.d_loss(stripes(4, upright=True), stripes(4, upright=False), c, 1.0).backward()
+        before = [p.detach().clone() for p in learner.heads.parameters()]
+        for _ in range(200):  # The running mean gets there.
+            learner.heads.loss_mean.lerp_(torch.tensor(loss), 0.1)
+        learner.step(torch.tensor([loss]))
+        assert all(p.grad is None for p in learner.heads.parameters())
+        after = learner.heads.parameters()
+        return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+    assert not step(0.3)
+    assert learner.is_resting
+    assert step(1.5)
+    assert not learner.is_resting
+
+
+def test_a_head_that_sees_conditions_answers_for_the_one_asked():
+    torch.manual_seed(0)
+    heads = Heads(c_dim=2)
+    maps = [torch.randn(4, c, s, s) for c, s in zip(MIXED_CHANNELS, (8, 4, 2, 2), strict=True)]
+    c = torch.eye(2).repeat(2, 1)
+    asked, other = heads(maps, c, 1.0), heads(maps, c.flip(1), 1.0)
+    assert all(not torch.allclose(a, b) for a, b in zip(asked, other, strict=True))
+    faded, plain = heads(maps, c, 0.0), Heads(c_dim=0)
+    plain.load_state_dict({k: v for k, v in heads.state_dict().items() if "embed" not in k})
+    for a, b in zip(faded, plain(maps, c, 1.0), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_the_hinge_losses_are_means_over_heads_of_any_size():
+    real, fake = (
+        [torch.tensor([[3.0]]), torch.zeros(1, 4)],
+        [torch.tensor([[-3.0]]), torch.zeros(1, 4)],
+    )
+    assert float(hinge_d(real, fake)) == pytest.approx((0 + 2) / 2)
+    assert float(hinge_g(fake)) == pytest.approx(1.5)
+
+
+def test_too_small_a_view_is_refused():
+    with pytest.raises(ValueError, match="feature_resolution must be 64 or more, got 32"):
+        Projection(32)
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+def test_two_steps_and_two_more_equal_four_with_both_critics(photos, four_steps, tmp_path):
+    train(photos, tmp_path, steps=2)
+    assert_equal(train(photos, tmp_path, steps=4), four_steps[1])
