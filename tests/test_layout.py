@@ -60,8 +60,10 @@ MAY_IMPORT = {
     "training.train_{family}": "genmodels.models.{family} genmodels.pipelines.pipeline_{family} "
     "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
     "genmodels.images genmodels.conditions genmodels.{family}_* training.run training.publish "
-    "training.pair_run training.publish_pairs training.projected_critic training.snapshots",
-    "training.projected_critic": "genmodels.models.efficientnet_lite",
+    "training.pair_run training.publish_pairs training.critics training.projected_features "
+    "training.snapshots",
+    "training.projected_features": "genmodels.models.efficientnet_lite",
+    "training.critics": "genmodels.losses training.projected_features",
     "training.snapshots": "genmodels.images genmodels.metrics genmodels.hub training.run",
     "training.convert_efficientnet_lite": "genmodels.zoo genmodels.models.efficientnet_lite",
     "training.translator_run": "genmodels.translation training.run",

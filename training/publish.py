@@ -31,7 +31,7 @@ PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
 def publish(
     run: Run,
     pipeline: HubPipeline,  # Holds the EMA weights.
-    discriminator: HubModel,  # Published beside them, so that others can fine-tune.
+    discriminator: HubModel | None,  # Published beside them, so that others can fine-tune.
     *,
     sampling: dict[str, Any] | None = None,  # Settings of the pipeline for the metrics.
     snapshot: Snapshot | None = None,  # Which of the run's states it is, unless the last one.
@@ -45,7 +45,8 @@ def publish(
     if not run.is_main:
         return folder
     pipeline.save_pretrained(folder, dtype=storage_dtype(pipeline, _four))
-    discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
+    if discriminator is not None:
+        discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
     facts = of_run(run, published, metric_sampling=sampling or {})
     facts["snapshot"] = None if snapshot is None else asdict(snapshot)

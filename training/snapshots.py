@@ -10,6 +10,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from genmodels import images, metrics
 from genmodels.hub import HubModel, HubPipeline
 from training.run import Run
@@ -80,10 +82,16 @@ class Snapshots:
         seen, batch_size = self.run.images_seen, self.run.config.batch_size
         return seen // self.every_images > (seen - batch_size) // self.every_images
 
-    def judge(self, pipeline: HubPipeline, discriminator: HubModel) -> None:
-        """Measure the pipeline's samples; keep its networks if they are the best so far."""
-        if not self.run.is_main:
-            return
+    def judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> float:
+        """Measure the pipeline's samples; keep its networks if they are the best so far.
+
+        Returns the coverage, on every process.
+        """
+        coverage = self._judge(pipeline, discriminator).coverage if self.run.is_main else 0.0
+        everywhere = torch.tensor(coverage, device=self.run.device)
+        return float(self.run.accelerator.reduce(everywhere, "sum"))
+
+    def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot:
         found, earlier = self._measure(pipeline), self.earlier()
         is_best = all(found.score < each.score for each in earlier)
         if is_best:
@@ -95,14 +103,15 @@ class Snapshots:
         self.run.print(f"{found}{': the best so far' if is_best else ''}")
         if wrong := found.alarm(earlier):
             self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
+        return found
 
     def earlier(self) -> list[Snapshot]:
         """Those from before the run's present state; a run that went back judges the rest anew."""
         return [each for each in self._all() if each.images_seen < self.run.images_seen]
 
     def choose(
-        self, pipeline: HubPipeline, discriminator: HubModel
-    ) -> tuple[HubPipeline, HubModel, Snapshot | None]:
+        self, pipeline: HubPipeline, discriminator: HubModel | None
+    ) -> tuple[HubPipeline, HubModel | None, Snapshot | None]:
         """The networks to publish of a finished run, and what was found of them.
 
         The best ones, the last ones among them; these and None if no snapshot was ever due.
@@ -110,12 +119,13 @@ class Snapshots:
         if not self.run.is_main or not self._all():
             return pipeline, discriminator, None
         if self._all()[-1].images_seen != self.run.images_seen:
-            self.judge(pipeline, discriminator)
+            self._judge(pipeline, discriminator)
         folder = self.run.config.out / BEST
         best = Snapshot(**json.loads((folder / FACTS).read_text()))
         self.run.print(f"publishing the best of {len(self._all())} snapshots: {best}")
-        networks = type(discriminator).from_pretrained(folder, subfolder="discriminator")
-        return type(pipeline).from_pretrained(folder), networks, best
+        if discriminator is not None:
+            discriminator = type(discriminator).from_pretrained(folder, subfolder="discriminator")
+        return type(pipeline).from_pretrained(folder), discriminator, best
 
     def _all(self) -> list[Snapshot]:
         path = self.run.config.out / FILE
@@ -142,13 +152,14 @@ class Snapshots:
             real_sameness=float(metrics.ms_ssim_diversity(held_out)),
         )
 
-    def _keep(self, pipeline: HubPipeline, discriminator: HubModel, found: Snapshot) -> None:
+    def _keep(self, pipeline: HubPipeline, discriminator: HubModel | None, found: Snapshot) -> None:
         """In full precision; whole or not at all."""
         folder = self.run.config.out / BEST
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         pipeline.save_pretrained(partial)
-        discriminator.save_pretrained(partial / "discriminator")
+        if discriminator is not None:
+            discriminator.save_pretrained(partial / "discriminator")
         (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)

@@ -18,7 +18,8 @@ from genmodels.augment import AdaptiveAugment, diff_augment
 from genmodels.ema import EMA
 from genmodels.models import stylegan2
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
-from training.projected_critic import ProjectedCritic
+from training.critics import OwnCritic, ProjectedCritic
+from training.projected_features import Heads, Projection
 from training.publish import publish
 from training.run import Run, RunConfig
 from training.snapshots import Snapshots
@@ -55,6 +56,7 @@ class Config(RunConfig):
     heads_lr: float = 5e-4  # Of Adam, for the heads.
     heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
     heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
+    heads_min_coverage: float = 0.7  # Beside the own critic, from this coverage at a snapshot on.
     heads_conditions: bool = False  # The heads, too, look at the conditions.
     feature_resolution: int = 96  # Side at which the pretrained network sees the images.
 
@@ -75,7 +77,8 @@ def train(config: Config) -> None:
     )
     D = stylegan2.Discriminator(config.resolution, c_dim, **size)
     if config.init_from:
-        run.copy_weights(config.init_from, generator=G, discriminator=D)
+        judged = {} if config.critic == "projected" else {"discriminator": D}
+        run.copy_weights(config.init_from, generator=G, **judged)
     ema = EMA(G, config.ema_halflife_images)
     ada = AdaptiveAugment(config.ada_target)
     # Lazy regularisation steps an optimiser more often per image; the paper corrects for that.
@@ -83,14 +86,17 @@ def train(config: Config) -> None:
     opt_G = _adam(G, config.lr, lazy_G if config.path_length_weight else 1.0)
     opt_D = _adam(D, config.lr, config.r1_every / (config.r1_every + 1))
     path_mean = _PathMean()
+    own = OwnCritic(D, opt_D, 1.0 if config.critic == "own" else config.own_weight)
+    critics: list[OwnCritic | ProjectedCritic] = [] if config.critic == "projected" else [own]
+    discriminator = D if own in critics else None  # What there is to publish.
     state = {"G": G, "D": D, "ema": ema.model, "ada": ada, "path_mean": path_mean}
-    projected = _projected_critic(config, c_dim)
-    if projected is not None:
-        projected.projection.to(run.device)
-        state |= {"heads": projected.heads, "opt_heads": projected.optimizer}
-    snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
+    if config.critic != "own":
+        projected = _projected_critic(config, c_dim, run.device)
+        critics.append(projected)
+        state |= {"heads": projected.network, "opt_heads": projected.optimizer}
     run.resume(**state, opt_G=opt_G, opt_D=opt_D)
     run.forecast(G, D, config.z_dim)
+    snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
     z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
 
     def augment(images: Tensor) -> Tensor:
@@ -98,40 +104,40 @@ def train(config: Config) -> None:
             return ada(images)
         return diff_augment(images) if config.augment == "diffaugment" else images
 
+    def judge() -> None:
+        coverage = snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), discriminator)
+        if config.critic == "both" and (news := projected.watch(coverage, run.images_seen)):
+            run.print(news)
+
+    if config.init_from and run.step == 0:  # What it starts from is the first one to beat.
+        judge()
     for step in run.steps():
         c_weight = _condition_weight(config, run.images_seen)
-        heads_weight = min(run.images_seen / max(config.heads_warmup_images, 1), 1.0)
+        active = [critic for critic in critics if critic.is_active]
 
         # Critics: real up, fake down.
-        opt_D.zero_grad()
-        heads_losses = []
+        for critic in active:
+            critic.optimizer.zero_grad()
         for batch in run.micro_batches(step, "D", config.z_dim):
-            with run.accelerator.autocast():
-                with torch.no_grad():
-                    ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
-                    fake = augment(G.synthesis(ws, "random"))
-                real = augment(batch.real)
-                real_logits = D(real, batch.c, c_weight)
-                fake_logits = D(fake, batch.c, c_weight)
-            loss_D = losses.bce_d(real_logits, fake_logits)
-            run.backward(loss_D)
-            run.note(loss_D=loss_D, r_t=real_logits.sign())
-            ada.update(run.accelerator.gather(real_logits.detach()))
-            if projected is not None:
+            with run.accelerator.autocast(), torch.no_grad():
+                ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
+                fake = G.synthesis(ws, "random")
+                real, fake = augment(batch.real), augment(fake)
+            for critic in active:
                 with run.accelerator.autocast():
-                    loss_heads = projected.d_loss(real, fake, batch.c, c_weight)
-                run.backward(loss_heads)
-                run.note(loss_heads=loss_heads)
-                heads_losses.append(run.accelerator.gather(loss_heads.detach()))
-        run.average(D)
-        opt_D.step()
-        if projected is not None:
-            run.average(projected.heads)
-            projected.step(torch.stack(heads_losses))
+                    loss, real_logits = critic.d_loss(real, fake, batch.c, c_weight)
+                run.backward(loss)
+                run.note(**{f"loss_{critic.name}": loss})
+                if critic is active[0]:
+                    run.note(r_t=real_logits.sign())
+                    ada.update(run.accelerator.gather(real_logits.detach()))
+        for critic in active:
+            run.average(critic.network)
+            critic.step()
 
         # R1: a gentle slope wherever real images lie. With respect to the augmented image, so that
         # nothing has to differentiate the augmentation twice.
-        if step % config.r1_every == 0:
+        if own in active and step % config.r1_every == 0:
             opt_D.zero_grad()
             for batch in run.micro_batches(step, "R1", config.z_dim):
                 real = augment(batch.real).detach().requires_grad_()
@@ -141,22 +147,22 @@ def train(config: Config) -> None:
             run.average(D)
             opt_D.step()
 
-        # Generator: fake up, in the eyes of each critic.
+        # Generator: fake up, in the eyes of each critic. Their gradients meet at the image.
         opt_G.zero_grad()
-        _freeze(D, projected, True)
         for batch in run.micro_batches(step, "G", config.z_dim):
             with run.accelerator.autocast():
                 ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
                 fake = augment(G.synthesis(ws, "random"))
-                loss_G = losses.non_saturating_g(D(fake, batch.c, c_weight))
-            run.note(loss_G=loss_G)
-            if projected is not None:
+            image = fake.detach().requires_grad_()
+            loss_G, slope = torch.zeros((), device=run.device), torch.zeros_like(image)
+            for critic in active:
                 with run.accelerator.autocast():
-                    loss_seen = projected.g_loss(fake, batch.c, c_weight)
-                run.note(loss_seen=loss_seen)
-                loss_G = config.own_weight * loss_G + heads_weight * loss_seen
-            run.backward(loss_G)
-        _freeze(D, projected, False)
+                    loss = critic.weight(run.images_seen) * critic.g_loss(image, batch.c, c_weight)
+                (part,) = torch.autograd.grad(loss, image)
+                loss_G, slope = loss_G + loss.detach(), slope + part
+                run.note(**{f"slope_{critic.name}": part.norm()})
+            run.note(loss_G=loss_G)
+            fake.backward(slope / config.accumulate)
         run.average(G)
         opt_G.step()
 
@@ -180,17 +186,17 @@ def train(config: Config) -> None:
             ada.adjust(run.images_seen)
         run.note(ada_p=ada.p)
         run.end_step()
+        if snapshots.is_due:
+            judge()
         if run.is_save_due:
             with torch.no_grad():
                 c = c_fixed * c_weight
                 w = torch.lerp(ema.model.w_avg(c), ema.model.mapping(z_fixed, c), 0.7)
                 run.save(ema.model.synthesis(ema.model.broadcast(w)))
-        if snapshots.is_due:
-            snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), D)
 
     if run.is_finished:
         pipeline = StyleGAN2Pipeline(ema.model, conditions=schema)
-        pipeline, discriminator, snapshot = snapshots.choose(pipeline, D)
+        pipeline, discriminator, snapshot = snapshots.choose(pipeline, discriminator)
         publish(run, pipeline, discriminator, sampling=SAMPLING, snapshot=snapshot)
 
 
@@ -208,23 +214,16 @@ class _PathMean(nn.Module):
         self.mean.lerp_(lengths.mean(), 0.01)
 
 
-def _freeze(D: nn.Module, projected: ProjectedCritic | None, is_frozen: bool) -> None:
-    """While the generator learns, its critics need no gradients of their own."""
-    D.requires_grad_(not is_frozen)
-    if projected is not None:
-        projected.heads.requires_grad_(not is_frozen)
-
-
-def _projected_critic(config: Config, c_dim: int) -> ProjectedCritic | None:
-    """The critic on pretrained features, if the command asks for one."""
-    if config.critic == "own":
-        return None
+def _projected_critic(config: Config, c_dim: int, device: torch.device) -> ProjectedCritic:
+    """Heads on pretrained features, and how they are held back."""
+    heads = Heads(c_dim if config.heads_conditions else 0)
     return ProjectedCritic(
-        config.feature_resolution,
-        c_dim if config.heads_conditions else 0,
-        config.heads_lr,
-        config.heads_rest_below,
-        config.seed,
+        Projection(config.feature_resolution, config.seed).to(device),
+        heads,
+        _adam(heads, config.heads_lr, 1.0),
+        rest_below=config.heads_rest_below,
+        min_coverage=config.heads_min_coverage if config.critic == "both" else 0.0,
+        warmup_images=config.heads_warmup_images,
     )
 
 

@@ -1,4 +1,4 @@
-"""A critic that sees: heads that judge images by a frozen network's features of them.
+"""A discriminator that sees: heads that judge images by a frozen network's features of them.
 
 Projected GAN (Sauer et al. 2021, arXiv:2111.01007), small enough for a CPU. Departs from it:
 - Images are enlarged to 96 px rather than 224; the mixing is narrower, the heads are lighter.
@@ -11,14 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.optim import Adam
 
 from genmodels.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
 
 MIXED_CHANNELS = (32, 64, 64, 128)  # Of the maps that the heads see, finest first.
 HALVINGS = (2, 1, 1, 1)  # Convolutions of stride 2 in each head.
 MAX_CHANNELS = 256  # In a head.
-LOSS_MEAN_RATE = 0.02  # Of the running mean of the heads' loss: it follows within 50 steps.
 MIN_RESOLUTION = 64  # Smaller, the coarsest map is too small for its head.
 NETWORK = "efficientnet-lite0"  # Embedded in the zoo.
 
@@ -76,18 +74,28 @@ class Heads(nn.Module):
     condition, as in our StyleGAN2's own discriminator.
     """
 
-    loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
-
     def __init__(self, c_dim: int = 0) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
             Head(c_in, halvings, c_dim)
             for c_in, halvings in zip(MIXED_CHANNELS, HALVINGS, strict=True)
         )
-        self.register_buffer("loss_mean", torch.tensor(2.0))
+        self.balance = Balance()
 
     def forward(self, maps: list[Tensor], c: Tensor, c_weight: float = 1.0) -> list[Tensor]:
-        return [head(x, c, c_weight) for head, x in zip(self.heads, maps, strict=True)]
+        return [head(x, c, c_weight).float() for head, x in zip(self.heads, maps, strict=True)]
+
+
+class Balance(nn.Module):
+    """What the heads remember of how they fare; kept with their weights."""
+
+    loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
+    active_from: Tensor  # Images seen when they last began to take part; -1 while they do not.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("loss_mean", torch.tensor(2.0))
+        self.register_buffer("active_from", torch.tensor(-1))
 
 
 class Head(nn.Module):
@@ -114,60 +122,6 @@ class Head(nn.Module):
             return logits
         agreement = (self.embed(c)[:, :, None, None] * x).sum(dim=1)
         return logits + c_weight * agreement
-
-
-class ProjectedCritic:
-    """The heads, what they look through, and their optimizer."""
-
-    def __init__(
-        self,
-        resolution: int,  # Side of the images that the frozen network sees.
-        c_dim: int,  # Length of the condition; 0 = the heads do not look at it.
-        lr: float,  # Of Adam.
-        rest_below: float,  # The heads do not learn while their running loss is below this.
-        seed: int,  # Of the random mixing.
-    ) -> None:
-        self.projection = Projection(resolution, seed)
-        self.heads = Heads(c_dim)
-        self.c_dim, self.rest_below = c_dim, rest_below
-        self.optimizer = Adam(self.heads.parameters(), lr, betas=(0.0, 0.99), eps=1e-8)
-
-    @property
-    def is_resting(self) -> bool:
-        """Whether the heads are so far ahead of the generator that they wait for it."""
-        return float(self.heads.loss_mean) < self.rest_below
-
-    def step(self, losses: Tensor) -> None:
-        """Learn from the gradients of a whole batch, unless resting; `losses` are its parts'."""
-        self.heads.loss_mean.lerp_(losses.float().mean(), LOSS_MEAN_RATE)
-        if not self.is_resting:
-            self.optimizer.step()
-        self.optimizer.zero_grad()
-
-    def d_loss(self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:
-        """Hinge loss of the heads, real and fake each with its own batch statistics."""
-        with torch.no_grad():
-            real_maps, fake_maps = self.projection(real), self.projection(fake)
-        real_logits, fake_logits = (
-            self.heads(maps, c, c_weight) for maps in (real_maps, fake_maps)
-        )
-        return hinge_d(real_logits, fake_logits)
-
-    def g_loss(self, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:
-        """What the generator has to lower."""
-        return hinge_g(self.heads(self.projection(fake), c, c_weight))
-
-
-def hinge_d(real_logits: list[Tensor], fake_logits: list[Tensor]) -> Tensor:
-    """Real above 1, fake below -1 (Lim and Ye 2017, arXiv:1705.02894); the mean over heads."""
-    pairs = zip(real_logits, fake_logits, strict=True)
-    losses = [F.relu(1 - real).mean() + F.relu(1 + fake).mean() for real, fake in pairs]
-    return torch.stack(losses).mean()
-
-
-def hinge_g(fake_logits: list[Tensor]) -> Tensor:
-    """The generator's side of the same game: up."""
-    return -torch.stack([logits.mean() for logits in fake_logits]).mean()
 
 
 def _frozen(c_in: int, c_out: int, kernel_size: int) -> nn.Conv2d:

@@ -2,19 +2,12 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from tests import tiny_training
 from training import train_stylegan2
-from training.projected_critic import (
-    MIXED_CHANNELS,
-    Heads,
-    ProjectedCritic,
-    Projection,
-    hinge_d,
-    hinge_g,
-)
+from training.critics import ProjectedCritic, hinge_d, hinge_g
+from training.projected_features import MIXED_CHANNELS, Heads, Projection
 
 BOTH = tiny_training.STYLEGAN2 | {
     "critic": "both",
@@ -56,10 +49,14 @@ def four_steps(photos, tmp_path_factory, quick_on_the_cpu):
     return out, train(photos, out, steps=4, keep_checkpoints=4)
 
 
-def critic(**changes):
+@pytest.fixture
+def learner(projection):
     torch.manual_seed(0)
-    settings = {"resolution": 64, "c_dim": 0, "lr": 2e-3, "rest_below": 0.0, "seed": 0}
-    return ProjectedCritic(**(settings | changes))
+    heads = Heads()
+    optimizer = torch.optim.Adam(heads.parameters(), 2e-3, betas=(0.0, 0.99))
+    return ProjectedCritic(
+        projection, heads, optimizer, rest_below=1.0, min_coverage=0.7, warmup_images=1000
+    )
 
 
 def stripes(count, *, upright):
@@ -103,21 +100,20 @@ def test_every_map_but_the_coarsest_depends_on_the_coarser_ones(projection):
     assert changed == [True, False, False, False]
 
 
-def test_it_learns_to_tell_upright_waves_from_lying_ones_in_60_steps():
-    learner = critic()
-    c = torch.zeros(8, 0)
+def test_it_learns_to_tell_upright_waves_from_lying_ones_in_60_steps(learner):
+    learner.rest_below, c = 0.0, torch.zeros(8, 0)
 
     def loss():
-        return learner.d_loss(stripes(8, upright=True), stripes(8, upright=False), c, 1.0)
+        return learner.d_loss(stripes(8, upright=True), stripes(8, upright=False), c, 1.0)[0]
 
     with torch.no_grad():
         before = float(loss())
     for _ in range(60):
-        value = loss()
-        value.backward()
-        learner.step(value.detach()[None])
+        learner.optimizer.zero_grad()
+        loss().backward()
+        learner.step()
     assert before > 1.7
-    assert float(learner.heads.loss_mean) < 1.2
+    assert float(learner.balance.loss_mean) < 1.2
     with torch.no_grad():
         assert float(loss()) < 0.8
         # What it has learnt it tells a generator: nearer to upright is better.
@@ -125,24 +121,36 @@ def test_it_learns_to_tell_upright_waves_from_lying_ones_in_60_steps():
         assert good < bad - 1
 
 
-def test_heads_rest_while_their_loss_is_below_the_bound():
-    learner = critic(rest_below=1.0)
-    c = torch.zeros(4, 0)
-
-    def step(loss):
-        learner.d_loss(stripes(4, upright=True), stripes(4, upright=False), c, 1.0).backward()
-        before = [p.detach().clone() for p in learner.heads.parameters()]
-        for _ in range(200):  # The running mean gets there.
-            learner.heads.loss_mean.lerp_(torch.tensor(loss), 0.1)
-        learner.step(torch.tensor([loss]))
-        assert all(p.grad is None for p in learner.heads.parameters())
-        after = learner.heads.parameters()
+def test_heads_rest_while_their_loss_is_below_the_bound(learner):
+    def learns(loss_mean):
+        learner.optimizer.zero_grad()
+        learner.d_loss(stripes(4, upright=True), stripes(4, upright=False), torch.zeros(4, 0), 1.0)[
+            0
+        ].backward()
+        learner.balance.loss_mean.fill_(loss_mean)
+        before = [p.detach().clone() for p in learner.network.parameters()]
+        learner.step()
+        after = learner.network.parameters()
         return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
-    assert not step(0.3)
-    assert learner.is_resting
-    assert step(1.5)
-    assert not learner.is_resting
+    assert not learns(0.99)
+    assert learns(1.01)
+
+
+def test_heads_take_part_only_while_the_data_is_covered(learner):
+    assert not learner.is_active
+    assert learner.weight(0) == 0
+    assert learner.watch(0.69, 1000) is None
+    assert learner.watch(0.7, 2000) == "the heads take part: coverage is 0.70"
+    assert [learner.weight(n) for n in (2000, 2500, 3000, 9000)] == [0, 0.5, 1, 1]
+    assert learner.watch(0.75, 3000) is None
+    learner.balance.loss_mean.fill_(0.05)
+    assert learner.watch(0.75, 4000).startswith("ALARM: the heads tell all from real")
+    assert learner.watch(0.4, 5000) == "the heads pause: coverage is 0.40"
+    assert learner.weight(5000) == 0
+    learner.watch(0.8, 6000)
+    assert learner.weight(6500) == 0.5
+    assert float(learner.balance.loss_mean) == 2.0
 
 
 def test_a_head_that_sees_conditions_answers_for_the_one_asked():
