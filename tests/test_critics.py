@@ -55,7 +55,13 @@ def learner(projection):
     heads = Heads()
     optimizer = torch.optim.Adam(heads.parameters(), 2e-3, betas=(0.0, 0.99))
     return ProjectedCritic(
-        projection, heads, optimizer, rest_below=1.0, min_coverage=0.7, warmup_images=1000
+        projection,
+        heads,
+        optimizer,
+        rest_below=1.0,
+        min_coverage=0.7,
+        slope_ratio=3.0,
+        warmup_images=1000,
     )
 
 
@@ -139,18 +145,31 @@ def test_heads_rest_while_their_loss_is_below_the_bound(learner):
 
 def test_heads_take_part_only_while_the_data_is_covered(learner):
     assert not learner.is_active
-    assert learner.weight(0) == 0
     assert learner.watch(0.69, 1000) is None
     assert learner.watch(0.7, 2000) == "the heads take part: coverage is 0.70"
-    assert [learner.weight(n) for n in (2000, 2500, 3000, 9000)] == [0, 0.5, 1, 1]
+    learner.balance.slope_ratio.fill_(7.0)
     assert learner.watch(0.75, 3000) is None
     learner.balance.loss_mean.fill_(0.05)
     assert learner.watch(0.75, 4000).startswith("ALARM: the heads tell all from real")
     assert learner.watch(0.4, 5000) == "the heads pause: coverage is 0.40"
-    assert learner.weight(5000) == 0
+    assert not learner.is_active
     learner.watch(0.8, 6000)
-    assert learner.weight(6500) == 0.5
-    assert float(learner.balance.loss_mean) == 2.0
+    assert (float(learner.balance.loss_mean), float(learner.balance.slope_ratio)) == (2.0, 0.0)
+
+
+def test_the_heads_slope_is_a_fixed_multiple_of_the_own_ones(learner):
+    learner.watch(0.9, 2000)
+    own, seen = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    own[0], seen[1] = 0.1, 50.0
+    for images_seen, wanted in ((2000, 0.0), (2500, 1.5), (3000, 3.0), (9000, 3.0)):
+        slope = learner.joined(own, seen, images_seen)
+        torch.testing.assert_close(slope[0], own[0])
+        assert float(slope[1].norm() / slope[0].norm()) == pytest.approx(wanted, rel=1e-4)
+    # One step that is ten times as steep moves the mean by little, and so pulls hard.
+    assert float(learner.joined(own, 10 * seen, 9000)[1].norm() / own.norm()) > 20
+    for _ in range(400):
+        slope = learner.joined(own, 10 * seen, 9000)
+    assert float(slope[1].norm() / own.norm()) == pytest.approx(3.0, rel=0.01)
 
 
 def test_a_head_that_sees_conditions_answers_for_the_one_asked():

@@ -103,6 +103,7 @@ MAY_IMPORT = {
     "training.compare_cars": "genmodels genmodels.data genmodels.images training.two_sample",
     "training.compare_sets": "genmodels.data genmodels.zoo training.diversity",
     "training.diversity": "genmodels.descriptors genmodels.metrics",
+    "training.compare_critics": "",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.forecast",
     "training.zoo": "genmodels.zoo training.publish training.publish_translator",
@@ -126,7 +127,8 @@ MAY_IMPORT = {
     "training.scenes": "genmodels.images",
     "training.gpnn": "genmodels.hub genmodels.images",
     "training.check_metrics": "genmodels.images genmodels.metrics",
-    "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",
+    "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads "
+    "training.critics training.projected_features",
 }
 
 # Who may import packages that shape what imports them.

@@ -12,27 +12,22 @@ from torch.optim import Optimizer
 from genmodels import losses
 from training.projected_features import Heads, Projection
 
-LOSS_MEAN_RATE = 0.02  # Of the running mean of the heads' loss: it follows within 50 steps.
+RATE = 0.02  # Of the running means: they follow within 50 steps.
 SATURATED = 0.1  # Where it ended in the runs that collapsed.
 
 
 class OwnCritic:
     """The family's own discriminator, by the non-saturating logistic loss."""
 
-    name = "D"
+    d_name, g_name = "loss_D", "loss_G"  # Of the losses, in the log.
     is_active = True
 
     def __init__(
         self,
         network: nn.Module,  # image [N, 3, R, R], c [N, c_dim], c_weight -> logits [N].
         optimizer: Optimizer,  # Of its parameters.
-        weight: float,  # In the generator's loss.
     ) -> None:
-        self.network, self.optimizer, self._weight = network, optimizer, weight
-
-    def weight(self, images_seen: int) -> float:
-        """In the generator's loss, after so many images."""
-        return self._weight
+        self.network, self.optimizer = network, optimizer
 
     def d_loss(
         self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float
@@ -54,13 +49,15 @@ class ProjectedCritic:
     """Heads on pretrained features, by the hinge loss, and the rules by which they take part.
 
     They see so much better than a young generator draws that they win, and the generator then keeps
-    only the few pictures that fare best with them. Two rules hold them back:
+    only the few pictures that fare best with them. Three rules hold them back:
 
     - They take part only while the generator covers its data, as measured at the snapshots.
     - They do not learn while their running hinge loss is below a bound.
+    - Their slope at the generated image is a fixed multiple of the own critic's, however steep they
+      become.
     """
 
-    name = "heads"
+    d_name, g_name = "loss_heads", "loss_G_heads"
 
     def __init__(
         self,
@@ -70,11 +67,12 @@ class ProjectedCritic:
         *,
         rest_below: float,  # They do not learn while their running loss is below this.
         min_coverage: float,  # They take part from this coverage of held-out images on.
+        slope_ratio: float,  # Their slope at the image, in the mean over steps, by the own one's.
         warmup_images: float,  # Their weight rises over so many images.
     ) -> None:
         self.projection, self.network, self.optimizer = projection, heads, optimizer
         self.rest_below, self.min_coverage = rest_below, min_coverage
-        self.warmup_images = warmup_images
+        self.slope_ratio, self.warmup_images = slope_ratio, warmup_images
         self.balance = heads.balance
         if min_coverage <= 0:
             self.balance.active_from.fill_(0)
@@ -95,16 +93,21 @@ class ProjectedCritic:
         if is_enough != self.is_active:
             self.balance.active_from.fill_(images_seen if is_enough else -1)
             self.balance.loss_mean.fill_(2.0)
+            self.balance.slope_ratio.zero_()
             return f"the heads {'take part' if is_enough else 'pause'}: coverage is {coverage:.2f}"
         loss = float(self.balance.loss_mean)
         if self.is_active and loss < SATURATED:
             return f"ALARM: the heads tell all from real (hinge loss {loss:.2f}): slow them down"
         return None
 
-    def weight(self, images_seen: int) -> float:
-        """In the generator's loss: from 0 to 1 since they began to take part."""
+    def joined(self, own: Tensor, seen: Tensor, images_seen: int) -> Tensor:
+        """Both critics' slopes at the image, theirs weighted; rising since they take part."""
+        ratio = seen.norm() / own.norm().clamp(min=1e-12)
+        mean = self.balance.slope_ratio
+        mean.copy_(ratio if mean == 0 else torch.lerp(mean, ratio, RATE))
         since = images_seen - int(self.balance.active_from)
-        return min(since / max(self.warmup_images, 1), 1.0) if self.is_active else 0.0
+        rise = min(since / max(self.warmup_images, 1), 1.0)
+        return own + rise * self.slope_ratio / mean * seen
 
     def d_loss(
         self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float
@@ -114,7 +117,7 @@ class ProjectedCritic:
             real_maps, fake_maps = self.projection(real), self.projection(fake)
         real_logits, fake_logits = (self.network(x, c, c_weight) for x in (real_maps, fake_maps))
         loss = hinge_d(real_logits, fake_logits)
-        self.balance.loss_mean.lerp_(loss.detach(), LOSS_MEAN_RATE)
+        self.balance.loss_mean.lerp_(loss.detach(), RATE)
         return loss, torch.cat([logits.flatten() for logits in real_logits])
 
     def g_loss(self, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:

@@ -90,11 +90,13 @@ class Balance(nn.Module):
     """What the heads remember of how they fare; kept with their weights."""
 
     loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
+    slope_ratio: Tensor  # Running mean of their slope at the image by the own one's; 0 = none yet.
     active_from: Tensor  # Images seen when they last began to take part; -1 while they do not.
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("loss_mean", torch.tensor(2.0))
+        self.register_buffer("slope_ratio", torch.tensor(0.0))
         self.register_buffer("active_from", torch.tensor(-1))
 
 

@@ -42,7 +42,7 @@ MAY_CHANGE = {
 TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
     *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
-    *("own_weight", "heads_lr", "heads_rest_below", "heads_min_coverage"),
+    *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
 }
 FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
 

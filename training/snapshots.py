@@ -66,7 +66,10 @@ class Snapshot:
 
 
 class Snapshots:
-    """Those of one run, in its folder: a line each in snapshots.jsonl, the best one's weights."""
+    """Those of one run, in its folder: a line each in snapshots.jsonl, the best one's weights.
+
+    To be made once the run has resumed.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,8 @@ class Snapshots:
         sampling: dict[str, Any],  # Settings of the pipeline for the samples.
     ) -> None:
         self.run, self.every_images, self.sampling = run, every_images, sampling
+        # A run that went back to an older checkpoint judges anew what lies ahead of it.
+        self._found = [each for each in self._read() if each.images_seen <= run.images_seen]
 
     @property
     def is_due(self) -> bool:
@@ -92,22 +97,20 @@ class Snapshots:
         return float(self.run.accelerator.reduce(everywhere, "sum"))
 
     def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot:
-        found, earlier = self._measure(pipeline), self.earlier()
+        found = self._measure(pipeline)
+        earlier = [each for each in self._found if each.images_seen < found.images_seen]
         is_best = all(found.score < each.score for each in earlier)
         if is_best:
             self._keep(pipeline, discriminator, found)
+        self._found = [*earlier, found]
         path = self.run.config.out / FILE
         partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(asdict(x)) + "\n" for x in [*earlier, found]))
+        partial.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self._found))
         partial.replace(path)
         self.run.print(f"{found}{': the best so far' if is_best else ''}")
         if wrong := found.alarm(earlier):
             self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
         return found
-
-    def earlier(self) -> list[Snapshot]:
-        """Those from before the run's present state; a run that went back judges the rest anew."""
-        return [each for each in self._all() if each.images_seen < self.run.images_seen]
 
     def choose(
         self, pipeline: HubPipeline, discriminator: HubModel | None
@@ -116,18 +119,18 @@ class Snapshots:
 
         The best ones, the last ones among them; these and None if no snapshot was ever due.
         """
-        if not self.run.is_main or not self._all():
+        if not self.run.is_main or not self._found:
             return pipeline, discriminator, None
-        if self._all()[-1].images_seen != self.run.images_seen:
+        if self._found[-1].images_seen != self.run.images_seen:
             self._judge(pipeline, discriminator)
         folder = self.run.config.out / BEST
         best = Snapshot(**json.loads((folder / FACTS).read_text()))
-        self.run.print(f"publishing the best of {len(self._all())} snapshots: {best}")
+        self.run.print(f"publishing the best of {len(self._found)} snapshots: {best}")
         if discriminator is not None:
             discriminator = type(discriminator).from_pretrained(folder, subfolder="discriminator")
         return type(pipeline).from_pretrained(folder), discriminator, best
 
-    def _all(self) -> list[Snapshot]:
+    def _read(self) -> list[Snapshot]:
         path = self.run.config.out / FILE
         lines = path.read_text().splitlines() if path.is_file() else []
         return [Snapshot(**json.loads(line)) for line in lines]

@@ -52,11 +52,11 @@ class Config(RunConfig):
     conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
     snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
     critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
-    own_weight: float = 0.25  # Of the own discriminator in the generator's loss beside the heads.
     heads_lr: float = 5e-4  # Of Adam, for the heads.
     heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
     heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
     heads_min_coverage: float = 0.7  # Beside the own critic, from this coverage at a snapshot on.
+    heads_slope_ratio: float = 20.0  # Slope of the heads at the image by that of the own critic.
     heads_conditions: bool = False  # The heads, too, look at the conditions.
     feature_resolution: int = 96  # Side at which the pretrained network sees the images.
 
@@ -86,7 +86,7 @@ def train(config: Config) -> None:
     opt_G = _adam(G, config.lr, lazy_G if config.path_length_weight else 1.0)
     opt_D = _adam(D, config.lr, config.r1_every / (config.r1_every + 1))
     path_mean = _PathMean()
-    own = OwnCritic(D, opt_D, 1.0 if config.critic == "own" else config.own_weight)
+    own = OwnCritic(D, opt_D)
     critics: list[OwnCritic | ProjectedCritic] = [] if config.critic == "projected" else [own]
     discriminator = D if own in critics else None  # What there is to publish.
     state = {"G": G, "D": D, "ema": ema.model, "ada": ada, "path_mean": path_mean}
@@ -127,7 +127,7 @@ def train(config: Config) -> None:
                 with run.accelerator.autocast():
                     loss, real_logits = critic.d_loss(real, fake, batch.c, c_weight)
                 run.backward(loss)
-                run.note(**{f"loss_{critic.name}": loss})
+                run.note(**{critic.d_name: loss})
                 if critic is active[0]:
                     run.note(r_t=real_logits.sign())
                     ada.update(run.accelerator.gather(real_logits.detach()))
@@ -154,15 +154,15 @@ def train(config: Config) -> None:
                 ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
                 fake = augment(G.synthesis(ws, "random"))
             image = fake.detach().requires_grad_()
-            loss_G, slope = torch.zeros((), device=run.device), torch.zeros_like(image)
+            slopes: list[Tensor] = []
             for critic in active:
                 with run.accelerator.autocast():
-                    loss = critic.weight(run.images_seen) * critic.g_loss(image, batch.c, c_weight)
-                (part,) = torch.autograd.grad(loss, image)
-                loss_G, slope = loss_G + loss.detach(), slope + part
-                run.note(**{f"slope_{critic.name}": part.norm()})
-            run.note(loss_G=loss_G)
-            fake.backward(slope / config.accumulate)
+                    loss = critic.g_loss(image, batch.c, c_weight)
+                slopes += torch.autograd.grad(loss, image)
+                run.note(**{critic.g_name: loss})
+            if len(slopes) == 2:
+                slopes = [projected.joined(slopes[0], slopes[1], run.images_seen)]
+            fake.backward(slopes[0] / config.accumulate)
         run.average(G)
         opt_G.step()
 
@@ -223,6 +223,7 @@ def _projected_critic(config: Config, c_dim: int, device: torch.device) -> Proje
         _adam(heads, config.heads_lr, 1.0),
         rest_below=config.heads_rest_below,
         min_coverage=config.heads_min_coverage if config.critic == "both" else 0.0,
+        slope_ratio=config.heads_slope_ratio,
         warmup_images=config.heads_warmup_images,
     )
 
