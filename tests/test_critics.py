@@ -13,6 +13,7 @@ BOTH = tiny_training.STYLEGAN2 | {
     "critic": "both",
     "heads_conditions": True,
     "heads_warmup_images": 8,
+    "heads_min_coverage": 0.1,
     "feature_resolution": 64,
     "snapshot_images": 16,
 }
@@ -207,3 +208,37 @@ def assert_equal(one, other):
 def test_two_steps_and_two_more_equal_four_with_both_critics(photos, four_steps, tmp_path):
     train(photos, tmp_path, steps=2)
     assert_equal(train(photos, tmp_path, steps=4), four_steps[1])
+
+
+def test_heads_learn_only_once_the_data_is_covered(photos, four_steps, tmp_path):
+    # The third step is the first after a snapshot, and any coverage is enough for these settings.
+    state = tiny_training.load_file(
+        four_steps[0] / "checkpoints" / "step_00000002" / "state.safetensors"
+    )
+    assert int(state["heads.balance.active_from"]) == 16
+    assert not [key for key in state if key.startswith("opt_heads.")]
+    assert [key for key in four_steps[1] if key.startswith("opt_heads.")]
+    never = train(photos, tmp_path, steps=4, heads_min_coverage=1.1)
+    assert int(never["heads.balance.active_from"]) == -1
+    assert not [key for key in never if key.startswith("opt_heads.")]
+
+
+def test_both_critics_lead_to_other_pictures_than_one(photos, four_steps, tmp_path):
+    alone = train(photos, tmp_path / "own", steps=4, critic="own")
+    assert {key.split(".")[0] for key in four_steps[1]} - {key.split(".")[0] for key in alone} == {
+        "heads",
+        "opt_heads",
+    }
+    both = four_steps[1]
+    assert not torch.equal(both["G.const"], alone["G.const"])
+    line = tiny_training.log(four_steps[0])[-1]
+    assert {"loss_D", "loss_G", "loss_heads", "loss_G_heads", "r_t"} <= set(line)
+
+
+def test_the_projected_critic_alone_publishes_no_discriminator(photos, tmp_path):
+    state = train(photos, tmp_path, steps=2, critic="projected", snapshot_images=8)
+    assert not [key for key in state if key.startswith("opt_D.")]
+    assert [key for key in state if key.startswith("opt_heads.")]
+    assert not (tmp_path / "model" / "discriminator").exists()
+    assert (tmp_path / "model" / "generator").is_dir()
+    assert not (tmp_path / "best" / "discriminator").exists()

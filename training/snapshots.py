@@ -100,7 +100,7 @@ class Snapshots:
         found = self._measure(pipeline)
         earlier = [each for each in self._found if each.images_seen < found.images_seen]
         is_best = all(found.score < each.score for each in earlier)
-        if is_best:
+        if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
             self._keep(pipeline, discriminator, found)
         self._found = [*earlier, found]
         path = self.run.config.out / FILE

@@ -67,18 +67,11 @@ def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     c_dim = run.data.c.shape[1]
     size = {"base_channels": config.base_channels, "max_channels": config.max_channels}
-    G = stylegan2.Generator(
-        config.resolution,
-        config.z_dim,
-        config.w_dim,
-        c_dim,
-        mapping_layers=config.mapping_layers,
-        **size,
-    )
-    D = stylegan2.Discriminator(config.resolution, c_dim, **size)
+    side, layers = config.resolution, config.mapping_layers
+    G = stylegan2.Generator(side, config.z_dim, config.w_dim, c_dim, mapping_layers=layers, **size)
+    D = stylegan2.Discriminator(side, c_dim, **size)
     if config.init_from:
-        judged = {} if config.critic == "projected" else {"discriminator": D}
-        run.copy_weights(config.init_from, generator=G, **judged)
+        run.copy_weights(config.init_from, generator=G, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
     ada = AdaptiveAugment(config.ada_target)
     # Lazy regularisation steps an optimiser more often per image; the paper corrects for that.
