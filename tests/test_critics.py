@@ -61,6 +61,7 @@ def learner(projection):
         optimizer,
         rest_below=1.0,
         min_coverage=0.7,
+        from_images=1500,
         slope_ratio=3.0,
         warmup_images=1000,
     )
@@ -146,7 +147,8 @@ def test_heads_rest_while_their_loss_is_below_the_bound(learner):
 
 def test_heads_take_part_only_while_the_data_is_covered(learner):
     assert not learner.is_active
-    assert learner.watch(0.69, 1000) is None
+    assert learner.watch(0.69, 2000) is None
+    assert learner.watch(0.9, 1000) is None
     assert learner.watch(0.7, 2000) == "the heads take part: coverage is 0.70"
     learner.balance.slope_ratio.fill_(7.0)
     assert learner.watch(0.75, 3000) is None

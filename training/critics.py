@@ -66,12 +66,14 @@ class ProjectedCritic:
         optimizer: Optimizer,  # Of the heads' parameters.
         *,
         rest_below: float,  # They do not learn while their running loss is below this.
-        min_coverage: float,  # They take part from this coverage of held-out images on.
+        min_coverage: float,  # They take part from this coverage of held-out images on ...
+        from_images: float,  # ... but not before so many images.
         slope_ratio: float,  # Their slope at the image, in the mean over steps, by the own one's.
         warmup_images: float,  # Their weight rises over so many images.
     ) -> None:
         self.projection, self.network, self.optimizer = projection, heads, optimizer
         self.rest_below, self.min_coverage = rest_below, min_coverage
+        self.from_images = from_images
         self.slope_ratio, self.warmup_images = slope_ratio, warmup_images
         self.balance = heads.balance
         if min_coverage <= 0:
@@ -89,7 +91,7 @@ class ProjectedCritic:
 
     def watch(self, coverage: float, images_seen: int) -> str | None:
         """Begin or cease to take part, by what a snapshot covers; what there is to say of it."""
-        is_enough = coverage >= self.min_coverage
+        is_enough = coverage >= self.min_coverage and images_seen >= self.from_images
         if is_enough != self.is_active:
             self.balance.active_from.fill_(images_seen if is_enough else -1)
             self.balance.loss_mean.fill_(2.0)

@@ -53,6 +53,7 @@ class Config(RunConfig):
     snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
     critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
     heads_lr: float = 5e-4  # Of Adam, for the heads.
+    heads_from_images: float = 0  # The own critic alone at least so long, such as after growing.
     heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
     heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
     heads_min_coverage: float = 0.7  # Beside the own critic, from this coverage at a snapshot on.
@@ -216,6 +217,7 @@ def _projected_critic(config: Config, c_dim: int, device: torch.device) -> Proje
         _adam(heads, config.heads_lr, 1.0),
         rest_below=config.heads_rest_below,
         min_coverage=config.heads_min_coverage if config.critic == "both" else 0.0,
+        from_images=config.heads_from_images if config.critic == "both" else 0,
         slope_ratio=config.heads_slope_ratio,
         warmup_images=config.heads_warmup_images,
     )
