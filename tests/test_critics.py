@@ -7,7 +7,7 @@ from torch import nn
 from tests import tiny_training
 from training import train_stylegan2
 from training.critics import ProjectedCritic, hinge_d, hinge_g
-from training.projected_features import MIXED_CHANNELS, Heads, Projection
+from training.projected_features import MIXED_CHANNELS, Balance, Heads, Projection
 
 BOTH = tiny_training.STYLEGAN2 | {
     "critic": "both",
@@ -136,6 +136,7 @@ def test_heads_rest_while_their_loss_is_below_the_bound(learner):
             0
         ].backward()
         learner.balance.loss_mean.fill_(loss_mean)
+        learner.balance.batch.zero_()
         before = [p.detach().clone() for p in learner.network.parameters()]
         learner.step()
         after = learner.network.parameters()
@@ -168,11 +169,27 @@ def test_the_heads_slope_is_a_fixed_multiple_of_the_own_ones(learner):
         slope = learner.joined(own, seen, images_seen)
         torch.testing.assert_close(slope[0], own[0])
         assert float(slope[1].norm() / slope[0].norm()) == pytest.approx(wanted, rel=1e-4)
+        learner.balance.follow()
     # One step that is ten times as steep moves the mean by little, and so pulls hard.
     assert float(learner.joined(own, 10 * seen, 9000)[1].norm() / own.norm()) > 20
     for _ in range(400):
         slope = learner.joined(own, 10 * seen, 9000)
+        learner.balance.follow()
     assert float(slope[1].norm() / own.norm()) == pytest.approx(3.0, rel=0.01)
+
+
+def test_the_running_means_follow_alike_however_a_batch_is_split():
+    whole, parts = Balance(), Balance()
+    for value in (1.0, 0.5, 3.0):
+        whole.add(loss_mean=torch.tensor(value), slope_ratio=torch.tensor(2 * value))
+        for part in (value - 0.25, value + 0.25):
+            parts.add(loss_mean=torch.tensor(part), slope_ratio=torch.tensor(2 * part))
+        whole.follow()
+        parts.follow()
+    for name in ("loss_mean", "slope_ratio", "batch"):
+        torch.testing.assert_close(whole.get_buffer(name), parts.get_buffer(name))
+    assert 1.9 < float(whole.loss_mean) < 2.0
+    assert 2.0 < float(whole.slope_ratio) < 2.2
 
 
 def test_a_head_that_sees_conditions_answers_for_the_one_asked():

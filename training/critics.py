@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from genmodels import losses
 from training.projected_features import Heads, Projection
 
-RATE = 0.02  # Of the running means: they follow within 50 steps.
 SATURATED = 0.1  # Where it ended in the runs that collapsed.
 
 
@@ -94,8 +93,7 @@ class ProjectedCritic:
         is_enough = coverage >= self.min_coverage and images_seen >= self.from_images
         if is_enough != self.is_active:
             self.balance.active_from.fill_(images_seen if is_enough else -1)
-            self.balance.loss_mean.fill_(2.0)
-            self.balance.slope_ratio.zero_()
+            self.balance.reset()
             return f"the heads {'take part' if is_enough else 'pause'}: coverage is {coverage:.2f}"
         loss = float(self.balance.loss_mean)
         if self.is_active and loss < SATURATED:
@@ -105,8 +103,8 @@ class ProjectedCritic:
     def joined(self, own: Tensor, seen: Tensor, images_seen: int) -> Tensor:
         """Both critics' slopes at the image, theirs weighted; rising since they take part."""
         ratio = seen.norm() / own.norm().clamp(min=1e-12)
-        mean = self.balance.slope_ratio
-        mean.copy_(ratio if mean == 0 else torch.lerp(mean, ratio, RATE))
+        self.balance.add(slope_ratio=ratio)
+        mean = self.balance.slope_ratio if self.balance.slope_ratio > 0 else ratio
         since = images_seen - int(self.balance.active_from)
         rise = min(since / max(self.warmup_images, 1), 1.0)
         return own + rise * self.slope_ratio / mean * seen
@@ -119,7 +117,7 @@ class ProjectedCritic:
             real_maps, fake_maps = self.projection(real), self.projection(fake)
         real_logits, fake_logits = (self.network(x, c, c_weight) for x in (real_maps, fake_maps))
         loss = hinge_d(real_logits, fake_logits)
-        self.balance.loss_mean.lerp_(loss.detach(), RATE)
+        self.balance.add(loss_mean=loss.detach())
         return loss, torch.cat([logits.flatten() for logits in real_logits])
 
     def g_loss(self, fake: Tensor, c: Tensor, c_weight: float) -> Tensor:
@@ -128,6 +126,7 @@ class ProjectedCritic:
 
     def step(self) -> None:
         """Learn from the gradients of a whole batch, unless resting."""
+        self.balance.follow()
         if not self.is_resting:
             self.optimizer.step()
 

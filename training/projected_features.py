@@ -17,6 +17,8 @@ from genmodels.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLit
 MIXED_CHANNELS = (32, 64, 64, 128)  # Of the maps that the heads see, finest first.
 HALVINGS = (2, 1, 1, 1)  # Convolutions of stride 2 in each head.
 MAX_CHANNELS = 256  # In a head.
+MEANS = ("loss_mean", "slope_ratio")  # That `Balance` keeps, ...
+RATE = 0.02  # ... and how they follow: within 50 steps.
 MIN_RESOLUTION = 64  # Smaller, the coarsest map is too small for its head.
 NETWORK = "efficientnet-lite0"  # Embedded in the zoo.
 
@@ -87,17 +89,42 @@ class Heads(nn.Module):
 
 
 class Balance(nn.Module):
-    """What the heads remember of how they fare; kept with their weights."""
+    """What the heads remember of how they fare; kept with their weights.
+
+    The running means follow once per batch, however it is split into parts.
+    """
 
     loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
     slope_ratio: Tensor  # Running mean of their slope at the image by the own one's; 0 = none yet.
     active_from: Tensor  # Images seen when they last began to take part; -1 while they do not.
+    batch: Tensor  # [2, 2]: of both means, what the parts of a batch added, and how many parts.
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("loss_mean", torch.tensor(2.0))
         self.register_buffer("slope_ratio", torch.tensor(0.0))
         self.register_buffer("active_from", torch.tensor(-1))
+        self.register_buffer("batch", torch.zeros(2, 2))
+
+    def add(self, **values: Tensor) -> None:
+        """Note what a part of a batch has shown of the means that are named."""
+        for name, value in values.items():
+            place = self.batch[MEANS.index(name)]
+            place += torch.stack([value.to(place), place.new_ones(())])
+
+    def follow(self) -> None:
+        """Move the means towards what was noted since."""
+        for name, (total, count) in zip(MEANS, self.batch, strict=True):
+            mean = self.get_buffer(name)
+            if count > 0:
+                mean.copy_(torch.lerp(mean, total / count, RATE) if mean > 0 else total / count)
+        self.batch.zero_()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.loss_mean.fill_(2.0)
+        self.slope_ratio.zero_()
+        self.batch.zero_()
 
 
 class Head(nn.Module):
