@@ -1,0 +1,68 @@
+"""Run the cases, and say what failed by kind.
+
+python -m tests.hostile --all --report out.json
+python -m tests.hostile --all --part http --only "PNG .*model"
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.hostile import run
+from tests.hostile.checks import KINDS
+from tests.hostile.server import ROOT
+
+SHOWN = 3  # Findings of a kind that are printed.
+
+
+def main() -> int:
+    """1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every case, not a sample of each group")
+    parser.add_argument("--only", default="", help="cases in whose names this pattern is found")
+    parser.add_argument("--part", choices=("http", "folders", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--port", type=int, help="of the app; default: any that is free")
+    parser.add_argument("--source", type=Path, default=ROOT, help="root of the app's code")
+    parser.add_argument("--report", type=Path, help="where all findings go, as JSON")
+    options = parser.parse_args()
+    shared = {"each": None if options.all else 1, "only": options.only, "seed": options.seed}
+    results = {}
+    print(f"load before the start {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        say = lambda text: print(text, flush=True)  # noqa: E731
+        if options.part != "folders":
+            results["http"] = run.http(
+                base / "http", port=options.port, source=options.source, log=say, **shared
+            )
+        if options.part != "http":
+            results["folders"] = run.model_folders(base / "folders", log=say, **shared)
+    if options.report:
+        report = {part: dataclasses.asdict(result) for part, result in results.items()}
+        options.report.write_text(json.dumps(report, indent=1))
+    for part, result in results.items():
+        _print(part, result)
+    return int(any(result.findings for result in results.values()))
+
+
+def _print(part: str, result: run.Result) -> None:
+    failed = len({one.case for one in result.findings})
+    print(f"\n{part}: {failed} of {result.tried} cases failed, in {result.seconds:.0f} s")
+    for name, measured in (("before", result.before), ("after", result.after)):
+        if measured:
+            print(
+                f"  {name}: " + ", ".join(f"{key} {value:.0f}" for key, value in measured.items())
+            )
+    for kind, number in Counter(one.kind for one in result.findings).most_common():
+        print(f"\n{kind} ({KINDS[kind]}): {number}")
+        for one in [one for one in result.findings if one.kind == kind][:SHOWN]:
+            print(f"  {one.case}\n    sent {one.sent[:200]!r}\n    came {one.came[:200]!r}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,130 @@
+"""`python app.py` as a child process, among files that must not change."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[2]
+SECRETS = {"HF_TOKEN": "hf_CanaryCanaryCanaryCanaryCanary", "CANARY_SETTING": "canary-5f0c2e91"}
+START_SECONDS = 300  # A busy machine takes its time.
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """The running app: its address, its folders, its log, and what it takes of the machine.
+
+    base/work is Gradio's folder, base/tmp is for temporary files, base/canary must stay as it is.
+    """
+
+    def __init__(self, base: Path, port: int | None = None, source: Path = ROOT):
+        self.base, self.source = base, source
+        self.work, self.canary, self.log = base / "work", base / "canary", base / "log.txt"
+        for folder in (self.work, self.canary, base / "tmp", base / "home"):
+            folder.mkdir(parents=True)
+        (self.canary / "kept.txt").write_text("This file must not change.\n")
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        environment = {
+            **os.environ, **SECRETS,
+            "GRADIO_SERVER_PORT": str(self.port), "GRADIO_TEMP_DIR": str(self.work),
+            "TMPDIR": str(base / "tmp"), "HOME": str(base / "home"), "HF_HUB_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(source),
+        }  # fmt: skip
+        environment.pop("GRADIO_SERVER_NAME", None)
+        with self.log.open("w") as log:
+            command = [sys.executable, "app.py"]
+            self.process = subprocess.Popen(
+                command, cwd=source, env=environment, stdout=log, stderr=log
+            )
+        self._wait()
+        self.before = self.snapshot()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and its children if it leaves any."""
+        processes = self.processes()
+        self.process.terminate()
+        psutil.wait_procs(processes, timeout=20)
+        for process in processes:
+            if process.is_running():
+                process.kill()
+        self.process.wait(timeout=20)
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(f"{self.address}/config", timeout=10).raise_for_status()
+                return
+            except httpx.HTTPError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.process.kill()
+                    raise RuntimeError(f"the app did not start: {self.log.read_text()}") from None
+                time.sleep(0.2)
+
+    def snapshot(self) -> dict[str, str]:
+        """What lies outside the work folder: the canary, the app's own code, all around them."""
+        own = [self.source / "app.py", *(self.source / "genmodels").rglob("*")]
+        apart = {self.work, self.base / "tmp", self.base / "home", self.log}  # Home: for libraries.
+        around = [path for top in self.base.iterdir() if top not in apart for path in walk(top)]
+        return {str(path): _state(path) for path in (*own, *around)}
+
+    def changed(self) -> list[str]:
+        """Which of it changed since the last time that this was asked."""
+        now, before = self.snapshot(), self.before
+        self.before = now
+        return [path for path in now | before if now.get(path) != before.get(path)]
+
+    def processes(self) -> list[psutil.Process]:
+        """The app and all that it started."""
+        try:
+            own = psutil.Process(self.process.pid)
+            return [own, *own.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def measure(self) -> dict[str, float]:
+        """Memory in MB, threads, open files, children, and files in the work and temp folders."""
+        found = {"rss_mb": 0.0, "pss_mb": 0.0, "threads": 0.0, "fds": 0.0}
+        processes = self.processes()
+        for process in processes:
+            try:
+                memory = process.memory_full_info()
+                found["rss_mb"] += memory.rss / 1e6
+                found["pss_mb"] += memory.pss / 1e6
+                found["threads"] += process.num_threads()
+                found["fds"] += process.num_fds()
+            except psutil.NoSuchProcess:
+                continue
+        kept = [path for top in (self.work, self.base / "tmp") for path in walk(top)]
+        sizes = [path.lstat().st_size for path in kept if path.is_file()]
+        found |= {"children": len(processes) - 1, "entries": len(kept) - 2}
+        return found | {"disk_mb": sum(sizes) / 1e6}
+
+
+def walk(top: Path) -> list[Path]:
+    """The folder and all in it; what vanishes meanwhile is left out."""
+    return [top, *(Path(at) / name for at, dirs, files in os.walk(top) for name in (*dirs, *files))]
+
+
+def _state(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return "link" if path.is_symlink() else "folder"
+    if path.stat().st_size > 100_000:  # Weights: the time of the last change will do.
+        return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
