@@ -6,6 +6,7 @@ python -m tests.hostile --all --part http --only "PNG .*model"
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.hostile import run
 from tests.hostile.checks import KINDS
-from tests.hostile.server import ROOT
+from tests.hostile.server import ROOT, end_tidily
 
 SHOWN = 3  # Findings of a kind that are printed.
 
@@ -30,21 +31,28 @@ def main() -> int:
     parser.add_argument("--source", type=Path, default=ROOT, help="root of the app's code")
     parser.add_argument("--report", type=Path, help="where all findings go, as JSON")
     options = parser.parse_args()
-    shared = {"each": None if options.all else 1, "only": options.only, "seed": options.seed}
-    results = {}
+    end_tidily()
+    shared = {
+        "each": None if options.all else 1,
+        "only": options.only,
+        "seed": options.seed,
+        "log": functools.partial(print, flush=True),
+    }
+    parts = ("http", "folders") if options.part == "both" else (options.part,)
+    results = {part: run.Result() for part in parts}
     print(f"load before the start {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory() as name:
-        base = Path(name)
-        say = lambda text: print(text, flush=True)  # noqa: E731
-        if options.part != "folders":
-            results["http"] = run.http(
-                base / "http", port=options.port, source=options.source, log=say, **shared
-            )
-        if options.part != "http":
-            results["folders"] = run.model_folders(base / "folders", log=say, **shared)
-    if options.report:
-        report = {part: dataclasses.asdict(result) for part, result in results.items()}
-        options.report.write_text(json.dumps(report, indent=1))
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            for part, result in results.items():
+                at = Path(name) / part
+                if part == "http":
+                    run.http(result, at, port=options.port, source=options.source, **shared)
+                else:
+                    run.model_folders(result, at, **shared)
+    finally:  # What was found by then, if a case breaks us.
+        if options.report:
+            report = {part: dataclasses.asdict(result) for part, result in results.items()}
+            options.report.write_text(json.dumps(report, indent=1))
     for part, result in results.items():
         _print(part, result)
     return int(any(result.findings for result in results.values()))

@@ -233,8 +233,7 @@ def _recipes(place: Place) -> Iterator[Case]:
     for name, text in texts.items():
 
         def send(visitor: Visitor, text: str = text) -> Answer:
-            file = visitor.uploaded("drawn.png", files.png_with(recipes.KEY, text))
-            return visitor.join(function, [file])
+            return visitor.bring(function, 0, "drawn.png", files.png_with(recipes.KEY, text))
 
         yield Case(f"PNG {name}", "png", send, text)
 
@@ -249,17 +248,17 @@ def _uploads(place: Place) -> Iterator[Case]:
                 known.add((stem, number))
                 takers.append((function, number))
     rng = place.rng("uploads")
-    for name, made in files.HOSTILE.items():
+    for name, make in files.HOSTILE.items():
+        suffix, content = make()
         for function, number in rng.sample(takers, 8 if name in files.FORBIDDEN else 2):
 
             def send(
-                v: Visitor, f: Function = function, n: int = number, made: Any = made
+                v: Visitor,
+                f: Function = function,
+                n: int = number,
+                file: tuple[str, bytes] = (f"photo.{suffix}", content),
             ) -> Answer:
-                suffix, content = made()
-                data = v.data(f)
-                file = v.uploaded(f"photo.{suffix}", content)
-                data[n] = [file] if isinstance(data[n], list) else file
-                return v.join(f, data)
+                return v.bring(f, n, *file)
 
             is_refused = name in files.FORBIDDEN
             yield Case(f"{function.name} file {name}", "file", send, name, must_refuse=is_refused)

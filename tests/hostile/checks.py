@@ -13,6 +13,7 @@ from tests.hostile.server import SECRETS, Server
 from tests.hostile.values import MARK
 
 MAX_MESSAGE = 1000  # Characters of a refusal.
+MAX_LOG = 40_000  # Characters that a case may leave in the log.
 MAX_ANSWER = 2 << 20  # Bytes of an answer: pictures are sent as addresses.
 MAX_RSS_MB = 3000
 
@@ -26,6 +27,7 @@ KINDS = {
     "traceback": "a traceback in the answer",
     "unhandled": "a traceback in the log",
     "forged": "a line in the log that a visitor wrote",
+    "flood": "too much of what came, in the log",
     "markup": "what came, as markup",
     "leak": "a path or a setting of the server's",
     "large": "an answer that is too large",
@@ -103,6 +105,10 @@ def of_log(case: Case, text: str) -> Iterator[Finding]:
         if not ends or not ends[-1].startswith("gradio.exceptions.Error"):  # Gradio's own "no".
             yield Finding("unhandled", case.name, case.sent[:2000], " / ".join(ends[-2:])[:500])
             break
+    if len(text) > MAX_LOG:
+        yield Finding(
+            "flood", case.name, case.sent[:2000], f"{len(text)} characters: {text[-100:]}"
+        )
     if re.search(rf"^{MARK}-forged|\x1b\[3\dm{MARK}", text, re.MULTILINE):
         yield Finding("forged", case.name, case.sent[:2000], text[-300:])
 

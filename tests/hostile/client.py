@@ -1,5 +1,6 @@
 """Gradio's HTTP protocol, spoken by somebody who sends what they like."""
 
+import copy
 import json
 import secrets
 import time
@@ -12,6 +13,7 @@ import httpx
 
 API = "/gradio_api"
 MAX_READ = 16 << 20  # Of an answer; whoever sends more is not read to the end.
+META = {"_type": "gradio.FileData"}
 FILES = ("file", "image", "uploadbutton")  # What takes files.
 
 
@@ -60,6 +62,16 @@ class Visitor:
             for one in config["dependencies"]
             if one["api_visibility"] == "public" and one["backend_fn"]
         }
+
+    def another(self) -> "Visitor":
+        """Somebody else with the same page, just opened."""
+        other = copy.copy(self)
+        other.http = httpx.Client(
+            base_url=self.http.base_url, timeout=self.timeout, trust_env=False
+        )
+        other.session = secrets.token_hex(6)
+        other.values = {id: one["props"].get("value") for id, one in self.components.items()}
+        return other
 
     def close(self) -> None:
         """Leave."""
@@ -135,7 +147,17 @@ class Visitor:
         if not answer.ok:
             raise ValueError(f"the upload was refused: {answer.message}")
         path = json.loads(answer.body)[0]
-        return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        return {"path": path, "orig_name": name, "meta": META}
+
+    def bring(self, function: Function, number: int, name: str, content: bytes) -> Answer:
+        """Upload a file and send it as that input; where it is refused, how."""
+        answer = self.upload(name, content)
+        if not answer.ok:
+            return answer
+        data = self.data(function)
+        file = {"path": json.loads(answer.body)[0], "orig_name": name, "meta": META}
+        data[number] = [file] if isinstance(data[number], list) else file
+        return self.join(function, data)
 
     def request(self, method: str, path: str, *, is_json: bool = False, **parts: Any) -> Answer:
         """Anything else. The path is sent as it is: httpx would resolve "..", a browser too."""
@@ -147,11 +169,13 @@ class Visitor:
         try:
             with self.http.stream(method, path, **parts, **raw) as response:
                 answer.status = response.status_code
+                parts = []
                 for chunk in response.iter_bytes():
-                    answer.body += chunk.decode("utf-8", "replace")
+                    parts.append(chunk)
                     answer.size += len(chunk)
                     if answer.size > MAX_READ or time.monotonic() - start > self.timeout:
                         break
+                answer.body = b"".join(parts).decode("utf-8", "replace")
             answer.ok = answer.status < 400
             answer.message = None if answer.ok else _refusal(answer.body)
         except httpx.TimeoutException:
@@ -174,10 +198,8 @@ class Visitor:
             wait = leave_after or self.timeout
             with self.http.stream("GET", stream(event["event_id"]), timeout=wait) as response:
                 answer.status = response.status_code
-                for line in response.iter_lines():
-                    answer.body += line + "\n"
-                    answer.size += len(line)
-                    if _ends(line, answer, event["event_id"]) or answer.size > MAX_READ:
+                for line in _lines(response, answer):
+                    if _ends(line, answer, event["event_id"]):
                         break
                     spent = time.monotonic() - start
                     if leave_after is not None and spent > leave_after:
@@ -191,6 +213,22 @@ class Visitor:
             answer.message = f"no answer: {type(error).__name__}"
         answer.seconds = time.monotonic() - start
         return answer
+
+
+def _lines(response: httpx.Response, answer: Answer) -> Iterator[str]:
+    """The lines of a stream, which the answer keeps; none after MAX_READ."""
+    parts: list[bytes] = []  # Of a line, which may be long.
+    for chunk in response.iter_bytes():
+        answer.size += len(chunk)
+        if answer.size > MAX_READ:
+            return
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for other in others:
+            line = b"".join(parts).decode("utf-8", "replace")
+            answer.body += line + "\n"
+            yield line
+            parts = [other]
 
 
 def _ends(line: str, answer: Answer, event: str) -> bool:

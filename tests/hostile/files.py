@@ -109,7 +109,7 @@ def _flipped(format: str, seed: int) -> Callable[[], Made]:
 
 def _film(format: str, frames: int) -> Callable[[], Made]:
     def made() -> Made:
-        first, *rest = [_picture(16 + i % 2, 16) for i in range(frames)]
+        first, *rest = [_picture(16, 16).rotate(90 * i) for i in range(frames)]
         return format.lower(), _saved(first, format, save_all=True, append_images=rest)
 
     return made

@@ -38,7 +38,9 @@ def tiny(folder: Path) -> dict[str, Path]:
         "dcgan": genmodels.DCGANPipeline(dcgan.Generator(16, z_dim=4, **small)),
         "stylegan2": genmodels.StyleGAN2Pipeline(stylegan2.Generator(16, 4, 4, **small)),
         "pix2pix": genmodels.Pix2PixPipeline(pix2pix.Generator(3, 3, levels=3, **small), "rgb"),
-        "autoencoder": genmodels.AutoencoderPipeline(autoencoder.Generator(3, 3, base_channels=8), "rgb"),
+        "autoencoder": genmodels.AutoencoderPipeline(
+            autoencoder.Generator(3, 3, base_channels=8), "rgb"
+        ),
         "singan": photo.fit(
             Image.linear_gradient("L").convert("RGB").resize((48, 32)), max_size=48, epochs=2
         ),

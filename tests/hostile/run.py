@@ -42,6 +42,7 @@ def sample(found: Iterable[Any], group: Callable[[Any], str], each: int, seed: i
 
 
 def http(
+    result: Result,  # To be filled.
     base: Path,  # A folder that is not there yet.
     *,
     each: int | None = None,  # Cases of a group; None: all.
@@ -50,9 +51,9 @@ def http(
     port: int | None = None,
     source: Path = ROOT,  # Of the app's code.
     log: Log = lambda _: None,
-) -> Result:
+) -> None:
     """Everything over HTTP, against an app of its own."""
-    start, result = time.monotonic(), Result()
+    start = time.monotonic()
     with Server(base, port, source) as server:
         visitor = Visitor(server.address, SECONDS)
         todo = [
@@ -83,7 +84,6 @@ def http(
         result.findings += _afterwards(server)
         result.after = server.measure()
     result.seconds = time.monotonic() - start
-    return result
 
 
 def _afterwards(server: Server) -> Iterator[Finding]:
@@ -100,10 +100,16 @@ def _afterwards(server: Server) -> Iterator[Finding]:
 
 
 def model_folders(
-    base: Path, *, each: int | None = None, only: str = "", seed: int = 0, log: Log = lambda _: None
-) -> Result:
+    result: Result,  # To be filled.
+    base: Path,  # A folder that is not there yet.
+    *,
+    each: int | None = None,
+    only: str = "",
+    seed: int = 0,
+    log: Log = lambda _: None,
+) -> None:
     """Folders and names that `genmodels.load` must refuse or draw from, in this process."""
-    start, result = time.monotonic(), Result()
+    start = time.monotonic()
     base.mkdir(parents=True)
     made = folders.tiny(base / "tiny")
     kept = base / "canary"
@@ -130,4 +136,3 @@ def model_folders(
         if result.tried % LOG_EVERY == 0:
             log(f"{result.tried} of {len(todo)} folders, {len(result.findings)} findings")
     result.seconds = time.monotonic() - start
-    return result

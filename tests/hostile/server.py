@@ -1,7 +1,9 @@
 """`python app.py` as a child process, among files that must not change."""
 
+import contextlib
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +38,9 @@ class Server:
             folder.mkdir(parents=True)
         (self.canary / "kept.txt").write_text("This file must not change.\n")
         self.port = port or free_port()
+        with socket.socket() as probe:  # Somebody else's app would answer in its place.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", self.port))
         self.address = f"http://127.0.0.1:{self.port}"
         environment = {
             **os.environ, **SECRETS,
@@ -49,8 +54,12 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=source, env=environment, stdout=log, stderr=log
             )
-        self._wait()
-        self.before = self.snapshot()
+        try:
+            self._wait()
+            self.before = self.snapshot()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> "Server":
         return self
@@ -70,10 +79,11 @@ class Server:
         while True:
             try:
                 httpx.get(f"{self.address}/config", timeout=10).raise_for_status()
-                return
+                if self.process.poll() is None:
+                    return
+                raise RuntimeError(f"the app ended: {self.log.read_text()}")
             except httpx.HTTPError:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    self.process.kill()
                     raise RuntimeError(f"the app did not start: {self.log.read_text()}") from None
                 time.sleep(0.2)
 
@@ -98,23 +108,37 @@ class Server:
         except psutil.NoSuchProcess:
             return []
 
+    def rss_mb(self) -> float:
+        """Memory of all its processes, in MB; what they share counts for each."""
+        total = 0
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+        return total / 1e6
+
     def measure(self) -> dict[str, float]:
         """Memory in MB, threads, open files, children, and files in the work and temp folders."""
         found = {"rss_mb": 0.0, "pss_mb": 0.0, "threads": 0.0, "fds": 0.0}
         processes = self.processes()
         for process in processes:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 memory = process.memory_full_info()
                 found["rss_mb"] += memory.rss / 1e6
                 found["pss_mb"] += memory.pss / 1e6
                 found["threads"] += process.num_threads()
                 found["fds"] += process.num_fds()
-            except psutil.NoSuchProcess:
-                continue
         kept = [path for top in (self.work, self.base / "tmp") for path in walk(top)]
-        sizes = [path.lstat().st_size for path in kept if path.is_file()]
+        sizes = []
+        for path in kept:
+            with contextlib.suppress(FileNotFoundError):  # Swept meanwhile.
+                sizes.append(path.lstat().st_size)
         found |= {"children": len(processes) - 1, "entries": len(kept) - 2}
         return found | {"disk_mb": sum(sizes) / 1e6}
+
+
+def end_tidily() -> None:
+    """Let a terminated harness end its app, too: `timeout` sends SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def walk(top: Path) -> list[Path]:
