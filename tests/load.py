@@ -37,7 +37,8 @@ IDLE = 60  # Seconds after which memory and files should be back.
 EVERY = 30  # Seconds between two measurements of a soak.
 # What the second half of a soak may add.
 FLAT = {
-    "rss_mb": 200, "pss_mb": 200, "threads": 8, "fds": 16, "children": 2, "entries": 300, "disk_mb": 100,
+    "rss_mb": 200, "pss_mb": 200, "threads": 8, "fds": 16, "children": 2, "entries": 300,
+    "disk_mb": 100,
 }  # fmt: skip
 SCENES = sorted((ROOT / "genmodels" / "ui" / "scenes").glob("*.jpg"))
 
@@ -208,7 +209,8 @@ def uploads(server: Server) -> Figures:
 def broken_upload(server: Server) -> None:
     """An upload whose visitor is gone after the first megabyte of ten."""
     head = (
-        f"POST {API}/upload HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 10000000\r\n"
+        f"POST {API}/upload HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        "Content-Length: 10000000\r\n"
         "Content-Type: multipart/form-data; boundary=B\r\n\r\n--B\r\n"
         'Content-Disposition: form-data; name="files"; filename="photo.png"\r\n\r\n'
     )
@@ -332,13 +334,13 @@ def _kinds_of_work(
         visitor = visitors[1].another()
         photo = visitor.uploaded("scene.jpg", rng.choice(SCENES).read_bytes())
         train(visitor, photo, rng.choice((20, 60)), leave_after=rng.uniform(2, 30))
-        visitor.close()
+        visitor.http.close()
         return None
 
     def opened() -> Answer:
         visitor = visitors[2].another()
         answer = played(visitor, "cars_open", "style_open")
-        visitor.close()
+        visitor.http.close()
         return answer
 
     def film() -> Answer:
@@ -400,7 +402,7 @@ def visiting(server: Server, number: int) -> Iterator[list[Visitor]]:
     visitors = [first, *(first.another() for _ in range(number - 1))]
     yield visitors
     for visitor in visitors:
-        visitor.close()
+        visitor.http.close()
 
 
 SCENARIOS: dict[str, Callable[[Server], Figures]] = {

@@ -23,7 +23,7 @@ SHOWN = 3  # Findings of a kind that are printed.
 def main() -> int:
     """1 if anything was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--all", action="store_true", help="every case, not a sample of each group")
+    parser.add_argument("--all", action="store_true", help="every case, not one of each group")
     parser.add_argument("--only", default="", help="cases in whose names this pattern is found")
     parser.add_argument("--part", choices=("http", "folders", "both"), default="both")
     parser.add_argument("--seed", type=int, default=0)
@@ -32,23 +32,19 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="where all findings go, as JSON")
     options = parser.parse_args()
     end_tidily()
-    shared = {
-        "each": None if options.all else 1,
-        "only": options.only,
-        "seed": options.seed,
-        "log": functools.partial(print, flush=True),
-    }
+    choice = run.Choice(None if options.all else 1, options.only, options.seed)
     parts = ("http", "folders") if options.part == "both" else (options.part,)
-    results = {part: run.Result() for part in parts}
-    print(f"load before the start {os.getloadavg()[0]:.1f}")
+    results, log = {part: run.Result() for part in parts}, functools.partial(print, flush=True)
+    log(f"load before the start {os.getloadavg()[0]:.1f}")
     try:
         with tempfile.TemporaryDirectory() as name:
             for part, result in results.items():
                 at = Path(name) / part
                 if part == "http":
-                    run.http(result, at, port=options.port, source=options.source, **shared)
+                    where = {"port": options.port, "source": options.source}
+                    run.http(result, at, choice, log=log, **where)
                 else:
-                    run.model_folders(result, at, **shared)
+                    run.model_folders(result, at, choice, log=log)
     finally:  # What was found by then, if a case breaks us.
         if options.report:
             report = {part: dataclasses.asdict(result) for part, result in results.items()}
@@ -61,15 +57,13 @@ def main() -> int:
 def _print(part: str, result: run.Result) -> None:
     failed = len({one.case for one in result.findings})
     print(f"\n{part}: {failed} of {result.tried} cases failed, in {result.seconds:.0f} s")
-    for name, measured in (("before", result.before), ("after", result.after)):
-        if measured:
-            print(
-                f"  {name}: " + ", ".join(f"{key} {value:.0f}" for key, value in measured.items())
-            )
+    for when, measured in {"before": result.before, "after": result.after}.items():
+        figures = (f"{key} {value:.0f}" for key, value in measured.items())
+        print(f"  {when}: {', '.join(figures)}")
     for kind, number in Counter(one.kind for one in result.findings).most_common():
         print(f"\n{kind} ({KINDS[kind]}): {number}")
         for one in [one for one in result.findings if one.kind == kind][:SHOWN]:
-            print(f"  {one.case}\n    sent {one.sent[:200]!r}\n    came {one.came[:200]!r}")
+            print(f"  {one.case}\n    sent {one.sent[:200]}\n    came {one.came[:200]}")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,11 @@ class Server:
                     raise RuntimeError(f"the app did not start: {self.log.read_text()}") from None
                 time.sleep(0.2)
 
+    def secrets(self) -> list[str]:
+        """Texts that are its own affair: paths, settings, what files of the machine hold."""
+        paths = [f"{self.source}/", str(self.canary), sys.prefix, f"{Path.home()}/."]
+        return [*paths, *SECRETS.values(), "root:x:0:", "HF_HUB_OFFLINE", "Traceback (most recent"]
+
     def snapshot(self) -> dict[str, str]:
         """What lies outside the work folder: the canary, the app's own code, all around them."""
         own = [self.source / "app.py", *(self.source / "genmodels").rglob("*")]

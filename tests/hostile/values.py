@@ -1,4 +1,4 @@
-"""Values that no honest page sends."""
+"""Values that no honest page sends, and ways to put them into honest ones."""
 
 import json
 import random
@@ -6,72 +6,76 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.client import leaves, replaced
-
-MARK = "hstl"  # In all that must not come out as markup or as a line of the log.
+MARK = "hstl"  # In all that must come out neither as markup nor as a line of the log.
 MARKUP = f"<img src=x onerror={MARK}()><form action=//{MARK}.example><input name=password></form>"
 LINE = f"x\r\n{MARK}-forged 127.0.0.1 - GET / 200\n"
 
-# Nested so deep that a parser or a validator which recurses gives up; JSON's own parser does not.
-DEEP: Any = "x"
+DEEP: Any = "x"  # JSON's parser takes it; what recurses over the result may not.
 for _ in range(400):
     DEEP = [DEEP]
 
+# fmt: off
 NUMBERS: dict[str, Any] = {
-    "minus one": -1, "zero": 0, "2^31": 2**31, "2^63": 2**63, "400 digits": 10**400,
-    "a half": 0.5, "1e308": 1e308, "NaN": float("nan"), "infinity": float("inf"),
-    "minus infinity": float("-inf"), "-1e-320": -1e-320,
-}  # fmt: skip
+    "minus one": -1, "zero": 0, "2^31": 2**31, "2^63": 2**63, "400 digits": 10**400, "a half": 0.5,
+    "1e308": 1e308, "NaN": float("nan"), "infinity": float("inf"), "minus infinity": float("-inf"),
+}
 TEXTS: dict[str, Any] = {
     "empty": "", "a word": "x", "a number": "7", "NaN as text": "NaN", "markup": MARKUP,
     "end of script": f"</script><script>{MARK}()</script>", "a link": f"[x](javascript:{MARK}())",
-    "template": "{{7*191}}${7*191}{0.__class__}%s%n", "a forged line": LINE,
-    "escapes": f"\x1b[2J\x1b[31m{MARK}\x07", "NUL": "x\x00y", "a lone surrogate": "\ud800",
-    "right to left": "\u202egnp.exe", "100 KB": "9" * 100_000, "JSON": '{"a": [1, NaN]}',
-    "deep JSON": "[" * 20_000, "up": "../../../../canary/kept.txt", "home": "~/.netrc",
-    "passwd": "/etc/passwd", "an address": "http://127.0.0.1:1/x", "file address": "file:///etc/passwd",
-    "unc": "\\\\host\\share", "a repo": "someone/model", "other digits": "\u0661\u0662",
-}  # fmt: skip
+    "template": "{{7*191}}${7*191}{0.__class__}%s%n", "a forged line": LINE, "NUL": "x\x00y",
+    "escapes": f"\x1b[2J\x1b[31m{MARK}\x07", "right to left": "\u202egnp.exe",
+    "100 KB": "9" * 100_000, "JSON": '{"a": [1, NaN]}', "deep JSON": "[" * 20_000,
+    "up": "../../../../canary/kept.txt", "home": "~/.netrc", "passwd": "/etc/passwd",
+    "an address": "http://127.0.0.1:1/x", "a file address": "file:///etc/passwd",
+    "a share": "\\\\host\\share", "a repo": "someone/model", "other digits": "\u0661\u0662",
+}
 OTHERS: dict[str, Any] = {
-    "null": None, "true": True, "an empty list": [], "an empty object": {}, "a list": [1, "x", None],
-    "a list of lists": [[]], "an object": {"value": 1, "x": []}, "deep": DEEP,
+    "null": None, "true": True, "an empty list": [], "an empty object": {}, "deep": DEEP,
+    "a list": [1, "x", None], "a list of lists": [[]], "an object": {"value": 1, "x": []},
     "an update": {"__type__": "update", "value": MARKUP, "visible": True},
-    "1000 numbers": list(range(1000)),
-}  # fmt: skip
-
+    "1000 numbers": list(range(1000)), "a lone surrogate": "\ud800",
+}
+INDICES: dict[str, Any] = NUMBERS | OTHERS | {"-9": -9, "99": 99, "text": "0", "a pair": [0, 1]}
 EVENTS: dict[str, Any] = {
-    "nothing": None, "no index": {}, "text": "x", "a list": [1], "deep": DEEP,
+    "nothing": None, "empty": {}, "text": "x", "a list": [1], "deep": DEEP,
 } | {
-    f"index {name}": {"index": value, "value": MARKUP}
-    for name, value in {"-1": -1, "-9": -9, "99": 99, "2^70": 2**70, "0.5": 0.5, "NaN": float("nan"),
-        "null": None, "text": "0", "pair": [0, 1], "object": {}, "true": True}.items()
-}  # fmt: skip
-BODIES: dict[str, Any] = {
-    "no data": {"data": None}, "data is text": {"data": "x"}, "data is an object": {"data": {}},
-    "no index": {"fn_index": None}, "index -1": {"fn_index": -1}, "index 9999": {"fn_index": 9999},
-    "index text": {"fn_index": "x"}, "index 2^70": {"fn_index": 2**70}, "index NaN": {"fn_index": float("nan")},
-    "no session": {"session_hash": None}, "session empty": {"session_hash": ""},
-    "session up": {"session_hash": "../../x"}, "session number": {"session_hash": 7},
-    "session markup": {"session_hash": MARKUP}, "session line": {"session_hash": LINE},
-    "session long": {"session_hash": "x" * 20_000}, "trigger 9999": {"trigger_id": 9999},
-    "trigger text": {"trigger_id": "x"}, "trigger -1": {"trigger_id": -1},
-    "event id": {"event_id": "../x"}, "batched": {"batched": True}, "simple": {"simple_format": True},
-    "token": {"oauth_token": MARKUP}, "event data": {"event_data": MARKUP},
-}  # fmt: skip
+    f"index {name}": {"index": value, "value": MARKUP} for name, value in INDICES.items()
+}
+# Fields of the request around the data.
+BODIES: dict[str, dict[str, Any]] = {
+    f"{field} {name}": {field: value}
+    for field, values in {
+        "data": {"null": None, "text": "x", "object": {}},
+        "fn_index": {"null": None, "-1": -1, "9999": 9999, "text": "x", "2^70": 2**70, "half": 0.5},
+        "session_hash": {"null": None, "empty": "", "up": "../../x", "number": 7, "markup": MARKUP,
+                         "line": LINE, "long": "x" * 20_000},
+        "trigger_id": {"9999": 9999, "text": "x", "-1": -1}, "event_data": {"markup": MARKUP},
+        "event_id": {"up": "../x"}, "batched": {"true": True}, "simple_format": {"true": True},
+        "oauth_token": {"markup": MARKUP},
+    }.items()
+    for name, value in values.items()
+}
+# Texts in place of a request's JSON.
+NO_JSON = {
+    "no JSON": "x", "nothing": "", "cut": '{"data": [', "a list": "[]", "deep": "[" * 100_000,
+    "a long number": '{"data": [' + "9" * 6000 + '], "fn_index": 1, "session_hash": "x"}',
+    "no index": '{"data": [], "data": [1], "session_hash": "x"}', "not UTF-8": '{"data": ["\xff"]}',
+}
+# fmt: on
 
 
 def paths(canary: Path, app: Path) -> dict[str, Any]:
-    """Names of files that are nobody's business, there and to be made."""
+    """Names of files that are nobody's business, some there and some to be made."""
     return {
-        "a canary": str(canary / "kept.txt"), "a new file": str(canary / "X"),
-        "up to a canary": f"../../../../../../..{canary}/X", "the app": str(app / "app.py"),
-        "a folder": str(canary), "the root": "/", "a device": "/dev/zero", "environment": "/proc/self/environ",
-    }  # fmt: skip
-
-
-def any_of(canary: Path, app: Path) -> dict[str, Any]:
-    """All bad values by their names."""
-    return NUMBERS | TEXTS | OTHERS | paths(canary, app)
+        "a canary": str(canary / "kept.txt"),
+        "a new file": str(canary / "X"),
+        "up to a canary": f"../../../../../../..{canary}/X",
+        "the app": str(app / "app.py"),
+        "a folder": str(canary),
+        "the root": "/",
+        "a device": "/dev/zero",
+        "the environment": "/proc/self/environ",
+    }
 
 
 def spoiled(
@@ -79,22 +83,17 @@ def spoiled(
 ) -> Iterator[tuple[str, Any]]:
     """Copies of a JSON value with one part replaced or gone: what was done, and the copy.
 
-    What names a model gets every bad value, other parts a few each.
+    Half of them are of parts that name a model or a file.
     """
-    ways = [at for at in leaves(value) if at]
-    chosen = [
-        (at, name)
-        for at in ways
-        for name in bad
-        if at[-1] in ("model", "path") and not (at[-1] == "path" and "meta" in at)
-    ]
-    rest = [(at, name) for at in ways for name in bad]
-    rng.shuffle(chosen)
-    rng.shuffle(rest)
-    for at, name in [*chosen[: number // 2], *rest[: number - number // 2]]:
-        yield f"{_way(at)} = {name}", replaced(value, at, bad[name])
-    for at in rng.sample(ways, min(len(ways), number // 6)):
-        yield f"without {_way(at)}", _without(value, at)
+    ways = [way for way in _ways(value) if way]
+    names = [(way, name) for way in ways for name in bad if way[-1] in ("model", "path")]
+    others = [(way, name) for way in ways for name in bad]
+    chosen = rng.sample(names, min(len(names), number // 2))
+    chosen += rng.sample(others, min(len(others), number - len(chosen)))
+    for way, name in chosen:
+        yield f"{'.'.join(map(str, way))} = {name}", _replaced(value, way, bad[name])
+    for way in rng.sample(ways, min(len(ways), number // 6)):
+        yield f"without {'.'.join(map(str, way))}", _replaced(value, way, None, is_gone=True)
 
 
 def spoiled_text(
@@ -105,13 +104,20 @@ def spoiled_text(
         yield name, json.dumps(value)
 
 
-def _without(value: Any, at: tuple[Any, ...]) -> Any:
-    if len(at) > 1:
-        return replaced(value, at[:1], _without(value[at[0]], at[1:]))
-    if isinstance(value, dict):
-        return {key: part for key, part in value.items() if key != at[0]}
-    return [part for index, part in enumerate(value) if index != at[0]]
+def _ways(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every part of a JSON value, itself included."""
+    yield way
+    parts: Any = value.items() if isinstance(value, dict) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else parts:
+        yield from _ways(part, (*way, key))
 
 
-def _way(at: tuple[Any, ...]) -> str:
-    return ".".join(str(part) for part in at)
+def _replaced(value: Any, way: tuple[Any, ...], new: Any, *, is_gone: bool = False) -> Any:
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if len(way) > 1:
+        copy[way[0]] = _replaced(copy[way[0]], way[1:], new, is_gone=is_gone)
+    elif is_gone:
+        del copy[way[0]]
+    else:
+        copy[way[0]] = new
+    return copy
