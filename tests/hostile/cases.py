@@ -138,7 +138,7 @@ def _functions(place: Place) -> Iterator[Case]:
     for function in place.visitor.functions:
         stem = re.sub(r"_\d+$", "", function.name)
         kinds = (stem, *(place.visitor.kind(id) for id in function.inputs))
-        number = 4 if kinds in known else 20 if stem in ("training", "all_of_them") else 110
+        number = 4 if kinds in known else 20 if stem in ("training", "all_of_them") else 80
         known.add(kinds)
         found = list(_of_function(place, function, stem))
         yield from place.rng(function.name).sample(found, min(number, len(found)))
@@ -183,7 +183,7 @@ def _recipes(place: Place) -> Iterator[Case]:
     """In the page's address, and in PNGs that are dropped to be drawn again."""
     function, rng = place.visitor.named("cars_replay"), place.rng("recipes")
     opening = [one for one in place.visitor.functions if one.name.endswith("_open")]
-    spoiled = dict(values.spoiled(place.recipe, place.bad, rng, 240))
+    spoiled = dict(values.spoiled(place.recipe, place.bad, rng, 160))
     texts = {name: json.dumps(value) for name, value in spoiled.items()}
     for name, text in (texts | {f"raw {k}": v for k, v in values.TEXTS.items()}).items():
         sent = (function, 0, "drawn.png", files.png_with(recipes.KEY, text))
