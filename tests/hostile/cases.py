@@ -61,6 +61,7 @@ class Case:
     arguments: tuple[Any, ...]  # ... and what it is given.
     options: dict[str, Any] = field(default_factory=dict)
     must_refuse: bool = False
+    text: str = ""  # What is packed in the arguments: it may come back, too.
 
     def send(self, visitor: Visitor) -> Answer:
         """What comes back."""
@@ -69,7 +70,8 @@ class Case:
     @property
     def sent(self) -> str:
         """For the report; and it may come back."""
-        return f"{self.verb}{json.dumps([self.arguments, self.options], default=_short)}"
+        sent = json.dumps([self.arguments, self.options], default=_short)
+        return f"{self.verb}{sent} {self.text}"
 
 
 def _short(value: Any) -> str:
@@ -141,6 +143,8 @@ def _functions(place: Place) -> Iterator[Case]:
         number = 4 if kinds in known else 20 if stem in ("training", "all_of_them") else 80
         known.add(kinds)
         found = list(_of_function(place, function, stem))
+        if number == 80:
+            yield from _paths(place, function, stem)
         yield from place.rng(function.name).sample(found, min(number, len(found)))
 
 
@@ -167,6 +171,16 @@ def _of_function(place: Place, function: Function, stem: str) -> Iterator[Case]:
             yield Case(f"{door} {name} {what}", door, door, (name, data))
 
 
+def _paths(place: Place, function: Function, stem: str) -> Iterator[Case]:
+    """Paths in place of models' names, first and last: the way to write anywhere."""
+    for number, value in enumerate(place.visitor.data(function)):
+        for what, new in values.with_paths(value, place.paths):
+            data = place.visitor.data(function)
+            data[number] = new
+            case = f"{function.name}/{number} {what}"
+            yield Case(case, f"{stem} path", "join", (function, data))
+
+
 def _bodies(place: Place) -> Iterator[Case]:
     """Around the data: fields of the request itself, and no JSON at all."""
     for function in (place.visitor.named("cars_sample"), place.visitor.named("explain")):
@@ -187,7 +201,7 @@ def _recipes(place: Place) -> Iterator[Case]:
     texts = {name: json.dumps(value) for name, value in spoiled.items()}
     for name, text in (texts | {f"raw {k}": v for k, v in values.TEXTS.items()}).items():
         sent = (function, 0, "drawn.png", files.png_with(recipes.KEY, text))
-        yield Case(f"PNG {name}", "PNG", "bring", sent)
+        yield Case(f"PNG {name}", "PNG", "bring", sent, text=text)
     links = {name: recipes.to_query(value) for name, value in spoiled.items()}
     links |= {f"raw {name}": text for name, text in values.TEXTS.items()}
     whole = recipes.to_query(place.recipe)
@@ -196,7 +210,8 @@ def _recipes(place: Place) -> Iterator[Case]:
     for name, link in links.items():
         query, opens = f"?{httpx.QueryParams({'recipe': link})}", rng.choice(opening)
         sent = (opens, place.visitor.data(opens))
-        yield Case(f"link to {opens.name} {name}", "link", "join", sent, {"query": query})
+        text, address = texts.get(name, ""), {"query": query}
+        yield Case(f"link to {opens.name} {name}", "link", "join", sent, address, text=text)
         if rng.random() < 0.2:
             yield Case(f"GET / {name}", "page", "request", ("GET", f"/{query}"))
 

@@ -68,7 +68,6 @@ EDITS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 LINKS = {
     "nowhere": "gone", "a device": "/dev/zero", "passwd": "/etc/passwd", "the root": "/",
-    "memory": "/proc/self/mem",
 }
 NAMES = (
     "cars-stylegan2-64/../..", "user/../../x", "user/repo@../..", "user/repo@", "C:\\x", "@main",

@@ -96,6 +96,14 @@ def spoiled(
         yield f"without {'.'.join(map(str, way))}", _replaced(value, way, None, is_gone=True)
 
 
+def with_paths(value: Any, paths: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Copies with a path in place of the first and of the last model that the value names."""
+    ways = [way for way in _ways(value) if way and way[-1] == "model"]
+    for way in ways[:1] + ways[1:][-1:]:
+        for name, path in paths.items():
+            yield f"{'.'.join(map(str, way))} = {name}", _replaced(value, way, path)
+
+
 def spoiled_text(
     text: str, bad: dict[str, Any], rng: random.Random, number: int
 ) -> Iterator[tuple[str, str]]:
