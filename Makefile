@@ -24,6 +24,8 @@ golden: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python training/bench.py
+	$(BIN)/python -m tests.load crowd photos queue refused bodies uploads shared
+	$(BIN)/python -m tests.hostile --all
 
 .venv/app: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv || { apt-get update --quiet && apt-get install --quiet --yes \
