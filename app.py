@@ -21,6 +21,7 @@ from genmodels.ui import (
     tab_translation,
     theme,
 )
+from genmodels.ui.blocks import Blocks
 
 TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
     "Cars": tab_cars.build,
@@ -47,7 +48,7 @@ COLOPHON = f"""
 
 def build() -> gr.Blocks:
     """The whole page, without a model."""
-    with gr.Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.HTML(MASTHEAD, padding=False)
         for name, tab in TABS.items():
             with gr.Tab(name):

@@ -216,7 +216,7 @@ def test_free_layers_may_be_given_either_way_round_and_all_of_them_give_the_colu
         ({"row_seeds": "1,2,3,4,5,6,7"}, "6 rows at most"),
         ({"row_seeds": "9" * 30}, "Seed must be"),
         ({"layers_taken": "rough"}, "rough"),
-        ({"layers_taken": "free", "last": 6}, "6 is greater"),
+        ({"layers_taken": "free", "last": 6}, "Last layer must be a number from 0 to 5, got 6"),
         ({"truncation_psi": 9}, "9"),
         ({"model": "cars-dcgan-toy"}, "cars-dcgan-toy"),
     ],

@@ -38,7 +38,10 @@ def size(path: str | Path) -> tuple[int, int]:
     """Width and height of a photo that `opened` has taken before."""
     from genmodels import images  # Brings torch.
 
-    return images.upright_size(path)
+    try:
+        return images.upright_size(path)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{Path(path).name} is no photo that can be read") from error
 
 
 def preview(photo: Image.Image) -> Image.Image:

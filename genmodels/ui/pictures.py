@@ -1,6 +1,7 @@
 """Pictures on the page: shown, saved, linked to, and drawn again, always with their recipe."""
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -8,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 import genmodels
-from genmodels.ui import models
+from genmodels.ui import models, work_folder
 
 MAX_PIXELS = 1 << 22  # Of a dropped file: what we make is far smaller, and a bomb is not decoded.
 
@@ -45,32 +44,43 @@ def captioned(pictures: list[Image.Image], recipes: list[dict[str, Any]]) -> lis
 
 def saved(picture: Image.Image, recipe: dict[str, Any]) -> str:
     """The path of the picture's PNG file, which holds the recipe."""
-    name = f"{recipe['model']}-seed-{recipe['seed']}"
-    return save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
+    return png(picture, f"{recipe['model']}-seed-{recipe['seed']}")
 
 
 def nothing() -> str:
     """The path of a picture that shows nothing, for the corner of a table."""
-    return save_pil_to_cache(Image.new("RGBA", (8, 8)), get_upload_folder(), format="png")
+    return png(Image.new("RGBA", (8, 8)), "nothing")
+
+
+def png(picture: Image.Image, name: str) -> str:
+    """The path of the picture as a PNG file of that name, with all that its `info` says."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    content = file.getvalue()
+    key = hashlib.sha256(content).hexdigest()
+    return work_folder.written_once(key, f"{name}.png", lambda path: path.write_bytes(content))
 
 
 def zipped(
     files: Sequence[str],
-    recipes: list[dict[str, Any]],
+    recipes: list[dict[str, Any]],  # Ours, or checked: the archive's name holds the first's model.
     names: Sequence[str] = (),  # What to call them, after their numbers; none: as the files.
 ) -> str:
     """The path of a ZIP of pictures, numbered in their order, and of all their recipes."""
     names = names or [Path(file).stem for file in files]
     text = json.dumps(recipes, indent=1)
-    key = hashlib.sha256(json.dumps([recipes, list(names)]).encode()).hexdigest()
-    folder = Path(get_upload_folder()) / key
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
-    with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
-        for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
-            archive.write(file, f"{number:02d}-{name}.png")
-        archive.writestr("recipes.json", text)
-    return str(path)
+    key = hashlib.sha256(json.dumps([recipes, list(names)]).encode())
+    for file in files:
+        key.update(hashlib.sha256(Path(file).read_bytes()).digest())
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
+            for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
+                archive.write(file, f"{number:02d}-{name}.png")
+            archive.writestr("recipes.json", text)
+
+    name = f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
+    return work_folder.written_once(key.hexdigest(), name, write)
 
 
 def drop() -> gr.File:

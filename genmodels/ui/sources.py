@@ -37,6 +37,13 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> gr
         return path, None
 
     @errors_told
+    def photographed(taken: dict[str, Any] | None) -> str | None:
+        if taken is None:
+            return None
+        photos.opened(taken["path"])
+        return str(taken["path"])
+
+    @errors_told
     def example(event: gr.SelectData) -> str:
         return photos.copied(examples[event.index])
 
@@ -50,9 +57,11 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> gr
             camera = gr.Image(
                 sources=["webcam"],
                 type="filepath",
+                image_mode=None,  # Or Gradio would decode it, whatever its format.
                 show_label=False,
                 height=240,
                 elem_id=f"{use}-camera",
             )
-        camera.input(lambda path: path, camera, photo, **told)
+        # What a camera gives is a file like any other; Gradio does not look into it.
+        camera.input(photographed, camera, photo, preprocess=False, **told)
     return photo
