@@ -69,7 +69,7 @@ def opened(page, tab):
 def drawn(page, tab):
     """Wait for a tab's picture, and what is said of it."""
     words = page.locator(f"#{tab}-words")
-    expect(words).to_contain_text("pixels", timeout=60_000)
+    expect(words).to_contain_text("pixels", timeout=120_000)
     expect(page.locator(f"#{tab} img").first).to_be_visible()
     return words.inner_text()
 

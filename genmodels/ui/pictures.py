@@ -156,12 +156,12 @@ def wanting(recipe: Recipe) -> str:
     )
 
 
-def settled(wanted: Recipe | None, made: Recipe | None) -> tuple[Any, Any]:
+def settled(wanted: Any, made: Any) -> tuple[Any, Any]:
     """Tell whether what was drawn is the saved picture that was wanted; then none is wanted.
 
     Both come from the page. The second output takes away the notice that a photo was missing.
     """
-    if wanted is not None and made is not None:
+    if isinstance(wanted, dict) and isinstance(made, dict):
         if wanted.get("image") != made.get("image"):
             gr.Warning("This is another photo than the saved picture was made from.")
         elif wanted.get("settings") == made.get("settings"):

@@ -114,9 +114,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
 
     @errors_told
     def drawn(
-        turn: dict[str, float],
-        current: dict[str, float],
-        again: dict[str, Any] | None,
+        turn: Any,
+        current: Any,
+        again: Any,
         photo: str | None,
         *given: Any,
     ) -> Iterator[tuple[Any, ...]]:
@@ -139,7 +139,8 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     buttons = [draw, stop]
     inputs, outputs = [turn, current, again, *chosen], [*shown, finished, *buttons]
     drawing = turn.change(drawn, inputs, outputs, api_visibility="private", **running)
-    drawing.success(pictures.settled, [wanted, made_by], [wanted, notice], **AT_ONCE)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    drawing.success(pictures.settled, [wanted, made_by], [wanted, notice], **private)
     stopped = stop.click(None, None, None, cancels=drawing)
     for event in (stopped.then, drawing.failure):  # What was drawn before is there again.
         event(lambda last: (*last, *IDLE), finished, [*last, *buttons], **AT_ONCE)
@@ -151,14 +152,19 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     draw_after(seed_row.draw_unless_kept(draw.click).then)
     draw_after(seed_row.draw(seed_row.dice.click).then)
     draw_after(seed_row.seed.submit)
-    brought = functools.partial(_brought, controls)
+
+    @errors_told
+    def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
+        """Another photo: in the middle, or where it lay in the saved picture that wants it."""
+        values = dict(zip(controls.named(), given, strict=True)) | {"place": frame.MIDDLE}
+        if wanted is not None and panorama_controls.is_of(wanted, photo):
+            values = panorama_controls.of_recipe(wanted, photos.size(photo))
+        return [uploads.keep(photo), *panorama_controls.shown(photo, values)]
+
     bring = [controls.source.photo, wanted, *controls.named().values()]
     settled = [key, *controls.outputs()]
     for taken in controls.source.taken:
-        come = taken.success(
-            brought, bring, settled, api_visibility="private", show_progress="hidden"
-        )
-        draw_after(come.success)
+        draw_after(taken.success(brought, bring, settled, **private).success)
     empty = [*last, pair, strip, finished]
     state = [controls.source.photo, key, wanted, notice, made_by]
     visit.opens(
@@ -171,16 +177,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     visit.keep_photo(key)
 
 
-@errors_told
-def _brought(controls: Controls, photo: str, wanted: Any, *given: Any) -> list[Any]:
-    """Another photo: in the middle, or where it lay in the saved picture that wants it."""
-    values = dict(zip(controls.named(), given, strict=True)) | {"place": frame.MIDDLE}
-    if wanted is not None and panorama_controls.is_of(wanted, photo):
-        values = panorama_controls.of_recipe(wanted, photos.size(photo))
-    return [uploads.keep(photo), *panorama_controls.shown(photo, values)]
-
-
-def _filled(controls: Controls, start: Start, current: dict[str, float]) -> tuple[Any, ...]:
+def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
     """What the tab opens with: a recipe's picture, that of before a reload, or the first scene's.
 
     Nothing is drawn where the photo is not here: then the page says which one it needs.
@@ -227,7 +224,7 @@ def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
     return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
 
 
-def _begin(current: dict[str, float]) -> tuple[Any, ...]:
+def _begin(current: Any) -> tuple[Any, ...]:
     """Another turn, which ends the one before; what the tab opened with is no longer asked for."""
     current["begun"] = time.time()
     return *BUSY, None, dict(current)

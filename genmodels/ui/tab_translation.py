@@ -181,7 +181,11 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     for event in taken:
         come = event.success(brought, photo, [key, board.board, board.given, everything], **AT_ONCE)
         drawn = come.success(translate, asked, shown, **within)
-        drawn.success(pictures.settled, [wanted, made_by], [wanted, notice], **AT_ONCE)
+        drawn.success(
+            *(pictures.settled, [wanted, made_by], [wanted, notice]),
+            api_visibility="private",  # Queued, as nothing would be told otherwise.
+            show_progress="hidden",
+        )
     go_all.click(
         *(translate_all, [photo, strength, detail], everything),
         api_visibility="private",
