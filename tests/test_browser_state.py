@@ -191,7 +191,7 @@ def test_a_translated_photo_comes_back_to_its_visitor_and_asks_another_for_it(
     expect(page.get_by_text(SAME)).to_be_visible()
     assert state_of_translation(page) == shown
 
-    other = visit("/?recipe=" + recipe.to_query(recipe.read(file)))
+    other = visit("/" + page.locator("#translation-words a").get_attribute("href"))
     selected(other, "Translation")
     expect(other.locator("#translation-notice")).to_contain_text(MISSING)
     expect(other.locator("#translation img").first).to_be_hidden()
@@ -226,7 +226,7 @@ def test_a_panorama_comes_back_to_its_visitor_and_asks_another_for_its_photo(
     expect(page.get_by_text(SAME)).to_be_visible(timeout=60_000)
     assert recipe.read(download(page, tmp_path)) == made
 
-    other = visit("/?recipe=" + recipe.to_query(made))
+    other = visit("/" + page.locator("#panorama-words a").get_attribute("href"))
     selected(other, "Panorama")
     expect(other.locator("#panorama-notice")).to_contain_text("made from a photo of 72 x 45 pixels")
     expect(other.locator("#panorama img")).to_have_count(0)

@@ -1,8 +1,9 @@
 """Addresses of the tabs, and what a browser keeps of each: its settings and what it drew last.
 
 `?tab=panorama` names a tab, so that Back, Forward, a reload and a bookmark find it. Settings lie in
-the browser's session storage: they outlive a reload, belong to one browser tab, and nobody else
-reads them. What comes back from there is anyone's: it is checked before a control is set.
+the browser's session storage: they outlive a reload and belong to one browser tab. The keys of the
+visitor's photos are all its tabs', so that a link that opens another one finds the photo. What
+comes back from a browser is anyone's: it is checked before a control is set.
 """
 
 import html
@@ -24,11 +25,12 @@ MAX_PHOTOS = 8  # Of a visitor's photos, the newest, whose keys the browser keep
 # Run in the browser, before each function below. Where a browser keeps nothing for a page in a
 # frame, reading throws: then nothing is kept. A Space's own page shows what its frame tells it.
 _LIBRARY = """
+const storage = name => name == 'photos' ? localStorage : sessionStorage
 const read = name => {
-    try { return JSON.parse(sessionStorage.getItem(`genmodels-${name}`)) } catch { return null }
+    try { return JSON.parse(storage(name).getItem(`genmodels-${name}`)) } catch { return null }
 }
 const write = (name, value) => {
-    try { sessionStorage.setItem(`genmodels-${name}`, JSON.stringify(value)) } catch { return }
+    try { storage(name).setItem(`genmodels-${name}`, JSON.stringify(value)) } catch { return }
 }
 const kept = tab => ({
     settings: read(`${tab}-settings`), drawn: read(`${tab}-drawn`), photos: read('photos') || []

@@ -101,13 +101,14 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         if MODES[mode] in KEEPING:
             settings["uniqueness"] = uniqueness
         steps = panoramas.steps(load(MODEL), original, MODES[mode], where, seed, **settings)
-        spent = "drawn before"
+        spent = "as drawn before"
         for picture, recipe in steps:
             if recipe is None:  # Not finished: there is nothing to download.
                 hidden = gr.update(visible=False)
                 yield picture, "Drawing ...", hidden, *(gr.skip() for _ in range(3))
                 spent = f"{time.monotonic() - start:.1f} s"
-        told = f"{width} x {height} pixels, seed {seed}, {spent}"
+        told = f"{width} x {height} pixels, seed {seed}, {spent}. "
+        told += f"[A link that draws it again]({pictures.link(recipe)})"
         both = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
         yield picture, told, done, recipe, both, _strip(picture, MODES[mode])
