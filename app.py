@@ -8,13 +8,15 @@ import os
 import threading
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 import genmodels
 from genmodels.ui import (
+    address,
     models,
+    saved_pictures,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
@@ -23,11 +25,20 @@ from genmodels.ui import (
 )
 from genmodels.ui.blocks import Blocks
 
-TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
-    "Cars": tab_cars.build,
-    "Style mixing": tab_style_mixing.build,
-    "Translation": tab_translation.build,
-    "Panorama": tab_panorama.build,
+
+class Tab(NamedTuple):
+    """One tab of the page."""
+
+    title: str
+    build: Callable[[Callable[[str], Any], address.Visit], None]
+    takes: saved_pictures.Takes  # Whether a saved picture is from here.
+
+
+TABS = {  # By the name in an address.
+    "cars": Tab("Cars", tab_cars.build, tab_cars.takes),
+    "mixing": Tab("Style mixing", tab_style_mixing.build, tab_style_mixing.takes),
+    "translation": Tab("Translation", tab_translation.build, tab_translation.takes),
+    "panorama": Tab("Panorama", tab_panorama.build, tab_panorama.takes),
 }
 
 MASTHEAD = f"""
@@ -50,10 +61,16 @@ def build() -> gr.Blocks:
     """The whole page, without a model."""
     with Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.HTML(MASTHEAD, padding=False)
-        for name, tab in TABS.items():
-            with gr.Tab(name):
-                tab(models.load)
+        visits = [address.Visit(name, list(TABS)) for name in TABS]
+        with gr.Tabs() as tabs:
+            for visit, tab in zip(visits, TABS.values(), strict=True):
+                with gr.Tab(tab.title, id=visit.tab) as shown:
+                    tab.build(models.load, visit)
+                visit.follow(shown)
+        takes = {name: tab.takes for name, tab in TABS.items()}
+        link = saved_pictures.build(tabs, visits, takes)
         gr.HTML(COLOPHON, padding=False)
+        address.follow(page, tabs, link, visits)
     return page.queue(max_size=64)
 
 

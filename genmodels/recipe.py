@@ -161,6 +161,8 @@ def from_query(value: str) -> dict[str, Any]:
 def replay(
     source: str | Path | Image.Image | dict[str, Any],  # Its file, the open image, or its recipe.
     image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
+    *,
+    pipeline: hub.HubPipeline | None = None,  # The recipe's model, where it is loaded already.
 ) -> GeneratedImage:
     """Make the picture again.
 
@@ -168,10 +170,10 @@ def replay(
     differ, which another release of torch or another processor can cause.
     """
     recipe = source if isinstance(source, dict) else read(source)
-    _check(recipe)
+    check(recipe)
     if recipe["model"] is None:
         raise ValueError("the model was never saved or published, so its pictures cannot be remade")
-    pipeline = hub.load(recipe["model"])
+    pipeline = pipeline or hub.load(recipe["model"])
     if pipeline.weights_sha256 != recipe["weights_sha256"]:
         raise ValueError(
             f"{recipe['model']} holds other weights ({pipeline.weights_sha256[:12]}) than the "
@@ -218,12 +220,12 @@ def _parse(text: str) -> dict[str, Any]:
         recipe = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the recipe is not JSON: {error}") from error
-    _check(recipe)
+    check(recipe)
     return recipe
 
 
-def _check(recipe: object) -> None:
-    """Keys and types only; the pipeline checks the settings themselves."""
+def check(recipe: object) -> None:
+    """ValueError for what is no recipe: keys and types only, the pipeline checks the settings."""
     kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
     if not isinstance(recipe, dict):
         raise ValueError(f"a recipe must be a JSON object, got {type(recipe).__name__}")

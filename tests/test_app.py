@@ -279,10 +279,10 @@ def test_a_strangers_recipe_loads_no_other_model_and_breaks_nothing(toys):
     allowed = ["cars-stylegan2-toy"]
     for model in ("someone/model", str(toys / "cars-dcgan-toy"), "cars-dcgan-toy", None):
         with pytest.raises(ValueError, match="not on this page"):
-            pictures.replay({**made, "model": model}, allowed)
+            pictures.again(models.load, {**made, "model": model}, allowed)
     for settings in ({"num_images": 256}, {"unknown": 1}, {"truncation_psi": "much"}):
         with pytest.raises(ValueError, match=r"fit|settings|must"):
-            pictures.replay({**made, "settings": settings}, allowed)
+            pictures.again(models.load, {**made, "settings": settings}, allowed)
     with pytest.raises(ValueError, match="the link holds no recipe"):
         pictures.recipe_of_link("nonsense")
 

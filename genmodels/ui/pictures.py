@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import gradio as gr
 from PIL import Image
 
 import genmodels
-from genmodels.ui import models, work_folder
+from genmodels.ui import models, photos, work_folder
+from genmodels.ui.models import Recipe
 
-MAX_PIXELS = 1 << 22  # Of a dropped file: what we make is far smaller, and a bomb is not decoded.
+MAX_PIXELS = photos.MAX_PHOTO  # Of a dropped file, as of a photo: what we make is no larger.
 
 
 def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
@@ -94,44 +95,85 @@ def drop() -> gr.File:
     )
 
 
-def recipe_of_file(path: str) -> dict[str, Any]:
-    """The recipe in a file that a visitor dropped."""
+def recipe_of_file(path: str) -> Recipe:
+    """The recipe in a file that a visitor dropped; its pixels are not decoded."""
     from genmodels import recipe  # Brings torch.
 
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"pictures from here are smaller than {picture.size} pixels")
+            if recipe.KEY not in picture.info:  # PIL would decode them to look for it elsewhere.
+                raise ValueError(
+                    "the image holds no recipe: it was not made here, or its metadata is gone"
+                )
             return recipe.read(picture)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("that is not a PNG that was saved here") from error
 
 
-def recipe_of_link(value: str) -> dict[str, Any]:
+def recipe_of_link(value: str) -> Recipe:
     """The recipe in the address that a visitor followed."""
     from genmodels import recipe  # Brings torch.
 
     return recipe.from_query(value)
 
 
-def link(recipe: dict[str, Any]) -> str:
+def link(recipe: Recipe) -> str:
     """The address, on this page, that draws the recipe's picture."""
     from genmodels.recipe import to_query  # Brings torch.
 
     return f"?recipe={to_query(recipe)}"
 
 
-def replay(
-    recipe: dict[str, Any],  # Anyone's.
-    allowed: Sequence[str],  # Models that it may name; others are not looked for.
-) -> tuple[Image.Image, dict[str, Any]]:
-    """The picture of a recipe and its recipe now; the visitor is told whether it is the same."""
+def checked(recipe: Any, allowed: Sequence[str]) -> Recipe:
+    """The recipe, which is anyone's, if it is one, and of a model that may draw; or ValueError."""
+    from genmodels import recipe as recipes  # Brings torch.
+
+    recipes.check(recipe)
     if recipe["model"] not in allowed:
-        raise ValueError(f"it was made by {recipe['model']!r}, which is not on this page")
-    picture = genmodels.replay(recipe)
-    remade = genmodels.recipe.read(picture)
-    if remade["pixels_sha256"] == recipe.get("pixels_sha256"):
+        raise ValueError(f"it was made by {str(recipe['model'])[:80]!r}, which is not on this page")
+    return recipe
+
+
+def again(
+    load: Callable[[str], Any], recipe: Any, allowed: Sequence[str]
+) -> tuple[Image.Image, Recipe]:
+    """The picture of a recipe, which is anyone's, and its recipe now.
+
+    `load` gives the pipeline. A picture that was made from another one is not drawn here.
+    """
+    pipe = load(checked(recipe, allowed)["model"])
+    picture = genmodels.replay(recipe, pipeline=pipe)
+    return picture, genmodels.recipe.read(picture)
+
+
+def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
+    """Tell the visitor whether a picture that was drawn again is the very one."""
+    if remade.get("pixels_sha256") == recipe.get("pixels_sha256"):
         gr.Info("The same picture, pixel for pixel.")
     else:
-        gr.Warning("Drawn again, but the pixels differ from the recipe's.")
-    return picture, remade
+        gr.Warning("Drawn again, but the pixels differ from those of the saved picture.")
+
+
+def wanting(recipe: Recipe) -> str:
+    """What is said where the photo that a picture was made from is not here."""
+    image = recipe["image"]
+    return (
+        f"**This picture was made from a photo of {image['width']} x {image['height']} pixels, "
+        "which is not here.** Its settings are set: bring the photo as *Your photo*, and it is "
+        "drawn again."
+    )
+
+
+def settled(wanted: Any, made: Any) -> tuple[Any, Any]:
+    """Tell whether what was drawn is the saved picture that was wanted; then none is wanted.
+
+    Both come from the page. The second output takes away the notice that a photo was missing.
+    """
+    if isinstance(wanted, dict) and isinstance(made, dict):
+        if wanted.get("image") != made.get("image"):
+            gr.Warning("This is another photo than the saved picture was made from.")
+        elif wanted.get("settings") == made.get("settings"):
+            tell_whether_same(wanted, made)
+    return None, gr.update(visible=False)
