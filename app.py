@@ -15,6 +15,7 @@ import gradio as gr
 import genmodels
 from genmodels.ui import (
     models,
+    queues,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
@@ -53,7 +54,9 @@ def build() -> gr.Blocks:
             with gr.Tab(name):
                 tab(models.load)
         gr.HTML(COLOPHON, padding=False)
-    return page.queue(max_size=64)
+    page.queue()
+    queues.limit(page)
+    return page
 
 
 def main() -> None:

@@ -198,6 +198,7 @@ def test_grey_transparent_animated_and_turned_photos_are_understood(client, tmp_
         ({"width": 0}, "width must be 16"),
         ({"height": 99_999}, "height must be 16"),
         ({"width": 16_000, "height": 4_000}, "at most"),
+        ({"width": 16_384, "height": 16_384}, "at most 4200000 pixels here"),
         ({"width": None}, "width must be 16"),
         ({"share": 1e-9}, "minimum|0.05 to 1"),
         ({"place": "[NaN, 0]"}, "two numbers"),

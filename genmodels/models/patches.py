@@ -56,7 +56,7 @@ def synthesize(
     field = picture = None
     for i in range(num_levels):
         scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
-        before = level
+        before, level = level, None
         scale = 1.0 if i == num_levels - 1 else scale
         level = Level(photo, frame, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
@@ -67,6 +67,7 @@ def synthesize(
                 rounds = 10
             else:
                 field = level.carry(before, field)
+                del before  # With all that it remembers of the photo: half as much as this one.
                 level.guide = (
                     None if level.is_blended else resize(picture, (level.height, level.width))
                 )
