@@ -55,6 +55,7 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
         end = gr.Slider(**span, value=last, label="To")
     kind, button = format_and_button()
 
+    @errors_told
     def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> Making:
         asked = (load, _picked(recipe), start, end, kind)
         yield from workers.run(_years, *asked, megabytes=MEGABYTES)
@@ -88,6 +89,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
         shown = pictures.captioned([one.images[0] for one in again], stops)
         return gr.update(value=shown, visible=True), stops
 
+    @errors_told
     def draw(stops: list[Recipe], seconds: float, kind: str) -> Making:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")
@@ -127,7 +129,6 @@ def show(panels: Sequence[Panel], elem_id: str) -> None:
 
     for panel in panels:
 
-        @errors_told
         def draw_and_play(*values: Any, panel: Panel = panel) -> Iterator[tuple[Any, ...]]:
             progress, told = gr.Progress(), (0.0, "Beginning")
             for made in panel.draw(*values):

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 
 LIGHT = Kind("light", "requests for pictures", 1, 200)  # Small networks, within the page's process.
 TRANSLATION = Kind("translation", "photos", 1, 40)
-BATCH = Kind("batch", "batches of photos", 1, 10)
+BATCH = Kind("several", "batches of photos", 1, 10)
 PANORAMA = Kind("panorama", "panoramas", 1, 24)
 FILM = Kind("film", "films", 1, 24)
 SAMPLING = Kind("sampling", "requests for pictures", 1, 24)  # From a network of the visitor's own.

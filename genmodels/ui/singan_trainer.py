@@ -90,22 +90,14 @@ def build(photo: gr.File) -> None:
             model = gr.DownloadButton("Download the network", size="md", elem_id="network")
 
     @errors_told
-    def started(
+    def training(
         path: str | None, max_size: int, seconds: float, epochs: int, optimizer: str
-    ) -> str:
+    ) -> Iterator[tuple[Any, ...]]:
         asked: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
         asked |= {"epochs": epochs, "optimizer": optimizer}
-        return start(path, asked)
-
-    @errors_told
-    def followed(token: str | None) -> Iterator[tuple[Any, ...]]:
-        shown = gr.update(visible=False)  # There is nothing to see yet.
-        for news in TRAININGS.follow(token):
-            if news.picture is not None:
-                shown = gr.update(value=news.picture, visible=True)
-            is_done = news.result is not None
-            archive = gr.update(value=f"{news.result}.zip") if is_done else gr.skip()
-            yield shown, news.words, gr.update(visible=is_done), archive
+        token = start(path, asked)
+        for update in _followed(token):
+            yield token, *update
 
     @errors_told
     def found_again(token: str | None) -> Iterator[tuple[Any, ...]]:
@@ -113,7 +105,7 @@ def build(photo: gr.File) -> None:
         if not TRAININGS.knows(token):
             yield tuple(gr.skip() for _ in range(7))
             return
-        for update in followed(token):
+        for update in _followed(token):
             yield *_running(), gr.update(open=True), *update
         yield *_idle(), gr.update(open=True), *update
 
@@ -134,10 +126,9 @@ def build(photo: gr.File) -> None:
     roll = f"() => Math.floor(Math.random() * {MAX_SEED})"
     outputs = [preview, words, trained, model]
     begun = train.click(_running, None, [train, finish], **AT_ONCE)
-    submitted = begun.then(started, [photo, size, seconds, epochs, optimizer], token, **told)
-    ended = submitted.success(followed, token, outputs, **told, **unlimited)
-    for event in (submitted.failure, ended.then):
-        event(_idle, None, [train, finish], **AT_ONCE)
+    dials = [photo, size, seconds, epochs, optimizer]
+    ended = begun.then(training, dials, [token, *outputs], **told, **unlimited)
+    ended.then(_idle, None, [train, finish], **AT_ONCE)
     again = gr.on(None, found_again, token, [train, finish, fold, *outputs], **told, **unlimited)
     finish.click(_finish, token, None, **AT_ONCE)
     drawing = [token, wider, higher, keep, seed]
@@ -148,6 +139,17 @@ def build(photo: gr.File) -> None:
     ):
         rolled = event(None, None, seed, js=roll)
         rolled.then(draw, drawing, samples, show_progress_on=samples, **told, **SAMPLING.turns)
+
+
+def _followed(token: str | None) -> Iterator[tuple[Any, ...]]:
+    """What is shown of a training: the preview, words, whether there is a network, and its ZIP."""
+    shown = gr.update(visible=False)  # There is nothing to see yet.
+    for news in TRAININGS.follow(token):
+        if news.picture is not None:
+            shown = gr.update(value=news.picture, visible=True)
+        is_done = news.result is not None
+        archive = gr.update(value=f"{news.result}.zip") if is_done else gr.skip()
+        yield shown, news.words, gr.update(visible=is_done), archive
 
 
 def start(path: str | None, asked: dict[str, Any]) -> str:
@@ -242,6 +244,7 @@ def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> 
     ]
 
 
+@errors_told
 def _film(token: str | None, kind: str) -> films.Making:
     yield from workers.run(_animate, _trained(token), kind, megabytes=MEGABYTES)
 

@@ -10,7 +10,8 @@ from genmodels.ui import about, hints, lab, photos, pictures, sources
 from genmodels.ui.hints import Hints
 from genmodels.ui.lab import THE_PHOTO, Dials
 from genmodels.ui.models import Card
-from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.queues import TRANSLATION
+from genmodels.ui.widgets import AT_ONCE, errors_told
 
 
 class Controls(NamedTuple):
@@ -119,7 +120,7 @@ def build(load: Callable[[str], Any]) -> None:
     running: dict[str, Any] = {
         "show_progress_on": slider,
         "trigger_mode": "always_last",
-        **IN_TURN,
+        **TRANSLATION.turns,
     }
     within = {"api_visibility": "private", **running}
     go.click(translate, asked, shown, api_name="translate", **running)
@@ -130,7 +131,7 @@ def build(load: Callable[[str], Any]) -> None:
         *(translate_all, [photo, strength, detail], everything),
         api_visibility="private",
         show_progress_on=go_all,
-        **IN_TURN,
+        **TRANSLATION.turns,
     )
     photo.change(lambda: gr.update(visible=False), None, everything, **AT_ONCE)
     changed = [network, other, model, against, listening, detail, *learnt]

@@ -9,6 +9,7 @@ Between the processes go plain values only: numbers, texts, bytes, paths, and tu
 """
 
 import atexit
+import contextlib
 import multiprocessing
 import os
 import re
@@ -29,6 +30,7 @@ from genmodels.ui.memory import POLL_SECONDS, Budget
 # while it is decoded, all stays below 3 GB.
 BUDGET = Budget(1800)
 MAX_SECONDS = 900.0  # Of any task.
+TRIM_SECONDS = 20.0
 NICENESS = 10  # Of a task; the page has 0.
 IMPORTED = [
     "gradio",
@@ -66,18 +68,16 @@ def run(
         ours, theirs = CONTEXT.Pipe()
         settings = (megabytes, niceness, get_upload_folder(), str(zoo.FOLDER))
         process = CONTEXT.Process(target=_work, args=(theirs, settings, task, arguments))
-        start_server()
-        process.start()
-        theirs.close()
-        _running.add(process)
-        try:
-            yield from _received(ours, process, finish)
-        finally:
-            process.kill()
-            process.join()
-            _running.discard(process)
-            process.close()
-            ours.close()
+        with ours:
+            with theirs:
+                _start(process)
+            try:
+                yield from _received(ours, process, finish)
+            finally:
+                process.kill()
+                process.join()
+                _running.discard(process)
+                process.close()
 
 
 def result(task: Callable[..., Iterator[Any]], *arguments: Any, megabytes: int) -> Any:
@@ -95,12 +95,34 @@ def start_server() -> None:
         forkserver.ensure_running()
 
 
+def keep_ready() -> None:
+    """Have the server of processes there before it is needed; then give freed memory back for ever.
+
+    What a large request took stays with the C library otherwise.
+    """
+    allocator.return_freed_memory()
+    start_server()
+    while True:
+        time.sleep(TRIM_SECONDS)
+        allocator.trim()
+
+
+def _start(process: Any) -> None:
+    try:
+        start_server()
+        process.start()
+    except (EOFError, OSError) as error:  # The server was killed; there is another next time.
+        raise ValueError(BROKEN_OFF) from error
+    _running.add(process)
+
+
 def _received(pipe: Connection, process: Any, finish: threading.Event | None) -> Iterator[Any]:
     end = time.monotonic() + MAX_SECONDS
     is_told = False
     while True:
         if finish is not None and finish.is_set() and not is_told:
-            pipe.send("finish")
+            with contextlib.suppress(OSError):  # It is over already.
+                pipe.send("finish")
             is_told = True
         if not pipe.poll(POLL_SECONDS):
             if time.monotonic() > end:
@@ -131,7 +153,6 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The page's process ends this one.
     if hasattr(os, "nice"):
         os.nice(niceness)
-    allocator.return_freed_memory()
     import torch
 
     torch.set_num_threads(1)
