@@ -82,8 +82,8 @@ def test_what_a_task_yields_comes_from_another_process_that_is_gone_then():
 def test_a_task_has_the_settings_of_the_page_one_thread_and_gives_way(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(zoo, "FOLDER", tmp_path / "zoo")
-    made = workers.result(surroundings, megabytes=ROOM)
-    assert made == (str(tmp_path / "zoo"), str(tmp_path), 1, os.nice(0) + workers.NICENESS)
+    *_, made = workers.run(surroundings, megabytes=ROOM, niceness=3)
+    assert made == (str(tmp_path / "zoo"), str(tmp_path), 1, os.nice(0) + 3)
 
 
 def test_what_a_task_refuses_is_refused_in_its_words():

@@ -24,7 +24,7 @@ FPS = 16
 SIDE = 384  # Of a frame as saved; the model's own pixels are in the pictures' files.
 FRAMES_PER_YEAR = 4
 MAX_STOPS = 8  # Pictures that one film passes through.
-MEGABYTES = 500  # That making one takes at most.
+MEGABYTES = 400  # That making one takes at most.
 
 # How far a film is, from 0 to 1, and what is being done; None: as before; at last its path.
 Making = Iterator[tuple[float, str] | str | None]

@@ -26,7 +26,7 @@ FRAMES = 48  # Of a film.
 MAX_SIZES = (100, 150, 200, 250)
 SWEEP = Path(__file__).with_name("singan_sweep.png")  # By training/sweep_singan.py.
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
-MEGABYTES = 500  # That training takes at most, or drawing.
+MEGABYTES = 400  # That training takes at most, or drawing.
 
 TRAININGS = Line()
 
@@ -165,9 +165,8 @@ def start(path: str | None, asked: dict[str, Any]) -> str:
         if (folder / "model_index.json").is_file():
             yield News("This network is there already.", result=str(folder))
             return
-        yield from workers.run(
-            _train, path, asked, str(folder), megabytes=MEGABYTES, niceness=19, finish=finish
-        )
+        told = (path, asked, str(folder))
+        yield from workers.run(_train, *told, megabytes=MEGABYTES, finish=finish)
 
     return TRAININGS.submit(work, asked["budget_seconds"])
 

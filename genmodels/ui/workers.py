@@ -31,7 +31,7 @@ from genmodels.ui.memory import POLL_SECONDS, Budget
 BUDGET = Budget(1800)
 MAX_SECONDS = 900.0  # Of any task.
 TRIM_SECONDS = 20.0
-NICENESS = 10  # Of a task; the page has 0.
+NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Of a task; the page has 0.
 IMPORTED = [
     "gradio",
     "genmodels.pipelines.pipeline_autoencoder",
