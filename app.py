@@ -16,12 +16,14 @@ import genmodels
 from genmodels.ui import (
     address,
     models,
+    queues,
     saved_pictures,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
     tab_translation,
     theme,
+    workers,
 )
 from genmodels.ui.blocks import Blocks
 
@@ -71,7 +73,14 @@ def build() -> gr.Blocks:
         link = saved_pictures.build(tabs, visits, takes)
         gr.HTML(COLOPHON, padding=False)
         address.follow(page, tabs, link, visits)
-    return page.queue(max_size=64)
+    page.queue()
+    queues.limit(page)
+    return page
+
+
+def _get_ready() -> None:
+    models.warm_up(tab_cars.USE)
+    workers.keep_ready()
 
 
 def main() -> None:
@@ -80,6 +89,9 @@ def main() -> None:
     # A thread that waits by spinning takes the core from the one it waits for: on a busy machine a
     # picture took 0.2 s instead of 0.01 s. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Gradio goes through the last 10,000 requests after each one, for a page that is not shown.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     is_hosted = "SPACE_ID" in os.environ or "GRADIO_SERVER_NAME" in os.environ
     page = build()
     page.launch(
@@ -98,7 +110,7 @@ def main() -> None:
         max_file_size="30mb",
         state_session_capacity=200,
     )
-    threading.Thread(target=models.warm_up, args=(tab_cars.USE,), daemon=True).start()
+    threading.Thread(target=_get_ready, daemon=True).start()
     page.block_thread()
 
 

@@ -56,8 +56,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """Float [N, 3, H, W] in [-1, 1] -> N RGB pictures."""
-    return [Image.fromarray(pixels) for pixels in _to_rows(to_uint8(images))]
+    """Float [N, 3, H, W] in [-1, 1], or uint8 -> N RGB pictures."""
+    whole = images if images.dtype == torch.uint8 else to_uint8(images)
+    return [Image.fromarray(pixels) for pixels in _to_rows(whole)]
 
 
 def from_pil(images: Sequence[Image.Image]) -> Tensor:

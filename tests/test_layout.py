@@ -25,8 +25,8 @@ CONVERTERS = {"training.convert_efficientnet_lite"}
 MAY_IMPORT = {
     "app": "genmodels genmodels.ui.*",
     # The page: tabs over pipelines; tabs do not know each other.
-    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.images genmodels.recipe "
-    "genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
+    "genmodels.ui.*": "genmodels genmodels.allocator genmodels.conditions genmodels.images "
+    "genmodels.recipe genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
     "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads "

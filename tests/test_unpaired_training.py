@@ -144,7 +144,9 @@ def test_too_few_targets_to_measure_with_are_told_before_training(two_sets, tmp_
     few = tiny_training.photographs(tmp_path / "few", 20)
     train(two_sets | {"targets": str(few)}, tmp_path / "run", steps=1)
     said = capsys.readouterr().out
-    assert "figures that need 16 will be none; name a folder of more with --targets-held-out" in said
+    assert (
+        "figures that need 16 will be none; name a folder of more with --targets-held-out" in said
+    )
     assert said.index("--targets-held-out") < said.index("step 1/1")
 
 

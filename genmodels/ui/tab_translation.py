@@ -11,8 +11,9 @@ from genmodels.ui.address import Start, Visit
 from genmodels.ui.hints import Hints
 from genmodels.ui.lab import THE_PHOTO, Dials
 from genmodels.ui.models import Card, Recipe
+from genmodels.ui.queues import TRANSLATION
 from genmodels.ui.sources import Source
-from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.widgets import AT_ONCE, errors_told
 
 _EXAMPLES = [*lab.FACES, photos.SCENES[0]]
 
@@ -168,7 +169,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     running: dict[str, Any] = {
         "show_progress_on": before_and_after,
         "trigger_mode": "always_last",
-        **IN_TURN,
+        **TRANSLATION.turns,
     }
     within = {"api_visibility": "private", **running}
     kept: dict[str, Any] = {
@@ -191,7 +192,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         *(translate_all, [photo, strength, detail], everything),
         api_visibility="private",
         show_progress_on=go_all,
-        **IN_TURN,
+        **TRANSLATION.turns,
     )
     changed = [network, other, model, against, board.shown, detail, *learnt]
     by_task = task.input(chosen_task, task, changed, **AT_ONCE)

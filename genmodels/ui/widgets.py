@@ -10,12 +10,12 @@ import gradio as gr
 import pydantic
 
 from genmodels.ui import messages
+from genmodels.ui.queues import LIGHT
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Drawing is short and uses all cores: visitors take turns, and no one holds another up for long.
-IN_TURN: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 1}
+IN_TURN: dict[str, Any] = LIGHT.turns  # Drawing is short: no one holds another up for long.
 AT_ONCE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 MAX_SEED = 2**31 - 1
