@@ -15,14 +15,18 @@ import gradio as gr
 import genmodels
 from genmodels.ui import (
     address,
+    health,
     models,
     queues,
     saved_pictures,
+    server,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
     tab_translation,
     theme,
+    uploads_limit,
+    work_folder,
     workers,
 )
 from genmodels.ui.blocks import Blocks
@@ -61,7 +65,7 @@ COLOPHON = f"""
 
 def build() -> gr.Blocks:
     """The whole page, without a model."""
-    with Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Blocks(title="genmodels", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, padding=False)
         visits = [address.Visit(name, list(TABS)) for name in TABS]
         with gr.Tabs() as tabs:
@@ -73,6 +77,7 @@ def build() -> gr.Blocks:
         link = saved_pictures.build(tabs, visits, takes)
         gr.HTML(COLOPHON, padding=False)
         address.follow(page, tabs, link, visits)
+        health.build()
     page.queue()
     queues.limit(page)
     return page
@@ -93,6 +98,7 @@ def main() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     is_hosted = "SPACE_ID" in os.environ or "GRADIO_SERVER_NAME" in os.environ
+    work_folder.begin()
     page = build()
     page.launch(
         server_name=None if is_hosted else "127.0.0.1",  # None: as the environment says.
@@ -107,8 +113,9 @@ def main() -> None:
         enable_monitoring=False,
         run_history=False,
         strict_cors=True,
-        max_file_size="30mb",
+        max_file_size=uploads_limit.MAX_FILE,
         state_session_capacity=200,
+        app_kwargs=server.app_kwargs(page),
     )
     threading.Thread(target=_get_ready, daemon=True).start()
     page.block_thread()

@@ -25,7 +25,8 @@ CONVERTERS = {"training.convert_efficientnet_lite"}
 MAY_IMPORT = {
     "app": "genmodels genmodels.ui.*",
     # The page: tabs over pipelines; tabs do not know each other.
-    "genmodels.ui.*": "genmodels genmodels.allocator genmodels.conditions genmodels.images "
+    "genmodels.ui.*": "genmodels genmodels.allocator genmodels.conditions genmodels.decoding "
+    "genmodels.images "
     "genmodels.recipe genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
@@ -47,6 +48,7 @@ MAY_IMPORT = {
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
     # Pictures in, data or figures out.
+    "genmodels.images": "genmodels.decoding",
     "genmodels.data": "genmodels.images genmodels.conditions genmodels.image_files "
     "genmodels.metadata genmodels.pixel_cache genmodels.splits",
     "genmodels.image_files": "genmodels.images genmodels.metadata",
