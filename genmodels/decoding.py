@@ -18,7 +18,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
 
 # What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -58,15 +58,13 @@ def open_rgb(
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()
-            upright = _to_srgb(_to_8_bit(ImageOps.exif_transpose(image)))
-            if keep_alpha and upright.has_transparency_data:
-                return upright.convert("RGBA")
-            return _flatten(upright, background)
+            picture = shown(image, background, keep_alpha)
+            return picture.copy() if picture is image else picture  # Without the file.
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a readable {', '.join(formats)} image") from error
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
 
 
@@ -82,6 +80,20 @@ def upright_size(
         own_tags = getattr(image, "tag_v2", {})
         is_done = own_tags.get(ExifTags.Base.Orientation) in range(5, 9)
         return image.size[::-1] if is_turned and not is_done else image.size
+
+
+def shown(image: Image.Image, background: tuple[int, int, int], keep_alpha: bool) -> Image.Image:
+    """RGB, upright, in sRGB, or RGBA; the image itself where nothing is to be done."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    image = _to_srgb(_to_8_bit(image))
+    if image.mode in ("La", "RGBa"):  # Colours that are multiplied by their alpha.
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    if keep_alpha:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return _flatten(image, background)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -103,6 +115,9 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """An RGB picture with a profile of other colours, converted; others as they are."""
+    if image.mode == "LAB":  # Which Pillow converts by profiles alone.
+        lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image
@@ -119,9 +134,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any 8-bit mode as RGB, transparent pixels composited over the background."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
+    """Transparent pixels composited over the background, as RGB."""
     rgba = image.convert("RGBA")
     canvas = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(canvas, rgba).convert("RGB")
