@@ -92,16 +92,39 @@ def open_rgb(
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()
-            upright = _to_srgb(_to_8_bit(ImageOps.exif_transpose(image)))
-            if keep_alpha and upright.has_transparency_data:
-                return upright.convert("RGBA")
-            return _flatten(upright, background)
+            shown = _shown(image, background, keep_alpha)
+            return shown.copy() if shown is image else shown  # Without the file.
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a readable {', '.join(FORMATS)} image") from error
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
     except _DECODE_ERRORS as error:
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
+
+
+def to_rgb(
+    image: Any,  # A PIL image of any mode, or an array: uint8 [H, W] or [H, W, 1 to 4].
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
+    keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
+) -> Image.Image:
+    """A picture that somebody hands in, as `open_rgb` shows its file: RGB, upright, in sRGB.
+
+    One that is so already is given back itself. ValueError for anything else, and for a file that
+    turns out to be damaged when its pixels are wanted.
+    """
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"image must be a PIL image or a uint8 array, got {type(image).__name__}")
+    if not 1 <= image.width * image.height <= MAX_PIXELS:
+        raise ValueError(
+            f"image must have 1 to {MAX_PIXELS} pixels, got {image.width}x{image.height}"
+        )
+    try:
+        return _shown(image, background, keep_alpha)
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error
 
 
 def upright_size(source: str | Path | BinaryIO) -> tuple[int, int]:
@@ -283,6 +306,32 @@ def _to_rows(pixels: Tensor) -> np.ndarray:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    """An array of pixels as a PIL image: grey, grey with alpha, RGB or RGBA."""
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 2, 3, 4))
+    if pixels.dtype != np.uint8 or not is_picture or not pixels.size:
+        raise ValueError(
+            "an array must be a picture of uint8 [H, W] or [H, W, channels] with 1 to 4 channels, "
+            f"got {pixels.dtype} {list(pixels.shape)}"
+        )
+    grey = pixels.ndim == 3 and pixels.shape[2] == 1
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))
+
+
+def _shown(image: Image.Image, background: tuple[int, int, int], keep_alpha: bool) -> Image.Image:
+    """RGB, upright, in sRGB, or RGBA; the image itself where nothing is to be done."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    image = _to_srgb(_to_8_bit(image))
+    if image.mode in ("La", "RGBa"):  # Colours that are multiplied by their alpha.
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    if keep_alpha:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return _flatten(image, background)
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Grey pictures of 16 bits, 32 bits or float as 8-bit grey; others as they are.
 
@@ -300,6 +349,9 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """An RGB picture with a profile of other colours, converted; others as they are."""
+    if image.mode == "LAB":  # Which Pillow converts by profiles alone.
+        lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image
@@ -316,9 +368,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any 8-bit mode as RGB, transparent pixels composited over the background."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
+    """Transparent pixels composited over the background, as RGB."""
     rgba = image.convert("RGBA")
     canvas = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(canvas, rgba).convert("RGB")

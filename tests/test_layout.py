@@ -27,7 +27,8 @@ MAY_IMPORT = {
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
     "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads "
-    "genmodels.{family}_* genmodels.nnf genmodels.patch_source genmodels.translation",
+    "genmodels.batches genmodels.weights genmodels.{family}_* genmodels.nnf "
+    "genmodels.patch_source genmodels.translation",
     "genmodels.latents": "genmodels.hub",
     "genmodels.translation": "genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
     "genmodels.tiles genmodels.threads",
@@ -39,8 +40,11 @@ MAY_IMPORT = {
     "genmodels.singan_*": "genmodels.models.singan genmodels.models.patches genmodels.nnf "
     "genmodels.patch_source genmodels.hub genmodels.singan_* genmodels.images genmodels.state "
     "genmodels.threads",
+    "genmodels.stylegan2_styles": "genmodels.models.stylegan2 genmodels.conditions "
+    "genmodels.hub genmodels.latents genmodels.threads",
     "genmodels.state": "genmodels.hub",
-    "genmodels.hub": "genmodels.zoo",
+    "genmodels.hub": "genmodels.checks genmodels.repo genmodels.weights",
+    "genmodels.repo": "genmodels.checks genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
     # Pictures in, data or figures out.
     "genmodels.data": "genmodels.images genmodels.conditions",
@@ -124,7 +128,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "gradio": "app genmodels.ui.*",
     "accelerate": "training.run",
-    "huggingface_hub": "genmodels.hub genmodels.data training.run",
+    "huggingface_hub": "genmodels.repo genmodels.data training.run",
     "diffusers": "genmodels.hub genmodels.models.* genmodels.pipelines.*",
     "datasets": "genmodels.data",
     "av": "genmodels.images",
