@@ -165,7 +165,9 @@ def from_query(value: str) -> dict[str, Any]:
 def replay(
     source: str | Path | Image.Image | dict[str, Any],  # Its file, the open image, or its recipe.
     image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
+    *,
     model: str | Path | None = None,  # Where its model is now; None: where the recipe says.
+    pipeline: hub.HubPipeline | None = None,  # Its model, where that is loaded already.
 ) -> GeneratedImage:
     """Make the picture again.
 
@@ -174,8 +176,8 @@ def replay(
     when the pixels differ, which another release of torch or another processor can cause.
     """
     recipe = source if isinstance(source, dict) else read(source)
-    _check(recipe)
-    pipeline = _pipeline_of(recipe, model)
+    check(recipe)
+    pipeline = pipeline or _pipeline_of(recipe, model)
     if pipeline.weights_sha256 != recipe["weights_sha256"]:
         raise ValueError(
             f"{hub.quoted(model or recipe['model'])} holds other weights "
@@ -245,12 +247,12 @@ def _parse(text: str) -> dict[str, Any]:
         recipe = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the recipe is not JSON: {error}") from error
-    _check(recipe)
+    check(recipe)
     return recipe
 
 
-def _check(recipe: object) -> None:
-    """Keys and types only; the pipeline checks the settings themselves."""
+def check(recipe: object) -> None:
+    """ValueError for what is no recipe: keys and types only, the pipeline checks the settings."""
     kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
     if not isinstance(recipe, dict):
         raise ValueError(f"a recipe must be a JSON object, got {type(recipe).__name__}")

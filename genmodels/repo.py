@@ -29,7 +29,7 @@ POINTER = b"version https://git-lfs"  # How a file begins that only says where t
 def resolve(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
     """The local folder of a model; "user/repo[@revision]" is downloaded to the Hub's cache."""
     name = _pinned(source, revision)
-    if name in zoo.names():
+    if name in (*zoo.names(), *zoo.networks()):
         return zoo.FOLDER / name
     if os.path.isdir(name):  # noqa: PTH112  (Path's raises when a name is too long.)
         return Path(name)

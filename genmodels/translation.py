@@ -5,7 +5,7 @@ What comes out has the size of what came in, whatever that is, and its transpare
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ MAX_HINTS = 500  # Their recipe must stay short enough to be read back.
 MAX_GRAIN = 1.0
 MAX_MARGIN = 64
 MAX_NETWORK_SIZE = 4096
+BAND = 1 << 20  # Pixels of a photo that are floats at a time.
 HINT_SIDE = 5  # Pixels, at the size that the network sees.
 
 Hint = tuple[int, int, str]  # Column and row in the picture, and a colour, "#c03020".
@@ -125,9 +126,10 @@ class TranslationPipeline(HubPipeline):
         pixels = images.from_pil([picture.convert("RGB")])
         if self.config.predicts == "chroma":
             pixels = colour.to_grey(pixels)  # In whole levels, which rounding does not move.
-        whole = images.to_float(pixels).to(self.device)
         size = _size_within(limit, (picture.height, picture.width))
-        small = _resized(whole, size)
+        # A photo may be large: each channel is resized by itself, and the rest goes by bands.
+        planes = (images.to_float(pixels[:, c : c + 1]).to(self.device) for c in range(3))
+        small = torch.cat([_resized(plane, size) for plane in planes], 1)
         marks = _marks(hints, size, picture.size).to(self.device)
         seen = grained(small, self.config.grain, torch.Generator().manual_seed(seed))
         with threads_for(size[0] * size[1] * 32):
@@ -135,11 +137,9 @@ class TranslationPipeline(HubPipeline):
             network = self.networks["generator"]
             out = tiles.through(network, given, self.config.margin, run=generator).float()
         if self.config.predicts == "chroma":
-            made = colour.join(colour.luma(whole), strength * _resized(out, whole.shape[2:]))
+            made = _coloured(pixels, out, strength)
         else:
-            made = _resized(out.clamp(-1, 1), whole.shape[2:])
-            finer = whole - _resized(small, whole.shape[2:])
-            made = torch.lerp(whole, made + detail * finer, strength)
+            made = _painted(pixels, out.clamp(-1, 1), small, strength, detail)
         (result,) = images.to_pil(made)
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
@@ -216,6 +216,49 @@ def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(x.shape[2:]) == tuple(size):
         return x
     return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def _bands(pixels: Tensor) -> Iterator[slice]:
+    """Rows of a picture [1, 3, H, W], some at a time: floats of all would be four copies of it."""
+    height, width = pixels.shape[2:]
+    rows = max(1, BAND // width)
+    return (slice(first, first + rows) for first in range(0, height, rows))
+
+
+def _painted(
+    pixels: Tensor,  # The photo, uint8 [1, 3, H, W].
+    out: Tensor,  # What the network made, [1, 3, h, w] in [-1, 1].
+    small: Tensor,  # What it saw, the same size.
+    strength: float,
+    detail: float,
+) -> Tensor:
+    """The picture, uint8 [1, 3, H, W]."""
+    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    for channel in range(3):
+        only = slice(channel, channel + 1)
+        new = _resized(out[:, only], size)
+        seen = _resized(small[:, only], size) if detail else None
+        for rows in _bands(pixels):
+            whole, part = images.to_float(pixels[:, only, rows]).to(out.device), new[:, :, rows]
+            if seen is not None:
+                part = part + detail * (whole - seen[:, :, rows])
+            made[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
+    return made
+
+
+def _coloured(
+    pixels: Tensor,  # The photo in grey, uint8 [1, 3, H, W].
+    out: Tensor,  # The chroma that the network made, [1, 2, h, w].
+    strength: float,
+) -> Tensor:
+    """The picture, uint8 [1, 3, H, W]."""
+    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    planes = [_resized(plane, size) for plane in out.split(1, dim=1)]
+    for rows in _bands(pixels):
+        whole = images.to_float(pixels[:, :, rows]).to(out.device)
+        chroma = torch.cat([plane[:, :, rows] for plane in planes], 1)
+        made[:, :, rows] = images.to_uint8(colour.join(colour.luma(whole), strength * chroma))
+    return made
 
 
 def _marks(hints: Sequence[Hint], size: tuple[int, int], picture_size: tuple[int, int]) -> Tensor:

@@ -18,6 +18,7 @@ CHROMIUM_FLAGS = [
     # A camera that shows a test picture, and a visitor who lets the page see it.
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
+os.environ["GENMODELS_NICENESS"] = "0"  # Or the page's heavy work would give way to other tests.
 expect.set_options(timeout=20_000)  # A busy machine takes more than Playwright's 5 seconds.
 GRADIOS_OWN = "console warning: Method not implemented."  # On every upload.
 

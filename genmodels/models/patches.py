@@ -76,6 +76,7 @@ def synthesize(
             for _ in range(rounds):
                 field = level.search(field, picture, rng)
                 picture = level.paint(field)
+        level.source.forget()
         yield picture
 
 
