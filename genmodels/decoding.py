@@ -9,7 +9,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
@@ -18,7 +18,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
 
 # What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
-DECODE_ERRORS = (
+_DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -58,14 +58,39 @@ def open_rgb(
             if min_side is not None:
                 image.draft(None, (min_side, min_side))
             image.load()
-            picture = shown(image, background, keep_alpha)
-            return picture.copy() if picture is image else picture  # Without the file.
+            shown = _shown(image, background, keep_alpha)
+            return shown.copy() if shown is image else shown  # Without the file.
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a readable {', '.join(formats)} image") from error
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
-    except DECODE_ERRORS as error:
+    except _DECODE_ERRORS as error:
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
+
+
+def to_rgb(
+    image: Any,  # A PIL image of any mode, or an array: uint8 [H, W] or [H, W, 1 to 4].
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
+    keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
+) -> Image.Image:
+    """A picture that somebody hands in, as `open_rgb` shows its file: RGB, upright, in sRGB.
+
+    One that is so already is given back itself. ValueError for anything else, and for a file that
+    turns out to be damaged when its pixels are wanted.
+    """
+    if hasattr(image, "__array_interface__") and not isinstance(image, Image.Image):
+        image = _from_array(image)
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"image must be a PIL image or a uint8 array, got {type(image).__name__}")
+    if not 1 <= image.width * image.height <= MAX_PIXELS:
+        raise ValueError(
+            f"image must have 1 to {MAX_PIXELS} pixels, got {image.width}x{image.height}"
+        )
+    try:
+        return _shown(image, background, keep_alpha)
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error
 
 
 def upright_size(
@@ -82,7 +107,19 @@ def upright_size(
         return image.size[::-1] if is_turned and not is_done else image.size
 
 
-def shown(image: Image.Image, background: tuple[int, int, int], keep_alpha: bool) -> Image.Image:
+def _from_array(pixels: Any) -> Image.Image:
+    """A NumPy array of pixels as a PIL image: grey, grey with alpha, RGB or RGBA."""
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 2, 3, 4))
+    if pixels.dtype != "uint8" or not is_picture or not pixels.size:
+        raise ValueError(
+            "an array must be a picture of uint8 [H, W] or [H, W, channels] with 1 to 4 channels, "
+            f"got {pixels.dtype} {list(pixels.shape)}"
+        )
+    is_grey = pixels.ndim == 3 and pixels.shape[2] == 1
+    return Image.fromarray((pixels[:, :, 0] if is_grey else pixels).copy(order="C"))
+
+
+def _shown(image: Image.Image, background: tuple[int, int, int], keep_alpha: bool) -> Image.Image:
     """RGB, upright, in sRGB, or RGBA; the image itself where nothing is to be done."""
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
@@ -117,7 +154,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     """An RGB picture with a profile of other colours, converted; others as they are."""
     if image.mode == "LAB":  # Which Pillow converts by profiles alone.
         lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
-        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image

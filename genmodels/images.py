@@ -16,15 +16,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from genmodels import decoding
-from genmodels.decoding import (
-    DECODE_ERRORS,
-    FORMATS,
-    MAX_PIXELS,
-    SUFFIXES,
-    open_rgb,
-    upright_size,
-)
+from genmodels.decoding import FORMATS, MAX_PIXELS, SUFFIXES, open_rgb, to_rgb, upright_size
 
 __all__ = [
     "FILMS",
@@ -76,31 +68,6 @@ def from_pil(images: Sequence[Image.Image]) -> Tensor:
     _check_alike("images", images)
     pixels = np.stack([np.asarray(image) for image in images])  # [N, H, W, 3]
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def to_rgb(
-    image: Any,  # A PIL image of any mode, or an array: uint8 [H, W] or [H, W, 1 to 4].
-    *,
-    background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
-    keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
-) -> Image.Image:
-    """A picture that somebody hands in, as `open_rgb` shows its file: RGB, upright, in sRGB.
-
-    One that is so already is given back itself. ValueError for anything else, and for a file that
-    turns out to be damaged when its pixels are wanted.
-    """
-    if isinstance(image, np.ndarray):
-        image = _from_array(image)
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"image must be a PIL image or a uint8 array, got {type(image).__name__}")
-    if not 1 <= image.width * image.height <= MAX_PIXELS:
-        raise ValueError(
-            f"image must have 1 to {MAX_PIXELS} pixels, got {image.width}x{image.height}"
-        )
-    try:
-        return decoding.shown(image, background, keep_alpha)
-    except DECODE_ERRORS as error:
-        raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error
 
 
 def fit_square(
@@ -273,15 +240,3 @@ def _to_rows(pixels: Tensor) -> np.ndarray:
     if pixels.ndim != 4 or pixels.shape[1] != 3:
         raise ValueError(f"images must be [N, 3, H, W], got {list(pixels.shape)}")
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _from_array(pixels: np.ndarray) -> Image.Image:
-    """An array of pixels as a PIL image: grey, grey with alpha, RGB or RGBA."""
-    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 2, 3, 4))
-    if pixels.dtype != np.uint8 or not is_picture or not pixels.size:
-        raise ValueError(
-            "an array must be a picture of uint8 [H, W] or [H, W, channels] with 1 to 4 channels, "
-            f"got {pixels.dtype} {list(pixels.shape)}"
-        )
-    grey = pixels.ndim == 3 and pixels.shape[2] == 1
-    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))

@@ -131,7 +131,7 @@ def _pinned(source: str | Path, revision: str | None) -> str:
 def known_as(source: str | Path, revision: str | None) -> str:
     """What recipes call a model: of a folder its name alone, where it lies is nobody's business."""
     name = _pinned(source, revision)
-    if name not in (*zoo.names(), *zoo.networks()) and os.path.isdir(name):  # noqa: PTH112
+    if name not in zoo.names() and os.path.isdir(name):  # noqa: PTH112
         return Path(name).resolve().name
     return name
 

@@ -7,6 +7,7 @@ recipe and the file on disk follow what draws, not what was loaded.
 import hashlib
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ WRAPPED = ("_orig_mod", "module")  # What torch.compile and DataParallel or Aver
 ROW = 512  # Numbers of eight bytes that are added up at a time.
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> Any:
     """The network inside the wrappers of torch.compile, DataParallel, AveragedModel and such."""
     for name in WRAPPED:
         inner = network._modules.get(name)
@@ -42,7 +43,7 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     }
     for path, module in network.named_modules():
         if parametrize.is_parametrized(module):
-            for name in module.parametrizations:  # type: ignore[union-attr]
+            for name in module.parametrizations:
                 found[f"{path}.{name}".lstrip(".")] = getattr(module, name).detach()
     return found
 

@@ -23,7 +23,7 @@ def test_a_recipe_of_version_0_4_draws_the_same_pixels(name):
     assert told["versions"]["genmodels"] == "0.4.0"
     photo = images.open_rgb(FOLDER / "photo.png") if "image" in told else None
     folder = FOLDER / "toy-singan" if name == "singan" else None
-    again = genmodels.replay(path, photo, folder)
+    again = genmodels.replay(path, photo, model=folder)
     with Image.open(path) as drawn:
         apart = np.abs(np.asarray(again, dtype=int) - np.asarray(drawn, dtype=int))
     here = torch.backends.cpu.get_cpu_capability(), torch.__version__
