@@ -147,7 +147,19 @@ class Visitor:
         headers: dict[str, str] | None = None,
         files: Any = None,  # As httpx has them.
     ) -> Answer:
-        """Anything."""
+        """Anything; a broken connection is tried once more, as it may be an older answer's."""
+        answer = self._request(method, path, content, headers, files)
+        is_broken = "ReadError" in answer.message or "RemoteProtocol" in answer.message
+        return self._request(method, path, content, headers, files) if is_broken else answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        content: str | bytes,
+        headers: dict[str, str] | None,
+        files: Any,
+    ) -> Answer:
         start, answer, parts = time.monotonic(), Answer(), []
         raw = {"target": path.encode()}
         sent: dict[str, Any] = {"files": files} if files else {"content": content or None}
