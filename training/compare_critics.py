@@ -97,7 +97,7 @@ def command(config: Config, name: str, seed: int) -> list[str]:
     return [
         *(sys.executable, str(Path(__file__).with_name("train_stylegan2.py")), *arm.flags.split()),
         *("--resolution", str(RESOLUTION), "--batch-size", str(BATCH_SIZE), "--seed", str(seed)),
-        *("--steps", str(max(round(images / BATCH_SIZE), 1))),
+        *("--steps", str(max(int(images / BATCH_SIZE), 1))),
         *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
         *("--out", str(folder(config, name, seed)), "--summary", arm.title),
     ]
