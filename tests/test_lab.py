@@ -111,8 +111,8 @@ def test_a_bad_photo_is_refused_with_a_reason_and_the_page_goes_on(client, name,
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"strength": 2}, "maximum|strength"),
-        ({"detail": -1}, "minimum|detail"),
+        ({"strength": 2}, "Strength must be a number from 0 to 1, got 2"),
+        ({"detail": -1}, "detail must be a number from 0 to 1, got -1"),
         ({"model": "cars-dcgan-toy"}, "choices|one of"),
         ({"against": "moon"}, "choices|one of"),
     ],

@@ -29,6 +29,8 @@ from torch.optim import Adam
 
 from genmodels import losses
 from genmodels.models import dcgan, pix2pix, stylegan2
+from training.critics import hinge_d, hinge_g
+from training.projected_features import Heads, Projection
 
 SQRT2 = math.sqrt(2)
 Network = Callable[[Tensor], Tensor]
@@ -39,7 +41,7 @@ Layer = Any  # A module whose parts are read: torch types each part as "Tensor |
 
 def bench(
     quick: bool = False,  # Only the first row of the first network.
-    only: Literal["all", "stylegan2", "dcgan", "pix2pix"] = "all",  # One family's rows.
+    only: Literal["all", "stylegan2", "critics", "dcgan", "pix2pix"] = "all",  # One family's rows.
     threads: int = 2,  # CPU threads that torch may use.
 ) -> None:
     """Print one table of images per second, ours against the reference."""
@@ -56,6 +58,8 @@ def bench(
         return
     if only in ("all", "stylegan2"):
         bench_stylegan2("StyleGAN2 128 px, 128-256 channels", 128, mapping_layers=8)
+    if only in ("all", "critics"):
+        bench_critics()
     if only in ("all", "dcgan"):
         bench_dcgan()
     if only in ("all", "pix2pix"):
@@ -64,6 +68,30 @@ def bench(
         paper = size | {"norm": "instance", "up": "transposed"}
         peers = ("3.9 img/s", "7.3 img/s", "0.84 img/s", "1.10 img/s")  # Measured when idle.
         bench_pix2pix("pix2pix 256 px, paper", paper, {"receptive_field": 70}, targets=peers)
+
+
+def bench_critics() -> None:
+    """What heads on pretrained features cost a training step, beside the own critic alone."""
+    size = {"base_channels": 16, "max_channels": 256}
+    G, D = stylegan2.Generator(64, **size), stylegan2.Discriminator(64, **size)
+    projection, heads = Projection(), Heads()
+    opt_heads = Adam(heads.parameters(), 1e-4)
+    z, real, c = torch.randn(32, 128), torch.rand(32, 3, 64, 64) * 2 - 1, torch.zeros(32, 0)
+    alone = trainer((G, D), G, D, z, real)
+    fake = real.flip(0)
+
+    def both() -> None:
+        alone()
+        with torch.no_grad():
+            maps = projection(real), projection(fake)
+        opt_heads.zero_grad()
+        hinge_d(*(heads(x, c) for x in maps)).backward()
+        opt_heads.step()
+        image = fake.clone().requires_grad_()
+        torch.autograd.grad(hinge_g(heads(projection(image), c)), image)
+
+    title = "StyleGAN2 64 px | training with both critics (reference: own critic alone)"
+    compare(title, 32, both, alone, pairs=5, target="")
 
 
 def bench_stylegan2(

@@ -7,14 +7,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw, ImageFont
 
-from genmodels.ui import models, pictures, workers
+from genmodels.ui import models, pictures, work_folder, workers
+from genmodels.ui import recipes as page_recipes
 from genmodels.ui.models import Recipe
 from genmodels.ui.queues import FILM
 from genmodels.ui.widgets import IN_TURN, errors_told
@@ -191,22 +190,26 @@ def shoot(
     if captions:
         shown = [_subtitled(*pair) for pair in zip(shown, captions, strict=True)]
     key = hashlib.sha256(json.dumps([list(recipes), list(captions)]).encode()).hexdigest()
-    folder = Path(get_upload_folder()) / key
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipes[0]['model']}-film.{kind.lower()}"
-    images.encode_animation(shown, path, FPS, comment=recipe.film(recipes), xmp=recipe.XMP)
-    return str(path)
+    name = f"{recipes[0]['model']}-film.{kind.lower()}"
+    told: dict[str, Any] = {"comment": recipe.film(recipes), "xmp": recipe.XMP}
+    return work_folder.written_once(
+        key, name, lambda path: images.encode_animation(shown, path, FPS, **told)
+    )
 
 
 def _picked(recipe: Recipe | None) -> Recipe:
+    """What a page says was picked: checked, as anyone can send anything."""
     if recipe is None:
         raise ValueError("pick a picture first")
-    return recipe
+    return page_recipes.checked(recipe)
 
 
 def _check_number(stops: list[Recipe]) -> None:
+    """Of the pictures that a page says a film passes through; and that they can be."""
     if len(stops) > MAX_STOPS:
         raise ValueError(f"a film passes through {MAX_STOPS} pictures at most, got {len(stops)}")
+    for stop in stops:
+        page_recipes.checked(stop)
 
 
 def format_and_button() -> tuple[gr.Radio, gr.Button]:

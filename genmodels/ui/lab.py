@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genmodels import zoo
-from genmodels.ui import models, photos, pictures, workers
+from genmodels.ui import models, photos, pictures, work_folder, workers
 from genmodels.ui.models import Card, Recipe
 
 TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
@@ -104,7 +104,7 @@ def many(
     if not 1 <= len(paths) <= MAX_FILES:
         raise ValueError(f"bring 1 to {MAX_FILES} photos at once, got {len(paths)}")
     done: tuple[int, str | None] = (0, None)
-    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it has shown, the ZIP.
+    with tempfile.TemporaryDirectory(dir=work_folder.path()) as folder:
         asked = (load, list(paths), model, dials, folder)
         for made in workers.run(_many, *asked, megabytes=MEGABYTES):
             done = done if made is None else made
