@@ -10,6 +10,7 @@ from PIL import Image
 import genmodels
 from genmodels import recipe
 from genmodels.models import autoencoder, pix2pix
+from genmodels.ui import workers
 from tests.test_panoramas import scene
 
 
@@ -224,3 +225,15 @@ def test_a_network_of_half_precision_translates_nearly_the_same(comic):
     whole = np.int16(comic(photo).images[0])
     half = np.int16(comic.to(torch.bfloat16)(photo).images[0])
     assert 0 < np.abs(whole - half).max() <= 16
+
+
+def large_picture(side):
+    """A task: a picture of side x side pixels, through a network that sees it small."""
+    generator = pix2pix.Generator(levels=3, base_channels=8, max_channels=16)
+    pipe = genmodels.Pix2PixPipeline(generator, network_size=64)
+    yield pipe(Image.new("RGB", (side, side), "olive"), detail=0.5).images[0].size
+
+
+def test_a_large_photo_is_not_held_many_times_as_numbers():
+    # As floats alone it would be 110 MB, and was held six times.
+    assert workers.result(large_picture, 3000, megabytes=400) == (3000, 3000)

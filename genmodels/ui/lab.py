@@ -17,7 +17,7 @@ from genmodels.ui.models import Card, Recipe
 TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
 FACES = sorted(Path(__file__).with_name("faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
-MEGABYTES = 800  # That one photo takes at most, whatever its size.
+MEGABYTES = 900  # That one photo takes at most, whatever its size.
 # What a picture is held against, if not another network's; in grey is what one that colours sees.
 THE_PHOTO, IN_GREY = "the photo", "the photo in grey"
 

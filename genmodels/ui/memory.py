@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 POLL_SECONDS = 0.5  # How often a waiting generator yields, so that a visitor who left is noticed.
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 600.0
 
 
 class Budget:

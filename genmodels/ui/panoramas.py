@@ -35,7 +35,7 @@ SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
     "Phone 1080 x 1920": (1080, 1920),
 }
 MAX_PIXELS = 4_200_000  # Of a picture: what there is memory for.
-MEGABYTES_PER_MEGAPIXEL = 350
+MAX_MEGABYTES = 1750  # That drawing one takes: larger ones are not searched at full size.
 HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
 
 _kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
@@ -119,7 +119,7 @@ def steps(
 
 def megabytes(place: Place) -> int:
     """What drawing takes at most."""
-    return 400 + round(place.width * place.height * MEGABYTES_PER_MEGAPIXEL / 1e6)
+    return min(MAX_MEGABYTES, 500 + round(place.width * place.height * 800 / 1e6))
 
 
 def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> Iterator[Any]:

@@ -45,9 +45,10 @@ def limit(page: gr.Blocks) -> None:
 
     async def push_or_refuse(body: Any, request: Any, username: str | None) -> Any:
         event = page.fns.get(body.fn_index)
-        line = queue.event_queue_per_concurrency_id.get(event.concurrency_id) if event else None
+        name = None if event is None else event.concurrency_id
+        line = queue.event_queue_per_concurrency_id.get(name)
         if line is not None:
-            kind = KINDS.get(str(event.concurrency_id), OTHERS)
+            kind = KINDS.get(str(name), OTHERS)
             if len(line.queue) >= kind.max_waiting:
                 took = queue.process_time_per_fn
                 spans = [took[one.fn].avg_time for one in line.queue if one.fn in took]

@@ -120,7 +120,7 @@ def build(photo: gr.File) -> None:
         is_trained = TRAININGS.knows(token) and TRAININGS.result(token) is not None
         return sampled(token, *asked) if is_trained else gr.skip()
 
-    told = {"api_visibility": "private"}
+    told: dict[str, Any] = {"api_visibility": "private"}
     unlimited: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     seed = gr.Number(0, precision=0, visible=False)
     roll = f"() => Math.floor(Math.random() * {MAX_SEED})"
