@@ -166,6 +166,7 @@ def replay(
     source: str | Path | Image.Image | dict[str, Any],  # Its file, the open image, or its recipe.
     image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
     *,
+    model: str | Path | None = None,  # Where its model is now; None: where the recipe says.
     pipeline: hub.HubPipeline | None = None,  # Its model, where that is loaded already.
 ) -> GeneratedImage:
     """Make the picture again.
