@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 import genmodels
@@ -132,7 +130,7 @@ def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> It
             made = recipe.read(picture)
             yield pictures.saved(picture, made), made
         else:
-            yield save_pil_to_cache(photos.preview(picture), get_upload_folder(), format="png")
+            yield pictures.png(photos.preview(picture), "preview")
 
 
 def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:

@@ -12,11 +12,9 @@ from typing import Any, cast
 
 import gradio as gr
 from gradio.context import Context
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 
 import genmodels
-from genmodels.ui import films, photos, pictures, workers
+from genmodels.ui import films, photos, pictures, work_folder, workers
 from genmodels.ui.jobs import Line, News
 from genmodels.ui.queues import SAMPLING
 from genmodels.ui.widgets import AT_ONCE, MAX_SEED, errors_told
@@ -162,7 +160,7 @@ def start(path: str | None, asked: dict[str, Any]) -> str:
     folder = _folder(photo, asked)
 
     def work(finish: threading.Event) -> Iterator[News | None]:
-        if (folder / "model_index.json").is_file():
+        if _is_kept(folder):
             yield News("This network is there already.", result=str(folder))
             return
         told = (path, asked, str(folder))
@@ -179,7 +177,7 @@ def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
         for event in genmodels.SinGANPipeline.fit_steps(photo, **asked, finish=finish):
             preview = None
             if event.preview is not None:
-                preview = save_pil_to_cache(event.preview, get_upload_folder(), format="png")
+                preview = pictures.png(event.preview, "preview")
             if event.pipeline is not None:
                 words = f"Trained in {event.seconds:.0f} s."
                 if finish.is_set():  # Not what the next one asks for, and another each time.
@@ -217,7 +215,7 @@ def _folder(photo: Any, asked: dict[str, Any]) -> Path:
     """Where the network of a photo and these settings is, or will be."""
     key = json.dumps([asked, photo.size]).encode()
     name = hashlib.sha256(key + photo.tobytes()).hexdigest()[:12]
-    return Path(get_upload_folder()) / f"singan-{name}"
+    return work_folder.path() / f"singan-{name}"
 
 
 def _trained(token: str | None) -> str:
@@ -225,7 +223,15 @@ def _trained(token: str | None) -> str:
     folder = None if token is None else TRAININGS.result(token)
     if folder is None:
         raise ValueError("train a network first")
+    if not _is_kept(Path(folder)):
+        raise ValueError("the network was not used for long and is gone: train it again")
     return str(folder)
+
+
+def _is_kept(folder: Path) -> bool:
+    """Whether a network is there, and its ZIP; they then count as used now."""
+    files = (folder / "model_index.json", Path(f"{folder}.zip"))
+    return all(work_folder.is_kept(file) for file in files)
 
 
 def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> Iterator[list[str]]:
@@ -240,10 +246,7 @@ def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> 
         start_scale=min(1, len(pipe.generator.channels) - 1) if keep else 0,
     )
     names = (f"{pipe.source}-seed-{one['seed']}" for one in made.recipes)
-    yield [
-        save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
-        for picture, name in zip(made.images, names, strict=True)
-    ]
+    yield [pictures.png(picture, name) for picture, name in zip(made.images, names, strict=True)]
 
 
 @errors_told
