@@ -13,7 +13,7 @@ from tests.test_panoramas import scene
 
 pytestmark = pytest.mark.browser
 
-DRAWN = 60_000  # Milliseconds that a drawing may take.
+DRAWN = 120_000  # Milliseconds that a drawing may take.
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
 
 
