@@ -71,7 +71,7 @@ def test_every_embedded_model_has_a_card_with_data_licence_and_worst_samples():
 
 
 def test_the_changelog_is_about_this_version():
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert newest[1] == genmodels.__version__
 

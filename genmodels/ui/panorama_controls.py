@@ -194,7 +194,7 @@ def _keep_in_step(controls: Controls) -> None:
         moving = ("width", "height", "place")
         return made[:2] + [made[2 + i] if n in moving else gr.skip() for i, n in enumerate(named)]
 
-    changes = [controls.mode.input, controls.size.input, controls.share.release]
+    changes = [controls.mode.input, controls.size.input, controls.share.input]
     gr.on(
         [*changes, controls.width.input, controls.height.input],
         moved,

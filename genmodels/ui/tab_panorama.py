@@ -142,9 +142,10 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     drawing = turn.change(drawn, inputs, outputs, api_visibility="private", **running)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     drawing.success(pictures.settled, [wanted, made_by], [wanted, notice], **private)
-    stopped = stop.click(None, None, None, cancels=drawing)
-    for event in (stopped.then, drawing.failure):  # What was drawn before is there again.
-        event(lambda last: (*last, *IDLE), finished, [*last, *buttons], **AT_ONCE)
+    stop.click(None, None, None, cancels=drawing)
+    # What failed or was stopped leaves what was drawn before.
+    restored = [*last, *buttons]
+    drawing.failure(lambda last: (*last, *IDLE), finished, restored, **AT_ONCE)
 
     def draw_after(event: Any) -> None:
         event(_begin, current, [*buttons, again, turn], **AT_ONCE)
