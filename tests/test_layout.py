@@ -22,8 +22,8 @@ FAMILIES = sorted(path.stem for path in ROOT.glob("genmodels/models/[a-z]*.py"))
 MAY_IMPORT = {
     "app": "genmodels genmodels.ui.*",
     # The page: tabs over pipelines; tabs do not know each other.
-    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.images genmodels.recipe "
-    "genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
+    "genmodels.ui.*": "genmodels genmodels.conditions genmodels.decoding genmodels.images "
+    "genmodels.recipe genmodels.zoo genmodels.pipelines.* genmodels.ui.[!t]* genmodels.ui.theme",
     # From pictures to networks.
     "genmodels.pipelines.pipeline_{family}": "genmodels.models.{family} genmodels.hub "
     "genmodels.images genmodels.recipe genmodels.conditions genmodels.latents genmodels.threads "
@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
     # Pictures in, data or figures out.
+    "genmodels.images": "genmodels.decoding",
     "genmodels.data": "genmodels.images genmodels.conditions",
     "genmodels.pairs": "genmodels.data genmodels.colour",
     "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
