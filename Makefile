@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: app test setup lint golden bench
+.PHONY: app test setup lint audit golden bench
 
 app: .venv/app
 	$(BIN)/python app.py
@@ -18,6 +18,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Asks PyPI for advisories about each installed package; needs the network.
+audit: .venv/dev
+	$(BIN)/pip-audit --local --skip-editable
 
 golden: .venv/dev
 	GENMODELS_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
