@@ -14,12 +14,16 @@ import gradio as gr
 
 import genmodels
 from genmodels.ui import (
+    health,
     models,
+    server,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
     tab_translation,
     theme,
+    uploads_limit,
+    work_folder,
 )
 from genmodels.ui.blocks import Blocks
 
@@ -48,12 +52,13 @@ COLOPHON = f"""
 
 def build() -> gr.Blocks:
     """The whole page, without a model."""
-    with Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Blocks(title="genmodels", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, padding=False)
         for name, tab in TABS.items():
             with gr.Tab(name):
                 tab(models.load)
         gr.HTML(COLOPHON, padding=False)
+        health.build()
     return page.queue(max_size=64)
 
 
@@ -64,6 +69,7 @@ def main() -> None:
     # picture took 0.2 s instead of 0.01 s. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     is_hosted = "SPACE_ID" in os.environ or "GRADIO_SERVER_NAME" in os.environ
+    work_folder.begin()
     page = build()
     page.launch(
         server_name=None if is_hosted else "127.0.0.1",  # None: as the environment says.
@@ -78,8 +84,9 @@ def main() -> None:
         enable_monitoring=False,
         run_history=False,
         strict_cors=True,
-        max_file_size="30mb",
+        max_file_size=uploads_limit.MAX_FILE,
         state_session_capacity=200,
+        app_kwargs=server.app_kwargs(page),
     )
     threading.Thread(target=models.warm_up, args=(tab_cars.USE,), daemon=True).start()
     page.block_thread()

@@ -10,7 +10,7 @@ from genmodels import recipe
 from tests.visitor import Visitor
 
 HOLDS_FILES = ("file", "image", "gallery", "imageslider", "downloadbutton", "video")
-FOREIGN = ("TGA", "JPEG2000", "PPM", "ICO", "PCX", "SGI", "ICNS", "DDS", "IM", "MSP")
+FOREIGN = ("TIFF", "TGA", "JPEG2000", "PPM", "ICO", "PCX", "SGI", "ICNS", "DDS", "IM", "MSP")
 # What no control of the page can hold, by kind.
 WRONG = {
     "number": ["7", True, [], {}, "NaN", 1e308, -1],
@@ -84,7 +84,7 @@ def test_what_a_control_cannot_hold_is_refused_in_a_sentence(visitor, kind):
     assert asked
 
 
-@pytest.mark.parametrize("data", [[], [None]])
+@pytest.mark.parametrize("data", [[], [None], {}, "x", None])
 def test_lists_of_values_that_are_too_short_or_none_are_refused_in_a_sentence(visitor, data):
     assert is_sentence(visitor.call(visitor.event("cars_sample"), data))
 

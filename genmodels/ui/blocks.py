@@ -7,21 +7,36 @@ where a file should, decode any image that is written into one, and round NaN.
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import anyio
 import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.components import Component
 from gradio.data_classes import GradioRootModel
 from gradio.helpers import EventData
 from gradio.state_holder import SessionState
+from PIL import Image
 
-from genmodels.ui import messages, work_folder
+from genmodels.ui import messages, pictures, work_folder
 from genmodels.ui.messages import quoted
 
 MAX_TEXT = 20_000  # Characters of a text box, or of an HTML component's value.
 MAX_FILES = 64  # In one value.
+
+# What a handler raises that has a fault, or no memory or disk left.
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 class Blocks(gr.Blocks):
@@ -44,12 +59,24 @@ class Blocks(gr.Blocks):
         except ValueError as error:
             raise messages.refusal(str(error)) from error
 
+    async def postprocess_data(
+        self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
+    ) -> Any:
+        """As Gradio's, of pictures that are files: it would write one anew while it is read."""
+        predictions = await anyio.to_thread.run_sync(_with_files, predictions)
+        return await super().postprocess_data(block_fn, predictions, state)
+
     async def process_api(self, block_fn: BlockFunction | int, *args: Any, **given: Any) -> Any:
         """As Gradio's, of an event that has been checked."""
         block_fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         if block_fn.collects_event_data:
             check_event(given.get("event_data"))
-        return await super().process_api(block_fn, *args, **given)
+        try:
+            return await super().process_api(block_fn, *args, **given)
+        except gr.Error:
+            raise
+        except _FAULTS as error:  # Loud in the log, but the visitor is told something, too.
+            raise gr.Error(messages.FAULT) from error
 
 
 def check(block_fn: BlockFunction, inputs: object, state: SessionState) -> None:
@@ -70,6 +97,17 @@ def check_event(event: EventData | None) -> None:
     index = given.get("index")
     if type(index) is not int or index < 0 or "value" not in given:
         raise messages.refusal(f"event_data must have an index and a value, got {quoted(data)}")
+
+
+def _with_files(value: Any) -> Any:
+    """What a handler gives, with the path of a PNG file in the place of each picture."""
+    if isinstance(value, Image.Image):
+        return pictures.png(value, "picture")
+    if isinstance(value, dict):
+        return {name: _with_files(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_with_files(part) for part in value])
+    return value
 
 
 def _check_value(block: Component, value: Any) -> None:
@@ -135,13 +173,9 @@ def _check_file(name: str, file: dict[str, Any]) -> None:
     """
     path, url = file.get("path"), file.get("url")
     expected = "a file that was brought to this page, or drawn on it, a short while ago"
-    if not isinstance(path, str) or "\0" in path or len(path) > 4096:
-        raise ValueError(f"{name} must be {expected}, got {quoted(path)}")
     _expect(isinstance(file.get("meta"), dict), name, expected, file)
     _expect(not str(url).startswith("data:") and not file.get("is_stream"), name, expected, url)
-    place = Path(path).resolve()
-    is_ours = place.is_relative_to(work_folder.path().resolve())
-    _expect(is_ours and place.is_file() and work_folder.is_kept(place), name, expected, path)
+    _expect(work_folder.own(path) is not None, name, expected, path)
 
 
 def _dicts(value: Any, depth: int) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from genmodels import zoo
-from genmodels.ui import models, photos, pictures
+from genmodels.ui import models, photos, pictures, work_folder
 from genmodels.ui.models import Card, Recipe
 
 TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
@@ -118,7 +118,7 @@ def many(
     for path in paths:  # None is kept: thirty large photos would fill the memory.
         photos.opened(path, keep_alpha=True)
     pipe, files, recipes = load(model), [], []
-    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it has shown, the ZIP.
+    with tempfile.TemporaryDirectory(dir=work_folder.path()) as folder:
         for number, path in enumerate(paths):
             yield number, None
             picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)

@@ -13,6 +13,7 @@ import pydantic
 
 MAX_QUOTED = 200  # Characters of what came.
 MAX_LENGTH = 800  # Of a message.
+FAULT = "Something went wrong on the server, which its log has. Reload the page, and try again."
 
 _LONG_QUOTE = re.compile(rf"""(?<!\w)(['"])((?:(?!\1).){{{MAX_QUOTED}}})(?:(?!\1).)+(?:\1|$)""")
 

@@ -1,7 +1,6 @@
 """Pictures on the page: shown, saved, linked to, and drawn again, always with their recipe."""
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import encode_pil_to_bytes
 from PIL import Image
 
 import genmodels
@@ -54,9 +54,7 @@ def nothing() -> str:
 
 def png(picture: Image.Image, name: str) -> str:
     """The path of the picture as a PNG file of that name, with all that its `info` says."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    content = file.getvalue()
+    content = encode_pil_to_bytes(picture, "png")
     key = hashlib.sha256(content).hexdigest()
     return work_folder.written_once(key, f"{name}.png", lambda path: path.write_bytes(content))
 
