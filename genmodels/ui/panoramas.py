@@ -14,7 +14,7 @@ import gradio as gr
 from PIL import Image
 
 import genmodels
-from genmodels.ui import photos, pictures, workers
+from genmodels.ui import photos, pictures, work_folder, workers
 from genmodels.ui.photos import MIN_SIDE
 
 MAX_KEPT = 32  # Pictures; the one that was unused for longest makes room.
@@ -148,7 +148,7 @@ def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
 def _take(key: str) -> tuple[str, dict[str, Any]] | None:
     with _keeping:
         kept = _kept.get(key)
-    return kept if kept is not None and Path(kept[0]).is_file() else None
+    return kept if kept is not None and work_folder.is_kept(Path(kept[0])) else None
 
 
 def _keep(key: str, drawn: tuple[str, dict[str, Any]]) -> None:

@@ -198,10 +198,10 @@ def _saved(pipe: Any, folder: Path) -> str:
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
     named = part / folder.name  # As the folder that a visitor unpacks.
     pipe.save_pretrained(named)
-    archive = Path(shutil.make_archive(str(part / "network"), "zip", part, folder.name))
-    archive.replace(f"{folder}.zip")
     if not folder.exists():
         named.rename(folder)
+    archive = shutil.make_archive(str(part / "network"), "zip", folder.parent, folder.name)
+    Path(archive).replace(f"{folder}.zip")
     shutil.rmtree(part)
     return str(folder)
 
