@@ -62,6 +62,7 @@ def build(photo: gr.File) -> None:
                 buttons=["fullscreen"],
                 alt_text="Likeness against time, by size and number of epochs",
                 elem_id="sweep",
+                image_mode=None,
             )
         train = gr.Button("Train", variant="primary", elem_id="train")
         finish = gr.Button("Stop, and use what is there", visible=False, elem_id="finish")
@@ -72,6 +73,7 @@ def build(photo: gr.File) -> None:
             visible=False,
             alt_text="What the network draws by now",
             elem_id="training",
+            image_mode=None,
         )
         words = gr.Markdown(elem_id="training-words")
         token = gr.BrowserState(storage_key="genmodels-training")  # A reloaded page has it, too.

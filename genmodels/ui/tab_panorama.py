@@ -48,6 +48,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 show_label=False,
                 interactive=False,
                 type="filepath",
+                image_mode=None,  # It comes back as an input, and Gradio must not decode it.
                 format="png",
                 buttons=["fullscreen"],
                 alt_text="The panorama",
