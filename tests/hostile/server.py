@@ -15,7 +15,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {"HF_TOKEN": "hf_CanaryCanaryCanaryCanaryCanary", "CANARY_SETTING": "canary-5f0c2e91"}
-START_SECONDS = 300  # A busy machine takes its time.
+START_SECONDS = 900  # A busy machine takes its time.
 
 
 def free_port() -> int:
