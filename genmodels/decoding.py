@@ -88,6 +88,7 @@ def to_rgb(
             f"image must have 1 to {MAX_PIXELS} pixels, got {image.width}x{image.height}"
         )
     try:
+        image.load()
         return _shown(image, background, keep_alpha)
     except _DECODE_ERRORS as error:
         raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error
