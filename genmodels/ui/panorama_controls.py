@@ -63,7 +63,9 @@ def build() -> Controls:
     where = Place(width, height, 1, 0.5, 0.5)
     source = sources.build(SCENES, "panorama")
     place = frame.build(scene, where)
-    mode = gr.Radio(list(MODES), value=DEFAULTS["mode"], show_label=False, container=False)
+    mode = gr.Radio(
+        list(MODES), value=DEFAULTS["mode"], label="Mode", show_label=False, container=False
+    )
     size = gr.Dropdown([*SIZES, EXACT], value=DEFAULTS["size"], label="Size")
     with gr.Row(visible=False) as pixels:
         columns = gr.Number(width, label="Width", precision=0, min_width=100)
