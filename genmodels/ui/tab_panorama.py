@@ -124,6 +124,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         """What the controls ask for, or what the tab opens with, until another is asked for."""
         if again is not None:  # It was with the browser in between.
+            _check_again(again)
             address.check(controls.drawn_by(), again["settings"])
             photo = uploads.path(again["photo"])
             given = tuple(again["settings"][name] for name in controls.drawn_by())
@@ -225,6 +226,14 @@ def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
         return None
     values = panorama_controls.of_recipe(recipe, photos.size(found[1] or SCENES[0]))
     return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
+
+
+def _check_again(again: Any) -> None:
+    """Of what a browser says was drawn before: that it has a photo's key and settings."""
+    parts = again if isinstance(again, dict) else {}
+    is_key = isinstance(parts.get("photo"), str | None)
+    if not is_key or not isinstance(parts.get("settings"), dict):
+        raise ValueError("what was drawn before cannot be read: press Draw")
 
 
 def _begin(current: Any) -> tuple[Any, ...]:
