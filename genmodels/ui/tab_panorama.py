@@ -161,8 +161,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
         """Another photo: in the middle, or where it lay in the saved picture that wants it."""
         values = dict(zip(controls.named(), given, strict=True)) | {"place": frame.MIDDLE}
-        if wanted is not None and panorama_controls.is_of(wanted, photo):
-            values = panorama_controls.of_recipe(wanted, photos.size(photo))
+        recipe = None if wanted is None else pictures.checked(wanted, [MODEL])
+        if recipe is not None and panorama_controls.is_of(recipe, photo):
+            values = panorama_controls.of_recipe(recipe, photos.size(photo))
         return [uploads.keep(photo), *panorama_controls.shown(photo, values)]
 
     bring = [controls.source.photo, wanted, *controls.named().values()]
