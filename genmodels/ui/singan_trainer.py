@@ -29,8 +29,11 @@ MEGABYTES = 400  # That training takes at most, or drawing.
 TRAININGS = Line()
 
 
-def build(photo: gr.File) -> None:
-    """Lay it out inside an open tab, for the photo that is chosen there."""
+def build(photo: gr.File, token: gr.BrowserState) -> None:
+    """Lay it out inside an open tab, for the photo that is chosen there.
+
+    `token` is the training's, which a reloaded page has, too.
+    """
     with gr.Accordion("Train a network on this photo", open=False, elem_id="trainer") as fold:
         gr.Markdown(
             "SinGAN learns the photo's textures at several sizes, and then draws as many new "
@@ -76,7 +79,6 @@ def build(photo: gr.File) -> None:
             image_mode=None,
         )
         words = gr.Markdown(elem_id="training-words")
-        token = gr.BrowserState(storage_key="genmodels-training")  # A reloaded page has it, too.
         with gr.Column(visible=False) as trained:
             with gr.Row():
                 wider = gr.Slider(0.5, 4, 2, step=0.25, label="Times as wide", buttons=[])

@@ -66,7 +66,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 pair, _ = compare.build("The photo in its place", "The panorama", "before-after")
             with gr.Accordion("Its recipe", open=False):
                 made_by = gr.JSON(show_label=False, container=False, open=True)
-            singan_trainer.build(controls.source.photo)
+            singan_trainer.build(controls.source.photo, visit.job)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("panorama.md").read_text())
     by_name = gr.Button(visible=False)  # Nobody sees it: its click is the API's `/panorama`.
