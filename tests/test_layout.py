@@ -98,16 +98,17 @@ MAY_IMPORT = {
     "genmodels.allocator training.checkpoint training.forecast",
     "training.zoo": "genmodels.zoo training.publish training.publish_translator",
     "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
-    "training.segmenter",
+    "training.segmenter training.u2netp",
     "training.prepare_pairs": "genmodels.images training.pair_checks training.comic_teacher "
     "training.monet_teacher",
     "training.comic_teacher": "training.pair_checks",
     "training.monet_teacher": "training.pair_checks",
     "training.segmenter": "genmodels.images training.cutouts",
+    "training.u2netp": "genmodels.images training.cutouts",
     "training.cutouts": "genmodels.images training.viewpoints",
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
-    "training.segmenter",
+    "training.segmenter training.u2netp",
     "training.compare_panoramas": "genmodels.single_image genmodels.intervals "
     "genmodels.pipelines.pipeline_patches training.gpnn training.scenes",
     "training.sweep_singan": "genmodels.images genmodels.single_image "

@@ -60,7 +60,7 @@ def test_photographs_without_a_fitting_mask_are_left_out_with_a_reason(folder, t
     Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
     seen = Segmenter(str(folder))
     always(seen.model, 1)
-    masks, reasons = seen.find_masks(tmp_path, ["a.png", "missing.png"])
+    masks, reasons = cutouts.find_masks(tmp_path, ["a.png", "missing.png"], seen.segment)
     assert masks == {}
     assert reasons["a.png"] == cutouts.failure(np.ones((cutouts.SIDE,) * 2, bool))
     assert "no such file" in reasons["missing.png"]
