@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from genmodels import open_nsfw
 from genmodels.descriptors import (
     LAB_BIN,
     LAB_BINS,
@@ -331,6 +332,7 @@ def panel(
     figures["duplicates"] = _figure(duplicates(fake, real), duplicates(seen, real))
     figures["ms_ssim_diversity"] = _diversity_figure(fake, real, seed)
     figures |= _memorisation_figures(fake, real, everything[2], seed)
+    figures |= open_nsfw.panel(*sets)
     height, width = fake.shape[2:]
     about = {"metric_version": METRIC_VERSION, "n": n, "resolution": [height, width], "seed": seed}
     return about | figures

@@ -37,6 +37,7 @@ Iptc4xmpExt:DigitalSourceType=
 <?xpacket end="r"?>"""
 QUICK_PIXELS = 1 << 22  # Larger PNGs are packed quickly: zlib takes longer than a network.
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
+MAX_STEPS = 8  # Pictures made from pictures made from ...
 
 
 class GeneratedImage(Image.Image):
@@ -71,6 +72,8 @@ def make(
     if image is not None:
         width, height = image.size
         made_from["image"] = {"sha256": pixels_sha256(image), "width": width, "height": height}
+        if (before := _recipe_of(image, made_from["image"]["sha256"])) is not None:
+            made_from["image"]["recipe"] = before
     return made_from | {
         "generated": True,
         "pipeline": type(pipeline).__name__,
@@ -80,6 +83,15 @@ def make(
         "settings": settings,
         "versions": {"genmodels": genmodels.__version__, "torch": torch.__version__},
     }
+
+
+def source_type(recipe: dict[str, Any]) -> str:
+    """What IPTC calls a picture: partly synthetic if a given picture is at its beginning."""
+    while "image" in recipe:
+        if "recipe" not in recipe["image"]:
+            return COMPOSITE
+        recipe = recipe["image"]["recipe"]
+    return GENERATED
 
 
 def film(
@@ -194,9 +206,31 @@ def replay(
     return picture
 
 
+def _recipe_of(image: Image.Image, sha256: str) -> dict[str, Any] | None:
+    """The recipe that a picture carries, if it is of these very pixels and not at its last step."""
+    if KEY not in image.info:
+        return None
+    try:
+        found = read(image)
+    except ValueError:  # It came with a file that somebody else wrote.
+        return None
+    return found if found.get("pixels_sha256") == sha256 and _steps(found) < MAX_STEPS else None
+
+
+def _steps(recipe: dict[str, Any]) -> int:
+    """How many pictures were made one from the other, this one included."""
+    before = recipe.get("image", {}).get("recipe")
+    return 1 if before is None else 1 + _steps(before)
+
+
 def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
-    """The image that a recipe needs, which must be the very one."""
+    """The image that a recipe needs, which must be the very one; one that was made is made again.
+
+    Its pixels may differ a little after an update of torch, which `replay` has warned of then.
+    """
     needed = recipe.get("image")
+    if needed is not None and image is None and "recipe" in needed:
+        return (replay(needed["recipe"]),)
     if needed is None:
         if image is not None:
             raise ValueError("the picture was made from no other one: leave `image` out")
@@ -222,7 +256,7 @@ def _parse(text: str) -> dict[str, Any]:
     return recipe
 
 
-def _check(recipe: object) -> None:
+def _check(recipe: object, step: int = 1) -> None:
     """Keys and types only; the pipeline checks the settings themselves."""
     kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
     if not isinstance(recipe, dict):
@@ -237,6 +271,10 @@ def _check(recipe: object) -> None:
         raise ValueError(f"the recipe's image must be sha256, width and height, got {needed!r}")
     if not isinstance(recipe.get("model"), str | None):
         raise ValueError(f"the recipe's model must be a name, got {recipe.get('model')!r}")
+    if needed is not None and "recipe" in needed:
+        if step == MAX_STEPS:
+            raise ValueError(f"a recipe must have at most {MAX_STEPS} steps, got more")
+        _check(needed["recipe"], step + 1)
 
 
 def pixels_sha256(image: Image.Image) -> str:

@@ -70,6 +70,15 @@ def test_a_mask_keeps_its_largest_piece_without_holes():
     assert not cutouts.tidy(np.zeros((128, 128), bool)).any()
 
 
+def test_what_goes_on_beyond_the_margins_of_a_square_is_another_car():
+    mask = np.zeros((128, 128), bool)
+    mask[40:90, 10:128] = True
+    mask[30:50, :6] = True
+    columns = np.flatnonzero(cutouts.tidy(mask).any(0))
+    assert columns.min() >= 9
+    assert columns.max() <= 128 - cutouts.MARGIN
+
+
 def test_an_area_that_no_car_has_is_a_failure():
     y, x = np.mgrid[:128, :128]
     assert "0%" in cutouts.failure(np.zeros((128, 128), bool))

@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "genmodels.pairs": "genmodels.data genmodels.colour",
     "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
     "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.intervals "
-    "genmodels.neighbours",
+    "genmodels.neighbours genmodels.open_nsfw",
+    "genmodels.open_nsfw": "genmodels.descriptors genmodels.intervals",
     "genmodels.neighbours": "genmodels.descriptors",
     "genmodels.single_image": "genmodels.descriptors genmodels.fidelity",
     "genmodels.fidelity": "genmodels.descriptors",
@@ -105,6 +106,9 @@ MAY_IMPORT = {
     "training.monet_teacher": "training.pair_checks",
     "training.segmenter": "genmodels.images training.cutouts",
     "training.u2netp": "genmodels.images training.cutouts",
+    "training.convert_upscaler": "genmodels genmodels.hub genmodels.images genmodels.open_nsfw "
+    "genmodels.models.upscaler genmodels.pipelines.pipeline_upscaler training.pair_figures "
+    "training.upscaler_card",
     "training.cutouts": "genmodels.images training.viewpoints",
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
@@ -117,7 +121,7 @@ MAY_IMPORT = {
     "training.time_panoramas": "genmodels.pipelines.pipeline_patches training.scenes",
     "training.scenes": "genmodels.images",
     "training.gpnn": "genmodels.hub genmodels.images",
-    "training.check_metrics": "genmodels.images genmodels.metrics",
+    "training.check_metrics": "genmodels.images genmodels.metrics genmodels.open_nsfw",
     "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads",
 }
 
@@ -131,6 +135,8 @@ ONLY_IN = {
     "av": "genmodels.images",
     "torchvision": "",
     "transformers": "training.segmenter",
+    "onnx": "genmodels.open_nsfw training.u2netp",
+    "onnxruntime": "genmodels.open_nsfw training.u2netp",
     "pickle": "",
     "dill": "",
     "cloudpickle": "",
@@ -225,7 +231,8 @@ def test_torchvision_is_not_installed():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_a_model_a_pipeline_a_script_and_a_test(family):
-    script = [f"training/train_{family}.py"] if family != "patches" else []  # Without training.
+    untrained = family in ("patches", "upscaler")  # Nothing to train, and trained by others.
+    script = [] if untrained else [f"training/train_{family}.py"]
     for path in (
         f"genmodels/models/{family}.py",
         f"genmodels/pipelines/pipeline_{family}.py",

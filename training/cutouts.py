@@ -27,6 +27,7 @@ RIDGE = 30.0
 GREY = (200, 200, 200)  # Light, but darker than a white car.
 LENGTH, GROUND = 0.92, 0.8  # Of an aligned car: its length and its lowest point, in the side.
 AREA = (0.15, 0.55)  # Share of the square that a car covers.
+MARGIN = 3  # Pixels that a square leaves on either side of its car: what is found there is another.
 MIN_AGREEMENT = 0.8  # Of a mask with the outline it started from, as intersection over union.
 
 Segment = Callable[[Image.Image], np.ndarray]  # A picture -> bool [SIDE, SIDE] of its square.
@@ -152,8 +153,10 @@ def predict_outlines(
 
 
 def tidy(mask: np.ndarray) -> np.ndarray:
-    """The largest piece of a mask, its border smoothed and its holes filled."""
-    pieces, _ = ndimage.label(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5) > 0.5)
+    """The largest piece of a mask between the margins, its border smoothed and its holes filled."""
+    between = np.zeros_like(mask)
+    between[:, MARGIN:-MARGIN] = mask[:, MARGIN:-MARGIN]
+    pieces, _ = ndimage.label(cv2.GaussianBlur(between.astype(np.float32), (0, 0), 1.5) > 0.5)
     sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
     return ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())
 

@@ -42,7 +42,7 @@ class UpscalerPipeline(HubPipeline):
         Errors: ValueError for a picture of another mode, for a result of more than 64 megapixels,
         and for a factor out of range.
         """
-        given = list(image) if isinstance(image, list | tuple) else [image]
+        given: list[Image.Image] = list(image) if isinstance(image, list | tuple) else [image]
         if not 1 <= len(given) <= MAX_IMAGES:
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
         factor = self.upscaler.scale if factor is None else factor
@@ -74,9 +74,7 @@ class UpscalerPipeline(HubPipeline):
             result.putalpha(alpha.resize(result.size, Image.Resampling.BICUBIC))
         return result
 
-    def _tile(
-        self, pixels: torch.Tensor, rows: slice, columns: slice, factor: int
-    ) -> np.ndarray:
+    def _tile(self, pixels: torch.Tensor, rows: slice, columns: slice, factor: int) -> np.ndarray:
         """Some rows and columns of uint8 [1, 3, H, W], enlarged: uint8 [h, w, 3].
 
         With all around it that can matter, a tile is what it would be in the whole.
@@ -91,3 +89,14 @@ class UpscalerPipeline(HubPipeline):
         width = factor * (min(columns.stop, pixels.shape[3]) - columns.start)
         y, x0 = factor * (rows.start - top), factor * (columns.start - left)
         return large[:, y : y + height, x0 : x0 + width].permute(1, 2, 0).cpu().numpy()
+
+
+def _check_picture(picture: Image.Image, factor: int) -> None:
+    if not isinstance(picture, Image.Image) or picture.mode not in ("RGB", "RGBA"):
+        came = getattr(picture, "mode", type(picture).__name__)
+        raise ValueError(f"image must be a PIL image of mode RGB or RGBA, got {came}")
+    width, height = (factor * side for side in picture.size)
+    if not 1 <= width * height <= images.MAX_PIXELS:
+        raise ValueError(
+            f"the enlarged picture must have 1 to {images.MAX_PIXELS} pixels, got {width}x{height}"
+        )
