@@ -48,7 +48,7 @@ class Config:
     out: Path  # Folder of the model.
     weights: Path | None = None  # The file named above; None: where its package is installed.
     resolution: int = 128  # Side to which their middle squares are resized, a multiple of four.
-    num_images: int = 200  # Of each folder, at most.
+    num_images: int = 100  # Of each folder, at most; 2 or more.
     threads: int = 1  # Of torch.
 
 
@@ -172,12 +172,12 @@ def enlarge(pipeline: UpscalerPipeline, pixels: Tensor) -> Tensor:
 
 def measure(made: Tensor, bicubic: Tensor, targets: Tensor) -> dict[str, Any]:
     """Figures of pairs, the bicubic filter as baseline, and how alike the judge finds the sets."""
-    panel = figures(made, targets, bicubic)
+    real = open_nsfw.features(targets)
     judged = {
-        key: open_nsfw.panel(some, targets, targets)["open_nsfw_kid"]
+        key: open_nsfw.kid(open_nsfw.features(some), real)
         for key, some in (("value", made), ("baseline", bicubic))
     }
-    return panel | {"open_nsfw_kid": {key: figure["value"] for key, figure in judged.items()}}
+    return figures(made, targets, bicubic) | {"open_nsfw_kid": judged}
 
 
 if __name__ == "__main__":
