@@ -135,7 +135,10 @@ def _check_class(name: str, values: object, counts: object) -> None:
         found = len(values) if isinstance(values, list) else values
         raise ValueError(f"class condition {name!r} needs 1 to {MAX_VALUES} values, got {found}")
     if not (all(_is_text(v) for v in values) or all(isinstance(v, bool) for v in values)):
-        raise ValueError(f"values of {name!r} must be all text or all booleans")
+        raise ValueError(
+            f"values of {name!r} must be all booleans, or all text of 1 to {MAX_TEXT} characters "
+            f"that UTF-8 can write, got {str(values[:5])[:MAX_TEXT]}"
+        )
     if len(set(values)) != len(values):
         raise ValueError(f"values of {name!r} must differ from each other")
     if not isinstance(counts, list) or len(counts) != len(values):
@@ -187,7 +190,10 @@ def _draw_value(entry: dict[str, Any], rng: random.Random) -> Any:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= MAX_TEXT
+    """Text that can be written down: half a surrogate, as of a file name's odd bytes, cannot."""
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -5,18 +5,13 @@ their arguments alone, so a run that resumes at step k sees exactly what it woul
 """
 
 import copy
-import csv
 import hashlib
 import io
 import json
-import math
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,24 +20,10 @@ from torch import Tensor
 
 import genmodels.conditions
 from genmodels import images as pixels
-
-METADATA = ("metadata.jsonl", "metadata.csv")
-SPLITS = {"train", "test", "validation", "val", "held_out"}
-MAX_RAM_BYTES = 2 * 1024**3  # A larger array lives in a file of cache_dir.
-CACHE_VERSION = 2  # Part of the cache's key: raise it when decoding changes.
-
-Labels = dict[str, Any]
-Skipped = list[tuple[str, str]]  # Name and reason.
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image file, not yet decoded."""
-
-    name: str  # Relative to the folder, with forward slashes.
-    stamp: str  # Changes when the file does.
-    open: Callable[[], Path | BinaryIO]  # What `images.open_rgb` takes.
-    labels: Labels
+from genmodels import metadata, pixel_cache
+from genmodels.image_files import Item, Skipped, is_image, list_folder
+from genmodels.metadata import Labels
+from genmodels.splits import held_apart
 
 
 class ImageFolder:
@@ -50,13 +31,20 @@ class ImageFolder:
 
     The source holds images directly, or one sub-folder per class (the label "class"), or images and
     a `metadata.jsonl` / `metadata.csv` whose column `file_name` is relative to it and whose other
-    columns are labels (Hugging Face's imagefolder convention). In a CSV, a column is a number if
-    every cell of it is. A folder divided into `train/`, `test/` ... stands for its `train/`.
+    columns are labels (Hugging Face's imagefolder convention); the nearest one above an image
+    counts. In a CSV, a column is a number if every cell of it is.
+
+    A source with a folder that has a split's name stands for its `train`. The names are those of
+    `datasets`, in any case, at any depth, between blanks, digits, ".", "-" and "_": train,
+    training; validation, valid, val, dev; test, testing, eval, evaluation; and held_out. As with
+    `datasets`, such a folder is no class: with `valid/` beside `cat/`, the images of `valid/` are
+    not trained on. Unlike there, what is in no split is then the training images if none is called
+    train, and `train/` beside other folders, without any of the other splits, is a class.
 
     names: sorted, in the order of everything else     rows: the label dicts
     images: uint8 [N, 3, R, R]                         c: float32 [N, c_dim], c_dim may be 0
     schema: see `conditions`                           skipped: (name, reason) of what was left out
-    fingerprint: SHA-256 of names, labels and pixels
+    fingerprint: SHA-256 of names, labels and pixels   keys: of each, what it shares with repeats
 
     A file that cannot be read is skipped, never fatal; `ValueError` if none can be read, a line of
     the metadata is broken, or an image lacks a condition that was asked for.
@@ -76,29 +64,34 @@ class ImageFolder:
             raise ValueError(f"resolution must be 1 or more, got {resolution}")
         self.resolution = resolution
         items, self.skipped = _list_source(source, split)
-        array, unreadable, digest = _load_pixels(items, resolution, cache_dir, num_workers)
-        self.skipped += unreadable
-        if not len(array):
+        decoded = pixel_cache.load(items, resolution, cache_dir, num_workers)
+        self.skipped = self.skipped + decoded.skipped
+        if not len(decoded.array):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:5])
             raise ValueError(f"{source} holds no readable image ({reasons or 'it is empty'})")
 
-        failed = {name for name, _ in unreadable}
+        failed = {name for name, _ in decoded.skipped}
         items = [item for item in items if item.name not in failed]
         self._items = items
         self.names = [item.name for item in items]
         self.rows = [item.labels for item in items]
-        self.images = torch.from_numpy(array)
+        self.keys = decoded.digests
+        self.images = torch.from_numpy(decoded.array)
         self.schema: genmodels.conditions.Schema = {}
         if conditions:
             named_rows = [{"file_name": item.name} | item.labels for item in items]
             self.schema = genmodels.conditions.infer(named_rows, conditions)
-        vectors = [
-            genmodels.conditions.encode(self.schema, {name: row[name] for name in self.schema})
-            for row in self.rows
-        ]
+        vectors = [self._encode(item) for item in items]
         c_dim = genmodels.conditions.size(self.schema)
         self.c = torch.tensor(vectors, dtype=torch.float32).reshape(len(vectors), c_dim)
-        self.fingerprint = _sha256_json([self.names, self.rows, digest])
+        self.fingerprint = _sha256_json([self.names, self.rows, decoded.sha256])
+
+    def _encode(self, item: Item) -> list[float]:
+        try:
+            condition = {name: item.labels[name] for name in self.schema}
+            return genmodels.conditions.encode(self.schema, condition)
+        except ValueError as error:  # A number far from all others.
+            raise ValueError(f"{item.name}: {error}") from error
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,19 +101,34 @@ class ImageFolder:
         sizes = (pixels.upright_size(item.open()) for item in self._items)
         return [width / height for width, height in sizes]
 
+    @property
+    def pictures(self) -> Tensor:
+        """The images."""
+        return self.images
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files themselves; a table has none."""
+        return [item.path for item in self._items if item.path is not None]
+
     def hold_out(self, fraction: float) -> tuple["ImageFolder", "ImageFolder"]:
         """The images to train on, and about this fraction of them to keep apart, by their names.
 
-        By a hash of the name, so that adding images moves none from one side to the other.
+        By a hash of the name, so that adding images moves none from one side to the other. What
+        repeats a picture, to the pixel or mirrored, lies on the side of the first of its names.
         """
-        apart = held_apart(self.names, fraction)
+        apart = held_apart(self.names, fraction, self.keys)
         return self._part([not a for a in apart]), self._part(apart)
+
+    def only(self, names: Collection[str]) -> "ImageFolder":
+        """The images of these names."""
+        return self._part([name in names for name in self.names])
 
     def _part(self, chosen: list[bool]) -> "ImageFolder":
         part = copy.copy(self)
-        part.names = [name for name, take in zip(self.names, chosen, strict=True) if take]
-        part._items = [item for item, take in zip(self._items, chosen, strict=True) if take]
-        part.rows = [row for row, take in zip(self.rows, chosen, strict=True) if take]
+        for column in ("names", "_items", "rows", "keys"):
+            values = zip(getattr(self, column), chosen, strict=True)
+            setattr(part, column, [value for value, take in values if take])
         part.images, part.c = self.images[chosen], self.c[chosen]
         part.fingerprint = _sha256_json([part.names, self.fingerprint])
         return part
@@ -141,17 +149,6 @@ class ImageFolder:
                 )
             images[flips] = images[flips, ..., ::-1]
         return torch.from_numpy(images), self.c[torch.from_numpy(chosen)]
-
-
-def held_apart(names: Sequence[str], fraction: float) -> list[bool]:
-    """Which of them to hold out, about this fraction, by a hash of each name alone."""
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-    hashes = [int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) for name in names]
-    apart = [value < fraction * 16**8 for value in hashes]
-    if all(apart) or not any(apart):
-        raise ValueError(f"{len(names)} images are too few to hold out {fraction:.0%} of them")
-    return apart
 
 
 def epoch_indices(
@@ -206,123 +203,13 @@ def _coin_tosses(num_items: int, epoch: int, seed: int) -> np.ndarray:
 def _list_source(source: str | Path, split: str | None) -> tuple[list[Item], Skipped]:
     folder = Path(source)
     if folder.is_dir():
-        return _list_folder(_split_folder(folder, split))
+        return list_folder(folder, split)
     if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(source)):
-        raise ValueError(f'data must be a folder or "user/repo" of the Hub, got {str(source)!r}')
+        what = ", a file: unpack it and name its folder" if folder.is_file() else ""
+        raise ValueError(
+            f'data must be a folder or "user/repo" of the Hub, got {str(source)[:200]!r}{what}'
+        )
     return _list_hub(str(source), split)
-
-
-def _split_folder(folder: Path, split: str | None) -> Path:
-    """The sub-folder of the split, or the folder itself if it is not divided into splits."""
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
-    if split is None:
-        # A folder "train" beside "car" and "bus" is a class.
-        return folder / "train" if "train" in found and found <= SPLITS else folder
-    if split not in found:
-        raise ValueError(f"{folder} has no split {split!r}; its sub-folders are {sorted(found)}")
-    return folder / split
-
-
-def _list_folder(folder: Path) -> tuple[list[Item], Skipped]:
-    """Every image of the folder with its labels, sorted by name, and what else lies there."""
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-    }
-    found = [name for name in METADATA if name in files]
-    if len(found) > 1:
-        raise ValueError(f"{folder} must hold one of {' and '.join(METADATA)}, not both")
-    if found:
-        labels = _read_metadata(files.pop(found[0]))
-    else:
-        # One level of sub-folders is a label; an image right in the folder has none.
-        labels = {
-            name: {"class": PurePosixPath(name).parts[0]} if "/" in name else {} for name in files
-        }
-    items: list[Item] = []
-    skipped: Skipped = []
-    for name in sorted(files.keys() | labels.keys()):
-        if name not in files:
-            skipped.append((name, f"named in {found[0]}, but missing"))
-        elif not name.lower().endswith(pixels.SUFFIXES):
-            skipped.append((name, f"its name does not end in {', '.join(pixels.SUFFIXES)}"))
-        elif name not in labels:
-            skipped.append((name, f"not named in {found[0]}"))
-        else:
-            stat = files[name].stat()
-            stamp = f"{stat.st_size} {stat.st_mtime_ns}"
-            items.append(Item(name, stamp, partial(Path, files[name]), labels[name]))
-    return items, skipped
-
-
-def _read_metadata(path: Path) -> dict[str, Labels]:
-    """The labels of each file name, from JSON lines or CSV; errors name the line."""
-    labels: dict[str, Labels] = {}
-    for line, row in _metadata_rows(path):
-        name = row.pop("file_name", None)
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{path}, line {line}: file_name is missing")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"{path}, line {line}: {name!r} leaves the folder")
-        name = PurePosixPath(name).as_posix()
-        if name in labels:
-            raise ValueError(f"{path}, line {line}: {name!r} is named a second time")
-        labels[name] = row
-    if path.suffix == ".csv":
-        _parse_numbers(labels)
-    return labels
-
-
-def _metadata_rows(path: Path) -> Iterator[tuple[int, Labels]]:
-    """Line number and columns of each line of the file."""
-    try:
-        file = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be UTF-8: {error}") from error
-    if path.suffix == ".csv":
-        yield from _csv_rows(path, file)
-        return
-    for line, text in enumerate(file, start=1):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {line}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {line}: expected an object, got {text.strip()!r}")
-        yield line, row
-
-
-def _csv_rows(path: Path, file: io.StringIO) -> Iterator[tuple[int, Labels]]:
-    reader = csv.reader(file, strict=True)
-    try:
-        columns = next(reader, [])
-        for cells in filter(None, reader):
-            if len(cells) != len(columns):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: "
-                    f"expected {len(columns)} cells, got {len(cells)}"
-                )
-            yield reader.line_num, dict(zip(columns, cells, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-
-
-def _parse_numbers(labels: dict[str, Labels]) -> None:
-    """Turn the columns of a CSV whose every filled cell is a number into numbers, in place."""
-    rows = list(labels.values())
-    for column in rows[0] if rows else ():
-        filled = [row for row in rows if row[column]]
-        try:
-            numbers = [float(row[column]) for row in filled]
-        except ValueError:
-            continue
-        if all(math.isfinite(number) for number in numbers):
-            for row, number in zip(filled, numbers, strict=True):
-                row[column] = int(number) if number.is_integer() else number
 
 
 def _list_hub(source: str, split: str | None) -> tuple[list[Item], Skipped]:
@@ -331,8 +218,9 @@ def _list_hub(source: str, split: str | None) -> tuple[list[Item], Skipped]:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = source.partition("@")
-    suffixes = [f"*{suffix}" for suffix in pixels.SUFFIXES]
-    patterns = [*suffixes, *map(str.upper, suffixes), *(f"*{name}" for name in METADATA)]
+    # In any case: [jJ][pP][gG].
+    suffixes = ["".join(f"[{c}{c.upper()}]" for c in s[1:]) for s in pixels.SUFFIXES]
+    patterns = [*(f"*.{s}" for s in suffixes), *(f"*{name}" for name in metadata.NAMES)]
     try:
         folder = Path(
             snapshot_download(
@@ -343,8 +231,8 @@ def _list_hub(source: str, split: str | None) -> tuple[list[Item], Skipped]:
         raise ValueError(
             f"{source} is not a folder here, and no data set of the Hub could be read: {error}"
         ) from error
-    if any(path.suffix.lower() in pixels.SUFFIXES for path in folder.rglob("*")):
-        return _list_folder(_split_folder(folder, split))
+    if any(is_image(path.name) for path in folder.rglob("*")):
+        return list_folder(folder, split)
     try:
         import datasets
     except ImportError as error:
@@ -386,96 +274,6 @@ def _list_table(table: Any, stamp: str) -> list[Item]:
         Item(f"{index:08d}", stamp, partial(open_row, index), labels_of(row))
         for index, row in enumerate(label_rows)
     ]
-
-
-def _load_pixels(
-    items: list[Item], resolution: int, cache_dir: Path | None, num_workers: int | None
-) -> tuple[np.ndarray, Skipped, str]:
-    """Array [N, 3, R, R] of the readable items, the unreadable ones, SHA-256 of the array."""
-    shape = (len(items), 3, resolution, resolution)
-    num_bytes = math.prod(shape)
-    if cache_dir is None:
-        if num_bytes > MAX_RAM_BYTES:
-            raise ValueError(
-                f"{len(items)} images at {resolution} px take {num_bytes / 1024**3:.1f} GiB: "
-                "give a cache_dir to keep them on disk"
-            )
-        array = np.empty(shape, np.uint8)
-        count, unreadable = _decode(items, array, num_workers)
-        return array[:count], unreadable, _sha256_array(array[:count])
-
-    stamps = [(item.name, item.stamp) for item in items]
-    key = _sha256_json([CACHE_VERSION, resolution, stamps])[:32]
-    cache = Path(cache_dir) / f"images-{resolution}-{key}.npy"
-    if cache.with_suffix(".json").exists():
-        try:
-            return _read_cache(cache, shape)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            print(f"{cache} is damaged ({error}): decoding the images again")
-    _write_cache(cache, items, shape, num_workers)
-    return _read_cache(cache, shape)
-
-
-def _decode(items: list[Item], array: np.ndarray, num_workers: int | None) -> tuple[int, Skipped]:
-    """Fill the array from its start with the readable items, in order; return their number."""
-    resolution = array.shape[-1]
-
-    def decode(item: Item) -> np.ndarray | str:
-        try:
-            # Twice the size is kept for the final filter: as sharp, and large JPEGs load faster.
-            image = pixels.open_rgb(item.open(), min_side=2 * resolution)
-        except ValueError as error:
-            return str(error)
-        return np.asarray(pixels.fit_square(image, resolution)).transpose(2, 0, 1)
-
-    count, unreadable = 0, []
-    with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
-        # In blocks, so that finished images do not pile up when the disk is slower than the cores.
-        for start in range(0, len(items), 1024):
-            block = items[start : start + 1024]
-            for item, result in zip(block, pool.map(decode, block), strict=True):
-                if isinstance(result, str):
-                    unreadable.append((item.name, result))
-                else:
-                    array[count] = result
-                    count += 1
-    return count, unreadable
-
-
-def _write_cache(
-    cache: Path, items: list[Item], shape: tuple[int, ...], num_workers: int | None
-) -> None:
-    """Decode into a .npy file. The .json beside it comes last: without it there is no cache."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    partial_npy = cache.with_suffix(f".{os.getpid()}.partial")
-    try:
-        array = np.lib.format.open_memmap(partial_npy, "w+", np.uint8, shape)
-        count, unreadable = _decode(items, array, num_workers)
-        array.flush()
-        note = {"count": count, "skipped": unreadable, "sha256": _sha256_array(array[:count])}
-        partial_npy.replace(cache)
-        partial_npy.write_text(json.dumps(note), encoding="utf-8")
-        partial_npy.replace(cache.with_suffix(".json"))
-    finally:
-        partial_npy.unlink(missing_ok=True)
-
-
-def _read_cache(cache: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, Skipped, str]:
-    note = json.loads(cache.with_suffix(".json").read_text(encoding="utf-8"))
-    # Copy-on-write: torch wants writable memory, and the file must never change.
-    array = np.load(cache, mmap_mode="c", allow_pickle=False)
-    if array.shape != shape or array.dtype != np.uint8:
-        raise ValueError(f"expected uint8 {shape}, got {array.dtype} {array.shape}")
-    array = array[: note["count"]]
-    if array.nbytes <= MAX_RAM_BYTES:
-        array = np.array(array)
-    if _sha256_array(array) != note["sha256"]:
-        raise ValueError("its checksum does not match")
-    return array, [(name, reason) for name, reason in note["skipped"]], note["sha256"]
-
-
-def _sha256_array(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _sha256_json(value: object) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels import images as pixels
+from genmodels.figures import UndefinedFigureError
 
 Images = np.ndarray | Tensor | Sequence[Image.Image]
 
@@ -169,7 +170,9 @@ def standardised(
     """Features in units of the reference's own spread, [N, D]."""
     std = reference.std(axis=0)
     if std.min() <= 1e-6 * np.abs(reference).max():  # Rounding leaves 1e-7 of float32 features.
-        raise ValueError("the reference images are all alike: their features have no spread")
+        raise UndefinedFigureError(
+            "the reference images are all alike: their features have no spread"
+        )
     return (features - reference.mean(axis=0)) / std
 
 
@@ -204,4 +207,5 @@ def rgb_to_lab(batch: Tensor) -> np.ndarray:
 
 def thumbnails(batch: Tensor) -> np.ndarray:
     """Area-averaged 16x16 copies in grey levels 0 to 255: float64 [N, 3, 16, 16]."""
-    return F.adaptive_avg_pool2d(batch.double(), THUMBNAIL_SIDE).numpy()
+    chunks = [F.adaptive_avg_pool2d(x.double(), THUMBNAIL_SIDE) for x in batch.split(CHUNK)]
+    return torch.cat(chunks).numpy()

@@ -108,7 +108,10 @@ def upright_size(source: str | Path | BinaryIO) -> tuple[int, int]:
     """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
     with Image.open(source, formats=FORMATS) as image:
         is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
-        return image.size[::-1] if is_turned else image.size
+        # Of a TIFF Pillow gives the turned size already, if the turn is one of its own tags.
+        own_tags = getattr(image, "tag_v2", {})
+        is_done = own_tags.get(ExifTags.Base.Orientation) in range(5, 9)
+        return image.size[::-1] if is_turned and not is_done else image.size
 
 
 def fit_square(

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genmodels.figures import UndefinedFigureError
+
 
 class Interval(NamedTuple):
     """Where the figure would lie in most repetitions with other images of the same source."""
@@ -72,4 +74,4 @@ def _check_interval(level: float, repetitions: int, *sets: np.ndarray) -> None:
     if repetitions < 2:
         raise ValueError(f"resamples or subsets must be 2 or more, got {repetitions}")
     if min(len(values) for values in sets) < 2:
-        raise ValueError("an interval needs at least 2 images in each set")
+        raise UndefinedFigureError("an interval needs at least 2 images in each set")

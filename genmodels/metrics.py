@@ -10,7 +10,7 @@ mean nothing beyond: print the real-vs-real value beside each. None is to be cal
 of a metric that needs ImageNet features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,12 +32,14 @@ from genmodels.descriptors import (
     thumbnails,
 )
 from genmodels.fidelity import Mean, chroma_error, ms_ssim, mse, psnr, ssim
+from genmodels.figures import Figure, UndefinedFigureError, figure, figures, undefined
 from genmodels.intervals import Interval, bootstrap_interval, subset_intervals
 from genmodels.neighbours import (
     DensityCoverage,
     Neighbours,
     density_and_coverage,
     duplicate_flags,
+    near_repeats,
     nearest_neighbours,
     share_smaller,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "Interval",
     "Mean",
     "Neighbours",
+    "UndefinedFigureError",
     "bootstrap_interval",
     "chroma_error",
     "colour_panel",
@@ -57,6 +60,7 @@ __all__ = [
     "ms_ssim",
     "ms_ssim_diversity",
     "mse",
+    "near_repeats",
     "nearest_neighbours",
     "panel",
     "psnr",
@@ -74,6 +78,21 @@ NEAREST_K = 5
 NUM_PAIRS = 1000
 MIN_SET = 16  # Fewest images per set: halves of it must still have NEAREST_K neighbours.
 MIN_SIDE = 16  # The pyramid's coarsest level.
+# Names of what `panel` gives, beside one "swd_level_i" per level of the pyramid.
+STRUCTURE = ("random_kid", "density", "coverage")
+COLOUR = tuple(
+    f"colour_{channel}_{kind}"
+    for channel in "Lab"
+    for kind in ("mean_gap", "std_gap", "wasserstein")
+)
+MEMORISATION = (
+    *("copies_pixels", "closer_to_train_pixels", "copies_shifted", "closer_to_train_shifted"),
+    "copies_features",
+)
+FIGURES = (
+    *("swd", *STRUCTURE, *COLOUR, "duplicates", "ms_ssim_diversity", *MEMORISATION),
+    "open_nsfw_kid",
+)
 
 Figures = dict[str, float]
 
@@ -88,22 +107,11 @@ def swd(
 
     `.values` [L] per level of a Laplacian pyramid, finest first, down to 16 px; 128 patches of
     7x7 per image and level, 512 projections. Colours are normalised per set, so a global shift of
-    colour, brightness or contrast is not seen. Equal sets give exactly 0.
+    colour, brightness or contrast is not seen. Equal sets give exactly 0. UndefinedFigureError if a
+    colour is flat in all images of a set, as in masks and label maps.
     """
     a, b = _two_sets(samples, reference, same_count=True)
     return Mean(_swd_levels(laplacian_patches(a, seed), laplacian_patches(b, seed), seed))
-
-
-class NoTextureError(ValueError):
-    """A colour is flat in all images of a set, as in masks and label maps."""
-
-
-def texture(samples: Images, reference: Images) -> float | None:
-    """`swd`, or None where it is not defined: a colour is flat in all images of a set."""
-    try:
-        return float(swd(samples, reference))
-    except NoTextureError:
-        return None
 
 
 def _swd_levels(a: np.ndarray, b: np.ndarray, seed: int) -> np.ndarray:
@@ -127,7 +135,7 @@ def _normalised_patches(patches: np.ndarray) -> np.ndarray:
     mean = patches.mean(axis=(0, 1, 3), keepdims=True, dtype=np.float64)
     std = patches.std(axis=(0, 1, 3), keepdims=True, dtype=np.float64)
     if std.min() < 1e-3:  # Grey levels; rounding leaves 1e-5 of a flat image.
-        raise NoTextureError("images of one flat colour have no texture to compare")
+        raise UndefinedFigureError("a colour is flat in all images of a set: it has no texture")
     return ((patches - mean) / std).astype(np.float32).reshape(-1, patches[0, 0].size)
 
 
@@ -269,10 +277,10 @@ def _random_pairs(n: int, num_pairs: int, seed: int) -> tuple[np.ndarray, np.nda
 def compare_sets(samples: Images, reference: Images, *, seed: int = 0) -> Figures:
     """All figures of two equally large sets by name, without intervals: see `panel`."""
     a, b = _two_sets(samples, reference, same_count=True)
-    figures = _texture(laplacian_patches(a, seed), laplacian_patches(b, seed), seed)
-    figures |= _structure(_features(a, seed), _features(b, seed))
-    figures |= _colour(lab_histograms(a), lab_histograms(b))
-    return figures | {"duplicates": float(duplicates(a, b))}
+    found = _texture(laplacian_patches(a, seed), laplacian_patches(b, seed), seed)
+    found |= _structure(_features(a, seed), _features(b, seed))
+    found |= _colour(lab_histograms(a), lab_histograms(b))
+    return found | {"duplicates": float(duplicates(a, b))}
 
 
 def _texture(a: np.ndarray, b: np.ndarray, seed: int) -> Figures:
@@ -310,54 +318,64 @@ def panel(
     perfect model reaches. All at "n" images per side, a seeded choice of each set, n being the
     size of the smallest set. Memorisation looks among all of `train`; there real_vs_real takes
     half of the held-out images as samples. One set's diversity stands beside the held-out one's.
+
+    What these images do not have is None, and "reason" says why: all of it below 16 images in a
+    set, texture where a colour is flat, structure where the images are all alike.
     """
-    everything = image_batches(
-        samples,
-        held_out,
-        train,
-        names=("samples", "held_out", "train"),
-        at_least=MIN_SET,
-        min_side=32,
-    )
+    names = ("samples", "held_out", "train")
+    everything = image_batches(samples, held_out, train, names=names, at_least=0, min_side=32)
     n = min(len(batch) for batch in everything)
+    height, width = everything[0].shape[2:]
+    about = {"metric_version": METRIC_VERSION, "n": n, "resolution": [height, width], "seed": seed}
+    few = [f"{len(x)} {name}" for x, name in zip(everything, names, strict=True)]
+    if n < MIN_SET:
+        reason = f"it needs {MIN_SET} or more images in each set, there are {', '.join(few)}"
+        return about | undefined(FIGURES, reason.replace("_", "-"))
     rng = np.random.default_rng(seed)
     sets = [batch[rng.permutation(len(batch))[:n]] for batch in everything]
     fake, real, seen = sets
 
-    figures: dict[str, Figures] = {}
-    texture = partial(_texture, seed=seed)
-    figures |= _with_intervals(texture, *(laplacian_patches(batch, seed) for batch in sets))
-    figures |= _with_intervals(_structure, *(_features(batch, seed) for batch in sets))
-    figures |= _with_intervals(_colour, *(lab_histograms(batch) for batch in sets))
-    figures["duplicates"] = _figure(duplicates(fake, real), duplicates(seen, real))
-    figures["ms_ssim_diversity"] = _diversity_figure(fake, real, seed)
-    figures |= _memorisation_figures(fake, real, everything[2], seed)
-    figures |= open_nsfw.panel(*sets)
-    height, width = fake.shape[2:]
-    about = {"metric_version": METRIC_VERSION, "n": n, "resolution": [height, width], "seed": seed}
-    return about | figures
+    patches = [laplacian_patches(batch, seed) for batch in sets]
+    levels = [f"swd_level_{i}" for i in range(patches[0].shape[1])]
+    panel: dict[str, Figure] = _with_intervals(
+        ["swd", *levels], partial(_texture, seed=seed), *patches
+    )
+    panel |= _with_intervals(STRUCTURE, _structure, *(_features(batch, seed) for batch in sets))
+    panel |= _with_intervals(COLOUR, _colour, *(lab_histograms(batch) for batch in sets))
+    panel["duplicates"] = _figure(duplicates(fake, real), duplicates(seen, real))
+    panel["ms_ssim_diversity"] = _diversity_figure(fake, real, seed)
+    try:
+        panel |= _memorisation_figures(fake, real, everything[2], seed)
+    except UndefinedFigureError as error:
+        panel |= undefined(MEMORISATION, str(error))
+    panel |= open_nsfw.panel(*sets)
+    return about | panel
 
 
 def _with_intervals(
+    names: Sequence[str],  # Of what the statistic gives.
     statistic: Callable[[np.ndarray, np.ndarray], Figures],
     fake: np.ndarray,  # Descriptions of the three sets, one row per image.
     real: np.ndarray,
     seen: np.ndarray,
-) -> dict[str, Figures]:
-    values, floor = statistic(fake, real), statistic(seen, real)
-    intervals = subset_intervals(statistic, fake, real)
-    return {
-        name: {"value": values[name], **intervals[name]._asdict(), "real_vs_real": floor[name]}
-        for name in values
-    }
+) -> dict[str, Figure]:
+    return figures(
+        names,
+        value=lambda: statistic(fake, real),
+        interval=lambda: subset_intervals(statistic, fake, real),
+        real_vs_real=lambda: statistic(seen, real),
+    )
 
 
-def _figure(mean: Mean, real_vs_real: float) -> Figures:
-    interval = bootstrap_interval(mean.values)
-    return {"value": float(mean), **interval._asdict(), "real_vs_real": float(real_vs_real)}
+def _figure(mean: Mean, real_vs_real: float) -> Figure:
+    return figure(
+        value=lambda: mean,
+        interval=lambda: bootstrap_interval(mean.values),
+        real_vs_real=lambda: real_vs_real,
+    )
 
 
-def _diversity_figure(fake: Tensor, real: Tensor, seed: int) -> Figures:
+def _diversity_figure(fake: Tensor, real: Tensor, seed: int) -> Figure:
     """The bootstrap counts how often each image was drawn: a pair weighs the product of both."""
     diversity = ms_ssim_diversity(fake, seed=seed)
     first, second = _random_pairs(len(fake), NUM_PAIRS, seed)
@@ -366,29 +384,31 @@ def _diversity_figure(fake: Tensor, real: Tensor, seed: int) -> Figures:
         counts = np.bincount(drawn, minlength=len(fake))
         return float(np.average(diversity.values, weights=counts[first] * counts[second]))
 
-    interval = bootstrap_interval(np.arange(len(fake)), weighted)
-    real_vs_real = float(ms_ssim_diversity(real, seed=seed))
-    return {"value": float(diversity), **interval._asdict(), "real_vs_real": real_vs_real}
+    return figure(
+        value=lambda: diversity,
+        interval=lambda: bootstrap_interval(np.arange(len(fake)), weighted),
+        real_vs_real=lambda: ms_ssim_diversity(real, seed=seed),
+    )
 
 
 def _memorisation_figures(
     fake: Tensor, real: Tensor, train: Tensor, seed: int
-) -> dict[str, Figures]:
+) -> dict[str, Figure]:
     half = len(real) // 2
     control = nearest_neighbours(real[:half], train, real[half:], seed=seed)
-    figures: dict[str, Figures] = {}
+    panel: dict[str, Figure] = {}
     for space, found in nearest_neighbours(fake, train, real, seed=seed).items():
         copies = control[space].copies.mean()
-        figures[f"copies_{space}"] = _figure(Mean(found.copies), copies)
+        panel[f"copies_{space}"] = _figure(Mean(found.copies), copies)
         if space == "features":
             continue  # Its `closer_to_train` is chance for samples unlike real images.
         interval = subset_intervals(_closer_to_train, found.closeness, found.held_out_closeness)
-        figures[f"closer_to_train_{space}"] = {
+        panel[f"closer_to_train_{space}"] = {
             "value": found.closer_to_train,
             **interval["closer_to_train"]._asdict(),
             "real_vs_real": control[space].closer_to_train,
         }
-    return figures
+    return panel
 
 
 def _two_sets(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genmodels.descriptors import (
     Images,
+    image_batch,
     image_batches,
     random_conv_features,
     standardised,
@@ -20,6 +21,7 @@ from genmodels.descriptors import (
 
 COPY_RATIO = 1 / 3  # arXiv:2505.16959.
 NUM_WORST = 16
+SAME_PICTURE = 0.985  # Correlation of thumbnails above which two pictures are nearly one.
 HEALTHY_DUPLICATES = 0.05  # Share of real images that count as duplicates.
 _CHUNK = 32  # Queries per matrix product: bounds memory.
 
@@ -141,6 +143,33 @@ def _two_nearest(
         indices.append(nearest.indices[:, 0])
     # The expanded square leaves 1e-6 where two images are equal; rounding makes that exactly 0.
     return torch.cat(distances).numpy().round(4), torch.cat(indices).numpy()
+
+
+def near_repeats(
+    images: Images,  # N of them.
+    others: Images,  # M, of any size.
+) -> np.ndarray:
+    """Which images [N] nearly show what one of the others does, perhaps mirrored.
+
+    By the correlation of 16x16 thumbnails: as after another compression, size or exposure.
+    """
+    if not len(images) or not len(others):
+        return np.zeros(len(images), dtype=bool)
+    batch, keys = _correlated(images, "images"), _correlated(others, "others")
+    flat = [x.flatten(1) for x in (batch, batch.flip(-1))]
+    found = []
+    for one, mirrored in zip(*(x.split(_CHUNK) for x in flat), strict=True):
+        both = torch.maximum(one @ keys.flatten(1).T, mirrored @ keys.flatten(1).T)
+        found.append((both > SAME_PICTURE).any(1))
+    return torch.cat(found).numpy()
+
+
+def _correlated(images: Images, name: str) -> Tensor:
+    """Thumbnails whose product is their correlation, float32 [N, 3, 16, 16]; 0 for a flat one."""
+    small = torch.from_numpy(thumbnails(image_batch(images, name))).float()
+    small -= small.mean(dim=(1, 2, 3), keepdim=True)
+    norm = small.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+    return small / norm.clamp(min=1)
 
 
 class DensityCoverage(NamedTuple):

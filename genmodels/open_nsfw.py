@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels.descriptors import Images, image_batch
+from genmodels.figures import Figure, undefined
 from genmodels.intervals import subset_intervals
 
 SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
@@ -36,7 +37,7 @@ def panel(
     samples: Images,
     reference: Images,  # Real images that the model has not seen.
     train: Images,  # Real images, for what the distance is between two sets of those.
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Figure]:
     """The figure for `metrics.panel`: value, 95 % interval over halves of the sets, real's value.
 
     Without the extra, or of few images, the value is None and "reason" says why.
@@ -53,8 +54,8 @@ def panel(
     return {"open_nsfw_kid": {"value": value, **interval._asdict(), "real_vs_real": floor}}
 
 
-def _none(reason: str) -> dict[str, dict[str, Any]]:
-    return {"open_nsfw_kid": {"value": None, "reason": reason}}
+def _none(reason: str) -> dict[str, Figure]:
+    return undefined(("open_nsfw_kid",), reason)
 
 
 def features(images: Images) -> np.ndarray:

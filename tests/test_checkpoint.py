@@ -149,12 +149,16 @@ def test_another_step_in_the_numbers_is_damage(tmp_path):
     assert checkpoint.load(tmp_path, objects(1))["step"] == 1
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_starts_anew(tmp_path, capsys):
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_anew(tmp_path, capsys):
     write(tmp_path, 1, 2)
     for path in tmp_path.glob(f"*/{checkpoint.TENSORS}"):
         truncate(path)
-    assert checkpoint.load(tmp_path, objects(1)) is None
+    with pytest.raises(
+        ValueError, match=r"all checkpoints in .* are damaged .*nothing was changed"
+    ):
+        checkpoint.load(tmp_path, objects(1))
     assert capsys.readouterr().out.count("is damaged") == 2
+    assert checkpoint.steps(tmp_path) == [1, 2]
 
 
 def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path):

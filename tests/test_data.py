@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genmodels import data
+from genmodels import data, metadata, pixel_cache
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from tests.hub_server import HubServer
 
@@ -153,7 +153,7 @@ def test_metadata_of_another_encoding_is_refused(tmp_path):
 
 def test_two_metadata_files_are_refused(tmp_path):
     save_all(tmp_path)
-    for name in data.METADATA:
+    for name in metadata.NAMES:
         (tmp_path / name).write_text("")
     with pytest.raises(ValueError, match="not both"):
         ImageFolder(tmp_path, 8)
@@ -317,7 +317,7 @@ def test_the_second_start_reads_the_cache(tmp_path, monkeypatch):
     photos, cache, first = save_for_cache(tmp_path)
     assert_same(first, ImageFolder(photos, 8))
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
-    monkeypatch.setattr(data, "_decode", None)  # Calling it would fail.
+    monkeypatch.setattr(pixel_cache, "_decode", None)  # Calling it would fail.
     second = ImageFolder(photos, 8, cache_dir=cache)
     assert_same(first, second)
     assert second.names == ["0.png", "2.png", "3.png"]
@@ -365,7 +365,7 @@ def test_a_killed_decoding_leaves_no_cache(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(data, "_decode", killed)
+        patch.setattr(pixel_cache, "_decode", killed)
         with pytest.raises(KeyboardInterrupt):
             ImageFolder(tmp_path / "photos", 8, cache_dir=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -374,7 +374,7 @@ def test_a_killed_decoding_leaves_no_cache(tmp_path, monkeypatch):
 
 def test_what_is_too_large_for_memory_lives_in_the_cache(tmp_path, monkeypatch):
     photos, cache, first = save_for_cache(tmp_path)
-    monkeypatch.setattr(data, "MAX_RAM_BYTES", 100)
+    monkeypatch.setattr(pixel_cache, "MAX_RAM_BYTES", 100)
     with pytest.raises(ValueError, match=r"4 images at 8 px take .* GiB: give a cache_dir"):
         ImageFolder(photos, 8)
     mapped = ImageFolder(photos, 8, cache_dir=cache)
@@ -435,10 +435,10 @@ def test_a_table_of_images_is_read_with_its_labels(tmp_path):
     rows = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path))
     items = data._list_table(rows, "stamp")
     assert [item.labels["body"] for item in items] == ["van", "suv", "suv"]
-    array, unreadable, _ = data._load_pixels(items, 8, None, 1)
-    assert array[:, 0, 4, 7].tolist() == [20]
+    decoded = pixel_cache.load(items, 8, None, 1)
+    assert decoded.array[:, 0, 4, 7].tolist() == [20]
     # A path in a stranger's table is not followed.
-    assert dict(unreadable) == {
+    assert dict(decoded.skipped) == {
         "00000000": "row 0 holds no picture",
         "00000002": "row 2 holds no picture",
     }

@@ -43,50 +43,61 @@ MAY_IMPORT = {
     "genmodels.hub": "genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
     # Pictures in, data or figures out.
-    "genmodels.data": "genmodels.images genmodels.conditions",
-    "genmodels.pairs": "genmodels.data genmodels.colour",
+    "genmodels.data": "genmodels.images genmodels.conditions genmodels.image_files "
+    "genmodels.metadata genmodels.pixel_cache genmodels.splits",
+    "genmodels.image_files": "genmodels.images genmodels.metadata",
+    "genmodels.pixel_cache": "genmodels.images genmodels.image_files",
+    "genmodels.pairs": "genmodels.data genmodels.colour genmodels.image_files genmodels.splits",
     "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
-    "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.intervals "
-    "genmodels.neighbours genmodels.open_nsfw",
-    "genmodels.open_nsfw": "genmodels.descriptors genmodels.intervals",
+    "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.figures "
+    "genmodels.intervals genmodels.neighbours genmodels.open_nsfw",
+    "genmodels.open_nsfw": "genmodels.descriptors genmodels.figures genmodels.intervals",
     "genmodels.neighbours": "genmodels.descriptors",
     "genmodels.single_image": "genmodels.descriptors genmodels.fidelity",
     "genmodels.fidelity": "genmodels.descriptors",
-    "genmodels.descriptors": "genmodels.images",
+    "genmodels.descriptors": "genmodels.images genmodels.figures",
+    "genmodels.intervals": "genmodels.figures",
     # Training: scripts do not know each other; what they share is named here.
     "training.train_{family}": "genmodels.models.{family} genmodels.pipelines.pipeline_{family} "
     "genmodels.losses genmodels.augment genmodels.ema genmodels.data genmodels.metrics "
     "genmodels.images genmodels.conditions genmodels.{family}_* training.run training.publish "
-    "training.pair_run training.publish_pairs",
+    "training.pair_run training.publish_pairs training.disk training.lock training.stopping",
     "training.translator_run": "genmodels.translation training.run",
     "training.pair_run": "genmodels.colour genmodels.images genmodels.data genmodels.pairs "
-    "genmodels.translation training.run training.translator_run",
+    "genmodels.translation training.held_out training.run training.translator_run",
     # Without pairs: a network of another script's family.
     "training.train_unpaired": "genmodels.models.pix2pix genmodels.pipelines.pipeline_pix2pix "
     "genmodels.losses genmodels.ema training.patch_nce training.publish_unpaired "
     "training.unpaired_run",
     "training.unpaired_run": "genmodels.images genmodels.data genmodels.pairs "
-    "genmodels.translation training.run training.translator_run",
+    "genmodels.translation training.held_out training.run training.translator_run",
     "training.patch_nce": "genmodels.losses genmodels.models.pix2pix",
     "training.publish_translator": "genmodels.images genmodels.hub training.facts "
     "training.translation_card training.translator_run",
     "training.publish_unpaired": "genmodels.images genmodels.hub genmodels.pairs training.facts "
     "training.pair_figures training.publish_translator training.translator_run "
     "training.unpaired_figures training.unpaired_run",
-    "training.unpaired_figures": "genmodels.colour genmodels.metrics training.translator_run",
+    "training.unpaired_figures": "genmodels.colour genmodels.figures genmodels.metrics "
+    "training.translator_run",
+    "training.translation_card": "genmodels.figures training.card",
+    "training.card": "genmodels.figures",
+    "training.held_out": "genmodels.data genmodels.image_files genmodels.metrics genmodels.pairs "
+    "genmodels.splits",
+    "training.config_record": "training.disk",
     "training.compare_painters": "genmodels genmodels.data genmodels.metrics "
-    "training.monet_teacher training.pair_figures training.run training.translator_run "
+    "training.held_out training.monet_teacher training.pair_figures training.translator_run "
     "training.unpaired_figures",
     "training.publish_pairs": "genmodels.images genmodels.hub genmodels.metrics training.facts "
     "training.pair_figures training.pair_run training.publish_translator training.translator_run",
-    "training.pair_figures": "genmodels.images genmodels.metrics genmodels.hub",
+    "training.pair_figures": "genmodels.figures genmodels.images genmodels.metrics genmodels.hub",
     "training.compare_translation": "genmodels genmodels.images genmodels.metrics genmodels.pairs "
     "training.pair_figures training.project_formulas training.translation_arms "
     "training.translation_table training.translator_run",
     "training.project_formulas": "genmodels.images",
     "training.publish": "genmodels genmodels.hub genmodels.images genmodels.metrics "
     "genmodels.data training.run training.card training.facts training.judge",
-    "training.facts": "genmodels genmodels.hub genmodels.images training.run",
+    "training.facts": "genmodels genmodels.hub genmodels.images training.disk training.held_out "
+    "training.run",
     "training.judge": "genmodels genmodels.hub genmodels.images genmodels.data "
     "genmodels.conditions genmodels.augment training.agreement training.card training.classifier",
     "training.agreement": "genmodels.intervals",
@@ -96,12 +107,14 @@ MAY_IMPORT = {
     "training.compare_sets": "genmodels.data genmodels.zoo training.diversity",
     "training.diversity": "genmodels.descriptors genmodels.metrics",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
-    "genmodels.allocator training.checkpoint training.forecast",
+    "genmodels.allocator training.checkpoint training.config_record training.disk "
+    "training.forecast training.held_out training.launching training.lock training.stopping",
     "training.zoo": "genmodels.zoo training.publish training.publish_translator",
-    "training.prepare_cars": "genmodels.images training.viewpoints training.cutouts "
-    "training.segmenter training.u2netp",
-    "training.prepare_pairs": "genmodels.images training.pair_checks training.comic_teacher "
-    "training.monet_teacher",
+    "training.prepare_cars": "genmodels.images genmodels.image_files genmodels.metadata "
+    "training.viewpoints training.cutouts training.segmenter training.u2netp training.held_out "
+    "training.stopping",
+    "training.prepare_pairs": "genmodels.images genmodels.image_files training.pair_checks "
+    "training.comic_teacher training.held_out training.monet_teacher training.stopping",
     "training.comic_teacher": "training.pair_checks",
     "training.monet_teacher": "training.pair_checks",
     "training.segmenter": "genmodels.images training.cutouts",

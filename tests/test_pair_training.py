@@ -301,7 +301,7 @@ def test_figures_of_pictures_one_level_apart_are_what_the_textbook_says():
     assert panel["chroma_error"]["value"] < 1
 
 
-def test_masks_without_a_colour_are_learnt_from_and_their_texture_is_left_out(pairs, tmp_path):
+def test_masks_without_a_colour_are_learnt_from_and_their_texture_is_none(pairs, tmp_path):
     shutil.copytree(pairs["data"], tmp_path / "train")
     shutil.copytree(pairs["held_out"], tmp_path / "held_out")
     for path in tmp_path.glob("*/source/*"):
@@ -311,10 +311,13 @@ def test_masks_without_a_colour_are_learnt_from_and_their_texture_is_left_out(pa
     masks = {"data": str(tmp_path / "train"), "held_out": str(tmp_path / "held_out")}
     train(masks, tmp_path / "run", steps=2)
     panel = json.loads((tmp_path / "run" / "model" / "run.json").read_text())["metrics"]
-    assert panel["swd"].keys() == {"value"}
-    assert "| 95 % interval |" in (tmp_path / "run" / "model" / "README.md").read_text()
+    assert panel["swd"]["value"] > 0
+    assert (panel["swd"]["baseline"], "flat" in panel["swd"]["reason"]) == (None, True)
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "| none |" in card
+    assert "- None for *texture*: baseline: a colour is flat" in card
     made = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
-    assert "swd" not in pair_figures.figures(made, made + 9, made)
+    assert pair_figures.figures(made, made + 9, made)["swd"]["value"] is None
 
 
 def test_flags_out_of_range_are_refused(pairs, tmp_path):

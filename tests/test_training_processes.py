@@ -4,6 +4,7 @@ Starting Python and torch costs ten seconds, so most commands are forked from on
 both: each is the script itself, run as `__main__` with its own flags, in a process of its own.
 """
 
+import json
 import multiprocessing
 import os
 import random
@@ -120,7 +121,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_weights(script, photos, t
     assert {line["step"] for line in tiny_training.log(killed)} == set(range(1, 13))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_stops_the_run(photos, tmp_path, number):
     run = Command("train_dcgan", photos, tmp_path, steps=ENDLESS, save_every=ENDLESS)
     assert run.wait_for("step 2/"), run.said
@@ -133,6 +134,28 @@ def test_a_signal_saves_and_stops_the_run(photos, tmp_path, number):
     again = Command("train_dcgan", photos, tmp_path, steps=step + 1)
     assert again.end() == 0, again.said
     assert f"resumed at step {step}" in again.said
+
+
+def test_accelerates_own_precision_counts_and_a_change_is_said(photos, tmp_path):
+    configured = {"ACCELERATE_MIXED_PRECISION": "bf16"}  # As `accelerate launch` hands it on.
+    run = Command("train_dcgan", photos, tmp_path, steps=1, variables=configured)
+    assert run.end() == 0, run.said
+    assert json.loads((tmp_path / "config.json").read_text())["mixed_precision"] == "bf16"
+    again = Command("train_dcgan", photos, tmp_path, steps=2)
+    assert again.end() == 0, again.said
+    assert "--mixed-precision is no from here on, it was bf16" in again.said
+
+
+def test_two_commands_for_one_folder_do_not_spoil_it(photos, tmp_path):
+    run = Command("train_dcgan", photos, tmp_path, steps=ENDLESS, save_every=ENDLESS)
+    assert run.wait_for("step 2/"), run.said
+    other = Command("train_dcgan", photos, tmp_path, steps=ENDLESS, save_every=ENDLESS)
+    assert other.end() == 1
+    assert f"is in use by process {run.process.pid} on " in other.said
+    run.process.terminate()
+    assert run.end() == 0, run.said
+    steps = [line["step"] for line in tiny_training.log(tmp_path)]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 def test_a_kill_while_publishing_costs_only_the_publishing(photos, tmp_path):

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from genmodels.figures import Figure, interval_shown, reasons, shown, undefined
+
 TITLES = {  # The figures of `metrics.panel` that lead the card, and which way is better.
     "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
     "random_kid": "structure: kernel distance of random features (lower)",
+    "open_nsfw_kid": "content: KID, open_nsfw features, which nothing here trains with (lower)",
     "density": "density among held-out images (near 1)",
     "coverage": "coverage of the held-out images (higher)",
     "colour_L_wasserstein": "brightness: 1-D Wasserstein distance of L* (lower)",
@@ -53,15 +56,10 @@ genmodels.load("{facts["config"]["push_to_hub"] or facts["name"]}")(num_images=4
 
 
 def _figures(facts: dict[str, Any]) -> str:
-    panel = facts["metrics"]
+    panel = undefined(TITLES, "published before it was measured") | facts["metrics"]
     psi = facts["metric_sampling"].get("truncation_psi")
     at = "" if psi is None else f" at truncation {psi}"
-    rows = "\n".join(
-        "| {title} | {value:.3g} | {low:.3g} to {high:.3g} | {real_vs_real:.3g} |".format(
-            title=title, **panel[key]
-        )
-        for key, title in TITLES.items()
-    )
+    rows = "\n".join(_figure_row(title, panel[key]) for key, title in TITLES.items())
     return f"""## Figures
 
 {panel["n"]} samples{at} against {panel["n"]} held-out images at {facts["resolution"]} px, with
@@ -70,9 +68,14 @@ perfect model. None of these is FID; they compare models on this data at this re
 
 | figure | value | 95 % interval | real |
 | --- | --- | --- | --- |
-{rows}
+{rows}{reasons(TITLES, panel)}
 
 `run.json` has the whole panel."""
+
+
+def _figure_row(title: str, figure: Figure) -> str:
+    value, real = (shown(figure.get(key), ".3g") for key in ("value", "real_vs_real"))
+    return f"| {title} | {value} | {interval_shown(figure, '.3g')} | {real} |"
 
 
 def obedience(followed: dict[str, Any]) -> str:
@@ -140,9 +143,14 @@ The same seeds at truncation {shown}, from top to bottom: less is safer and more
 
 
 def _worst(facts: dict[str, Any]) -> str:
+    if reason := facts.get("no_worst_samples"):
+        return f"""## Worst samples
+
+None: {reason}."""
+    count = facts.get("num_samples") or facts["metrics"]["n"]
     return f"""## Worst samples
 
-The 16 of {facts["metrics"]["n"]} samples that are least like any held-out image.
+The 16 of {count} samples that are least like any held-out image.
 
 ![worst samples](worst.png)"""
 
@@ -153,10 +161,22 @@ def _data(facts: dict[str, Any]) -> str:
     return f"""## Data and licence
 
 - {data["name"]}: {data["num_train"]} images to train on, {data["num_held_out"]} held out,
-  {data["num_skipped"]} unreadable. Fingerprint `{data["fingerprint"][:16]}`.
-- {facts["licence"]}{parent}
+  {data["num_skipped"]} left out. Fingerprint `{data["fingerprint"][:16]}`.
+{repeats(facts, "images")}- {facts["licence"]}{parent}
 - Its pictures are generated: they carry a recipe and a mark that says so. Do not present them as
   photographs."""
+
+
+def repeats(facts: dict[str, Any], kind: str) -> str:
+    """The card's line on what a split of pictures that repeat each other is worth."""
+    told = facts.get("repeats")
+    if told is None:  # Published before these were counted.
+        return ""
+    return (
+        f"- {told['trained_on']} of the {kind} to train on repeat another of them, to the pixel or "
+        f"mirrored. Of those held out {told['held_out_exact']} repeat one that is trained on, and "
+        f"{told['held_out_near']} more do nearly: where these are many, the figures flatter.\n"
+    )
 
 
 def _training(facts: dict[str, Any]) -> str:

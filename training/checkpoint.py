@@ -49,7 +49,8 @@ def save(
                 numbers[f"{name}.{key}"] = value
     target = folder / f"step_{step:08d}"
     partial = folder / f".{target.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in folder.glob(".step_*.partial"):  # By a kill.
+        shutil.rmtree(left, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         save_file(tensors, partial / TENSORS)
@@ -76,8 +77,10 @@ def save(
 def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, Any] | None:
     """Restore the newest sound checkpoint and return its counters with its "step"; None if none.
 
-    A damaged one is passed over aloud. Errors: ValueError when a sound one does not fit `objects`.
+    A damaged one is passed over aloud. Errors: ValueError when a sound one does not fit `objects`,
+    or when there are some and none is sound; OSError when one is there and cannot be read.
     """
+    damaged = []
     for step in reversed(steps(folder)):
         path = folder / f"step_{step:08d}"
         try:
@@ -85,15 +88,23 @@ def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, An
             if record["step"] != step or record["sha256"] != _sha256(path / TENSORS):
                 raise ValueError("its content is not what was written")
             tensors = load_file(path / TENSORS)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            state = {**tensors, **record["numbers"]}
+            counters = {"step": record["step"], **record["counters"]}
+        except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:
             print(f"{path} is damaged ({error}); falling back to the one before", flush=True)
+            damaged.append(path.name)
             continue
-        state = {**tensors, **record["numbers"]}
         for name, thing in objects.items():
             prefix = f"{name}."
             part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             _restore(name, thing, part, path)
-        return {"step": record["step"], **record["counters"]}
+        return counters
+    if damaged:
+        raise ValueError(
+            f"all checkpoints in {folder} are damaged ({', '.join(damaged)}); nothing was changed. "
+            "Restore one of them from a copy, or choose another --out, or move them away to begin "
+            "again from step 0"
+        )
     return None
 
 

@@ -21,9 +21,9 @@ from torch import Tensor
 import genmodels
 from genmodels import metrics
 from genmodels.data import ImageFolder
+from training.held_out import share_to_hold_out
 from training.monet_teacher import monet_teacher, study
 from training.pair_figures import translated
-from training.run import share_to_hold_out
 from training.translator_run import evenly
 from training.unpaired_figures import KINDS, distances, figures, rows
 
@@ -136,7 +136,7 @@ still there.
 
 
 def _cell(figure: dict[str, float] | None) -> str:
-    if figure is None:
+    if figure is None or figure["value"] is None:
         return ""
     return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
 

@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 import genmodels
 from genmodels import hub, images
 from genmodels.hub import HubModel, HubPipeline
+from training.disk import whole_file
+from training.held_out import repeats
 from training.run import Run
 
 PRIVATE = {  # Paths of a machine.
@@ -61,6 +63,7 @@ def of_run(run: Run, pipeline: HubPipeline, **others: Any) -> dict[str, Any]:
             "num_held_out": len(run.held_out),
             "num_skipped": len(run.data.skipped),
         },
+        "repeats": repeats(run.data, run.held_out),
         "licence": config.licence,
         "parent": parent.get("name"),
         **others,
@@ -109,18 +112,24 @@ def film(
     places = np.linspace(0, len(paths) - 1, min(len(paths), frames))
     shown = []
     for path in (paths[i] for i in sorted({round(place) for place in places})):
-        sheet = images.open_rgb(path)
+        try:
+            sheet = images.open_rgb(path)
+        except ValueError as error:
+            print(f"the film lacks a sheet: {error}", flush=True)
+            continue
         sheet = sheet.crop((0, 0, int(sheet.width * width), int(sheet.height * height)))
         seen = int(path.stem)
         shown.append(_captioned(sheet, f"epoch {seen / num_train:.0f}: {seen:,} images"))
+    if not shown:
+        print(f"there is no film: {sheets} holds no sheets", flush=True)
+        return
     images.encode_animation(shown, target, fps=6, quality=70)
 
 
 def seal(run: Run, folder: Path, facts: dict[str, Any]) -> None:
     """Write run.json, last and whole, as it vouches for all the others; push what is there."""
-    partial = run.config.out / "run.partial"
-    partial.write_text(json.dumps(facts, indent=1) + "\n")
-    partial.replace(folder / "run.json")
+    with whole_file(folder / "run.json") as partial:
+        partial.write_text(json.dumps(facts, indent=1) + "\n")
     run.print(f"{facts['name']} is in {folder}")
     if run.config.push_to_hub:
         address = hub.upload(folder, run.config.push_to_hub, private=run.config.private)
@@ -162,5 +171,8 @@ def _arguments(model: HubModel) -> dict[str, Any]:
 def _commit() -> str | None:
     """The repository's commit, when the script runs from a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # No git here.
+        return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -166,7 +166,7 @@ def groups(
 
 def fraction_of(name: str, purpose: str) -> float:
     """A number from 0 to 1 that only hangs on the name, another one for another purpose."""
-    digest = hashlib.sha256(f"{purpose} {name}".encode()).digest()
+    digest = hashlib.sha256(f"{purpose} {name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 

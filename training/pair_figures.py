@@ -1,6 +1,7 @@
 """How near translated pictures come to their targets: figures with intervals, baselines beside."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genmodels import images, metrics
+from genmodels.figures import UndefinedFigureError, figure
 from genmodels.hub import HubPipeline
 
 FIGURES: dict[str, Callable[[Tensor, Tensor], np.ndarray]] = {  # Each gives [N], one per image.
@@ -21,10 +23,10 @@ FIGURES: dict[str, Callable[[Tensor, Tensor], np.ndarray]] = {  # Each gives [N]
 def translated(pipeline: HubPipeline, sources: Tensor) -> Tensor:
     """What the pipeline makes of uint8 sources [N, 3, R, R] at their own size: uint8, the same."""
     made = []
-    for chunk in sources.split(64):
+    for chunk in sources.split(64) if len(sources) else ():
         pictures = images.to_pil(images.to_float(chunk))
         made.append(images.from_pil(pipeline(pictures, network_size=0).images))
-    return torch.cat(made)
+    return torch.cat(made) if made else sources
 
 
 def figures(
@@ -34,28 +36,52 @@ def figures(
 ) -> dict[str, Any]:
     """Every figure: value, 95 % interval over images, and the baseline's value.
 
-    What is not defined is left out: "swd", or its baseline, of sets that have no texture.
+    What is not defined is None, with a "reason": the PSNR of pictures that equal their targets, the
+    texture of flat ones.
     """
     panel: dict[str, Any] = {"n": len(made)}
-    for name, figure in FIGURES.items():
-        values = figure(made, targets)
-        low, high = metrics.bootstrap_interval(values)
-        panel[name] = {
-            "value": float(values.mean()),
-            "low": low,
-            "high": high,
-            "baseline": float(figure(baseline, targets).mean()),
-        }
-    panel["psnr_of_mean"] = {
-        "value": _psnr_of_mean(made, targets),
-        "baseline": _psnr_of_mean(baseline, targets),
-    }
-    textures = {"value": metrics.texture(made, targets)}
-    textures["baseline"] = metrics.texture(baseline, targets)
-    defined = {key: value for key, value in textures.items() if value is not None}
-    return panel | ({"swd": defined} if "value" in defined else {})
+    for name in FIGURES:
+        panel[name] = figure(
+            value=partial(_mean, name, made, targets),
+            interval=partial(_interval, name, made, targets),
+            baseline=partial(_mean, name, baseline, targets),
+        )
+    of_sets: dict[str, Callable[[Tensor, Tensor], float]]
+    of_sets = {"psnr_of_mean": _psnr_of_mean, "swd": _texture}
+    for name, compute in of_sets.items():
+        panel[name] = figure(
+            value=partial(compute, made, targets), baseline=partial(compute, baseline, targets)
+        )
+    return panel
+
+
+def _values(name: str, a: Tensor, b: Tensor) -> np.ndarray:
+    """A figure of each of some pictures, [N]."""
+    if not len(a):
+        raise UndefinedFigureError("no pictures are held out")
+    values = FIGURES[name](a, b)
+    if equal := int(np.isinf(values).sum()):
+        raise UndefinedFigureError(f"{equal} of {len(a)} pictures equal their targets")
+    return values
+
+
+def _mean(name: str, a: Tensor, b: Tensor) -> float:
+    return float(_values(name, a, b).mean())
+
+
+def _interval(name: str, a: Tensor, b: Tensor) -> metrics.Interval:
+    return metrics.bootstrap_interval(_values(name, a, b))
+
+
+def _texture(a: Tensor, b: Tensor) -> float:
+    if len(a) < 2:
+        raise UndefinedFigureError("it needs 2 or more held-out pairs")
+    return metrics.swd(a, b)
 
 
 def _psnr_of_mean(a: Tensor, b: Tensor) -> float:
     """The PSNR of the mean MSE, which papers often print: never above the mean of PSNRs."""
-    return float(10 * np.log10(255**2 / metrics.mse(a, b)))
+    error = _mean("mse", a, b)
+    if error == 0:
+        raise UndefinedFigureError("all pictures equal their targets")
+    return float(10 * np.log10(255**2 / error))

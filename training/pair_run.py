@@ -12,7 +12,8 @@ from genmodels import colour, images
 from genmodels.data import epoch_flips, epoch_indices
 from genmodels.pairs import PairFolder
 from genmodels.translation import HINT_SIDE, encode
-from training.run import mix, share_to_hold_out
+from training.held_out import divide
+from training.run import mix
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
 HINTS_MEAN = 8  # Of their number in a picture that has hints ...
@@ -72,8 +73,8 @@ class PairRun(TranslatorRun):
                 )
             return data, PairFolder(config.held_out, config.resolution, **how)
         whole = PairFolder(config.data, config.resolution, **how)
-        fraction = share_to_hold_out(len(data))  # By names: the same pairs of both.
-        return data.hold_out(fraction)[0], whole.hold_out(fraction)[1]
+        learnt, apart = divide(data, self.min_held_out)
+        return learnt, whole.only(set(apart.names))
 
     def pairs(self, step: int) -> Iterator[PairBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
@@ -94,10 +95,15 @@ class PairRun(TranslatorRun):
             yield self._batch(source, target, rngs[rows], hints=config.hints)
 
     def shown(self) -> tuple[PairBatch, Tensor, Tensor]:
-        """The held-out pairs of the sheets, without hints, and both sides of them as pictures."""
-        source, target = self.held_out.batch(evenly(len(self.held_out), SHOWN))
+        """The pairs of the sheets, without hints, and both sides of them as pictures."""
+        source, target = self.shown_pairs()
         batch = self._batch(source, target, self.rngs("shown", len(source)), hints=0)
         return batch, images.to_float(source), images.to_float(target)
+
+    def shown_pairs(self) -> tuple[Tensor, Tensor]:
+        """Pairs to show, both uint8 [n, 3, R, R]: held-out ones, where there are any."""
+        folder = self.held_out if len(self.held_out) else self.data
+        return folder.batch(evenly(len(folder), SHOWN), side=self.config.resolution)
 
     def sheet(self, given: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Sources, what the network made of them and targets, one row each: [3 * n, 3, R, R]."""

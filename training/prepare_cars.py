@@ -27,8 +27,10 @@ import numpy as np
 import tyro
 from PIL import Image, ImageOps
 
-from genmodels import images
+from genmodels import image_files, images, metadata
 from training import cutouts, viewpoints
+from training.held_out import skipped_lines
+from training.stopping import tell
 from training.u2netp import U2NetP
 
 COLUMNS = ("file", "class", "year", "body", "filled_fraction")
@@ -69,7 +71,7 @@ def prepare(config: Config) -> dict[str, int]:
         raise ValueError(f"held_out_fraction must be in (0, 1), got {config.held_out_fraction}")
     if config.align and config.background == "keep":
         raise ValueError('align needs background "grey", got "keep"')
-    limit, rows = config.max_filled_fraction, read_labels(config.labels)
+    limit, rows = config.max_filled_fraction, named_files(read_labels(config.labels), config.photos)
     why = f"more than {limit} of it is invented border"
     rows = keep("border", rows, lambda row: why if row["filled_fraction"] > limit else None)
     seen = rows = find_views(rows, config) if config.view else rows
@@ -105,6 +107,18 @@ def read_labels(path: Path) -> list[Row]:
     repeated = len(rows) - len({row["file_name"] for row in rows})
     if repeated or not rows:
         raise ValueError(f"{path} must name each file once, got {len(rows)} rows, {repeated} again")
+    return rows
+
+
+def named_files(rows: list[Row], photos: Path) -> list[Row]:
+    """The rows with the files' own names, however the table writes them; says who has no row."""
+    files, skipped = image_files.walk(photos)
+    names = metadata.FileNames(photos, files)
+    rows = [row | {"file": names.find(row["file"])[0] or row["file"]} for row in rows]
+    known = {row["file"] for row in rows}
+    skipped += [(name, "the table has no row for it") for name in files if name not in known]
+    for line in skipped_lines(sorted(skipped)):
+        tell(line)
     return rows
 
 
@@ -249,7 +263,7 @@ def write_images(rows: list[Row], masks: Masks, folder: Path, config: Config) ->
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reasons = list(pool.map(write, rows))
     for reason in filter(None, reasons):
-        print(f"skipped {reason}")
+        tell(f"skipped {reason}")
     return [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
 
 

@@ -25,10 +25,12 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from genmodels import images
+from genmodels import image_files, images
 from training import pair_checks
 from training.comic_teacher import comic_teacher
+from training.held_out import skipped_lines
 from training.monet_teacher import monet_teacher, study
+from training.stopping import tell
 
 MARK = ".prepare_pairs"  # A folder that holds this file is the script's own.
 STAGE = ".all"  # Where pictures lie until all are known and the splits are drawn.
@@ -190,7 +192,15 @@ def list_folder(folder: Path) -> list[Path]:
     """The image files of a folder, sorted."""
     if not folder.is_dir():
         raise ValueError(f"{folder} must be a folder of pictures, there is none")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in images.SUFFIXES]
+    files, skipped = image_files.walk(folder)
+    paths = [path for name, path in files.items() if "/" not in name and image_files.is_image(name)]
+    skipped += [
+        (name, "it lies in a sub-folder" if "/" in name else image_files.NOT_AN_IMAGE)
+        for name, path in files.items()
+        if path not in paths
+    ]
+    for line in skipped_lines(sorted(skipped)):
+        tell(f"{folder}:{line}")
     if not paths:
         raise ValueError(f"{folder} must hold pictures ({' '.join(images.SUFFIXES)}), got none")
     return sorted(paths)
@@ -394,7 +404,7 @@ def tell_dropped(candidates: list[Candidate]) -> None:
     dropped = [each.row for each in candidates if each.row.dropped]
     print(f"{len(candidates) - len(dropped)} of {len(candidates)} pictures or pairs kept")
     for row in dropped[:20]:
-        print(f"dropped {row.source_file}: {row.dropped}")
+        tell(f"dropped {row.source_file}: {row.dropped}")
     if len(dropped) > 20:
         print(f"dropped {len(dropped) - 20} more, see pairs.csv")
 
@@ -415,7 +425,8 @@ def draw_splits(kept: list[Candidate]) -> None:
 
 def write_table(rows: list[Row], path: Path) -> None:
     """One line per pair, dropped ones too."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # A file's name may hold bytes that UTF-8 has no character for.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
@@ -448,7 +459,7 @@ def check_leakage(out: Path) -> None:
         descriptions[split] = np.stack([pair_checks.describe(picture) for picture in pictures])
     nearest, places = pair_checks.nearest_across(descriptions)
     where = " and ".join(f"{split}/{paths[split][i].name}" for split, i in places.items())
-    print(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
+    tell(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
     if nearest > pair_checks.LEAK:
         raise ValueError(f"splits must share no picture, {where} correlate by {nearest:.3f}")
 

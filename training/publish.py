@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from genmodels import hub, images, metrics
 from genmodels.data import ImageFolder
@@ -23,6 +24,7 @@ from training.run import Run
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
+MEASURED = ("metrics", "num_samples", "no_worst_samples")  # What `_measure` gives.
 PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
 
 
@@ -46,7 +48,10 @@ def publish(
     published = type(pipeline).from_pretrained(folder)
     facts = of_run(run, published, metric_sampling=sampling or {})
     earlier = _earlier(folder / "run.json", facts)
-    facts["metrics"] = earlier.get("metrics") or _measure(run, published, sampling or {}, folder)
+    if "metrics" in earlier:
+        facts |= {key: earlier.get(key) for key in MEASURED}
+    else:
+        facts |= _measure(run, published, sampling or {}, folder)
     facts["conditions_followed"] = earlier.get("conditions_followed") or _judge(
         run, published, sampling or {}
     )
@@ -89,15 +94,20 @@ def _earlier(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    told = json.loads(path.read_text())
-    is_same = all(told[key] == facts[key] for key in ("weights_sha256", "data", "metric_sampling"))
-    if not is_same or told["metrics"]["metric_version"] != metrics.METRIC_VERSION:
+    try:
+        told = json.loads(path.read_text())
+        same = ("weights_sha256", "data", "metric_sampling")
+        is_same = all(told[key] == facts[key] for key in same)
+        is_current = told["metrics"]["metric_version"] == metrics.METRIC_VERSION
+        followed = told.get("conditions_followed")
+        is_judged = bool(followed) and followed["judge_version"] == judge.JUDGE_VERSION
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"{path} is damaged ({error!r}): measuring again", flush=True)
         return {}
-    known = {key: told.get(key) for key in ("metrics", "conditions_followed", "layer_shares")}
-    followed = known["conditions_followed"]
-    if followed and followed["judge_version"] != judge.JUDGE_VERSION:
-        del known["conditions_followed"]
-    return known
+    if not (is_same and is_current):
+        return {}
+    known = {key: told.get(key) for key in (*MEASURED, "layer_shares")}
+    return known | ({"conditions_followed": followed} if is_judged else {})
 
 
 def _measure(
@@ -106,23 +116,42 @@ def _measure(
     """The panel of figures; also draws the sheets of samples and the film of the run."""
     run.print("measuring on held-out images ...")
     count = min(len(run.held_out), MAX_EVALUATED)
-    samples = [
-        image
-        for first in range(0, count, 250)
-        for image in published(min(250, count - first), seed=1_000_000 + first, **sampling).images
-    ]
+    num_samples = max(count, metrics.MIN_SET)
+    samples = images.from_pil(
+        [
+            image
+            for first in range(0, num_samples, 250)
+            for image in published(
+                min(250, num_samples - first), seed=1_000_000 + first, **sampling
+            ).images
+        ]
+    )
     held_out, train = run.held_out.images[:count], run.data.images
     images.grid(published(32, seed=0).images, 8).save(folder / "samples.png")
-    neighbours = metrics.nearest_neighbours(images.from_pil(samples), train, held_out)["features"]
-    strangest = np.argsort(-neighbours.held_out_distance)[:16]
-    images.grid([samples[i] for i in strangest], 8).save(folder / "worst.png")
-    # Beside the repo and not in it: whoever may train on photographs may not always publish them.
-    twins = train[neighbours.train_index[neighbours.worst]]
-    pairs = torch.cat([images.from_pil([samples[i] for i in neighbours.worst]), twins])
-    images.grid(pairs, len(twins)).save(run.config.out / "nearest.png")
+    facts: dict[str, Any] = {"num_samples": num_samples, "no_worst_samples": None}
+    try:
+        _draw_neighbours(samples, train, held_out, folder / "worst.png", run.config.out)
+    except metrics.UndefinedFigureError as error:
+        facts["no_worst_samples"] = str(error)
+        (folder / "worst.png").unlink(missing_ok=True)
     sheets, num_train = run.config.out / "samples", len(run.data)
     film(sheets, folder / "progress.webp", width=0.5, height=0.5, num_train=num_train)
-    return metrics.panel(images.from_pil(samples), held_out, train, seed=0)
+    return facts | {"metrics": metrics.panel(samples, held_out, train, seed=0)}
+
+
+def _draw_neighbours(
+    samples: Tensor, train: Tensor, held_out: Tensor, worst: Path, out: Path
+) -> None:
+    """The strangest samples, and those nearest to training images above these."""
+    if min(len(train), len(held_out)) < 2:
+        raise metrics.UndefinedFigureError("fewer than 2 images are trained on or held out")
+    neighbours = metrics.nearest_neighbours(samples, train, held_out)["features"]
+    strangest = np.argsort(-neighbours.held_out_distance)[:16].copy()
+    images.grid(samples[strangest], 8).save(worst)
+    # Beside the repo and not in it: whoever may train on photographs may not always publish them.
+    twins = train[neighbours.train_index[neighbours.worst]]
+    pairs = torch.cat([samples[neighbours.worst], twins])
+    images.grid(pairs, len(twins)).save(out / "nearest.png")
 
 
 def _four(pipeline: HubPipeline) -> list[Image.Image]:
@@ -146,8 +175,16 @@ def _judge(run: Run, published: HubPipeline, sampling: dict[str, Any]) -> dict[s
 
 
 def _layer_shares(pipeline: HubPipeline) -> dict[str, float] | None:
-    """How much of the variety each range of layers decides, of a family that has such ranges."""
-    return pipeline.layer_shares(SHARES_FROM) if hasattr(pipeline, "layer_shares") else None
+    """How much of the variety each range of layers decides, of a family that has such ranges.
+
+    None of a network that draws one picture only: it has no variety.
+    """
+    if not hasattr(pipeline, "layer_shares"):
+        return None
+    try:
+        return pipeline.layer_shares(SHARES_FROM)
+    except ValueError:
+        return None
 
 
 def _truncation_sheet(pipeline: HubPipeline, folder: Path, *, is_drawn: bool) -> list[float] | None:

@@ -14,7 +14,7 @@ from genmodels.hub import HubModel, HubPipeline
 from training import publish_translator
 from training.pair_figures import figures, translated
 from training.pair_run import PairRun
-from training.translator_run import SHOWN, evenly
+from training.translator_run import SHOWN
 
 
 def publish(
@@ -23,7 +23,7 @@ def publish(
     discriminator: HubModel | None,  # Published beside them, so that others can fine-tune.
 ) -> Path:
     """Write the repo's folder, `out/model`, and push it when the command says so."""
-    sources, measure = run.held_out.sources, partial(_measure, run)
+    sources, measure = run.shown_pairs()[0], partial(_measure, run)
     return publish_translator.publish(
         run, pipeline, discriminator, sources, measure, predicts=run.config.predicts
     )
@@ -34,10 +34,11 @@ def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, An
     run.print("measuring on held-out pairs ...")
     sources, targets = run.held_out.sources, run.held_out.targets
     made = translated(published, sources)
-    order = np.argsort(metrics.mse(made, targets).values)
-    chosen = {"samples.png": evenly(len(made), SHOWN), "worst.png": order[::-1][:SHOWN].copy()}
-    for name, rows in chosen.items():
-        _sheet(sources[rows], made[rows], targets[rows]).save(folder / name)
+    shown = run.shown_pairs()
+    _sheet(shown[0], translated(published, shown[0]), shown[1]).save(folder / "samples.png")
+    if len(made):
+        rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
+        _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
     publish_translator.draw_film(run, folder)
     return figures(made, targets, sources)
 

@@ -23,7 +23,7 @@ def publish(
     run: TranslatorRun,
     pipeline: HubPipeline,  # Holds the EMA weights.
     discriminator: HubModel | None,  # Published beside them, so that others can fine-tune.
-    sources: Tensor,  # Held out, uint8 [N, 3, R, R]: what half precision is tried on.
+    sources: Tensor,  # uint8 [N, 3, R, R]: what half precision is tried on.
     measure: Measure,
     **others: Any,  # More facts.
 ) -> Path:

@@ -13,7 +13,6 @@ from genmodels.hub import HubModel, HubPipeline
 from genmodels.pairs import cut
 from training import publish_translator
 from training.pair_figures import translated
-from training.translator_run import SHOWN, evenly
 from training.unpaired_figures import figures
 from training.unpaired_run import UnpairedRun
 
@@ -24,7 +23,7 @@ def publish(
     discriminator: HubModel,  # Published beside them, so that others can fine-tune.
 ) -> Path:
     """Write the repo's folder, `out/model`, and push it when the command says so."""
-    sources, measure = run.held_out.images, partial(_measure, run)
+    sources, measure = run.shown_pictures(), partial(_measure, run)
     return publish_translator.publish(
         run, pipeline, discriminator, sources, measure, num_targets=len(run.targets)
     )
@@ -35,8 +34,9 @@ def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str
     run.print("measuring on held-out pictures ...")
     sources, targets = run.held_out.images, run.held_out_targets.images
     made = translated(published, sources)
-    rows = evenly(len(made), SHOWN)
-    images.grid(torch.cat([sources[rows], made[rows]]), len(rows)).save(folder / "samples.png")
+    shown = run.shown_pictures()
+    both = torch.cat([shown, translated(published, shown)])
+    images.grid(both, len(shown)).save(folder / "samples.png")
     publish_translator.draw_film(run, folder)
     return {
         "made": figures(made, sources, targets),

@@ -6,9 +6,9 @@ the same however a batch is split over processes or micro-batches. All else (a n
 noise and mixed styles, augmentation, what a loss samples) each part draws for itself.
 """
 
+import contextlib
 import dataclasses
 import json
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,13 @@ from genmodels.allocator import keep_freed_memory
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.hub import HubModel
 from training import checkpoint
+from training.config_record import ConfigRecord
+from training.disk import read_json, whole_file
 from training.forecast import forecast
+from training.held_out import check_apart, check_places, divide, few_lines, skipped_lines
+from training.launching import mixed_precision
+from training.lock import lock
+from training.stopping import StopSignals, tell
 
 # What a resumed command may change: where things are, how long it runs, what it shows.
 MAY_CHANGE = {
@@ -43,6 +49,7 @@ TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
     *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
 }
+FOLDERS = ("data", "held_out", "targets", "targets_held_out")  # Flags, where a script has them.
 FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
 
 
@@ -60,7 +67,8 @@ class RunConfig:
     accumulate: int = 1  # Micro-batches per process and update; saves memory.
     seed: int = 0  # Of everything random.
     x_flip: bool = True  # Mirror half of the images; no for text and such.
-    mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
+    # bf16 where the hardware has it; default: as accelerate is configured, or no.
+    mixed_precision: Literal["no", "bf16"] | None = None
     threads: int | None = None  # CPU threads; part of what "bit-equal" means.
     save_every: int = 500  # Steps between checkpoints.
     log_every: int = 50  # Steps between lines of the log.
@@ -101,13 +109,18 @@ class Run:
     tunable = TUNABLE
 
     def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
-        self.config = config
+        check_places(config.out, {flag: getattr(config, flag, None) for flag in FOLDERS})
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         # Denormal numbers, common in a young discriminator's gradients, are ten times slower.
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        notes: list[str] = []
+        precision: Any = mixed_precision(config.mixed_precision, notes.append)
+        config = self.config = dataclasses.replace(config, mixed_precision=precision)
+        self.accelerator = Accelerator(mixed_precision=precision)
+        for note in notes:
+            self.print(note)
         self.device = self.accelerator.device
         self.world = self.accelerator.num_processes
         parts = self.world * config.accumulate
@@ -117,31 +130,35 @@ class Run:
                 f"got {config.batch_size}"
             )
         self.micro_batch_size = config.batch_size // parts
-        config.out.mkdir(parents=True, exist_ok=True)
-        self._changes: list[dict[str, Any]] = []  # Of tunable flags, by earlier commands ...
-        self._changed: dict[str, list[Any]] = {}  # ... and by this one: before and after.
-        self._check_config()
+        self._lock = lock(config.out) if self.is_main else None
+        fields = dataclasses.fields(config)
+        known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+        self._record = ConfigRecord(
+            config.out,
+            dataclasses.asdict(config),
+            known | {"mixed_precision": "no"},
+            tunable=self.tunable,
+            may_change=MAY_CHANGE,
+            tell=self.print,
+        )
         with self.accelerator.main_process_first():
             self.data, self.held_out = self._load_data(conditions)
-        if len(self.held_out) < self.min_held_out:  # Better now than after days of training.
-            raise ValueError(
-                f"{self.min_held_out} or more images must be held out to measure the model on, got "
-                f"{len(self.held_out)}: name a folder of them with --held-out, or add images"
-            )
         self.step = 0
         self.seconds = 0.0  # Spent on training by all commands of this run.
         self._state: dict[str, Any] = {}
         self._noted: dict[str, tuple[Tensor, int]] = {}  # Sum and count since the last log line.
         self._writer = SummaryWriter(config.out / "tensorboard") if self.is_main else None
-        self._has_signal = False  # This process has had one.
+        self._signals = StopSignals(is_loud=self.is_main)
         self._is_interrupted = False  # Any process has, and all of them know.
         self._is_stopping = False  # For that reason or for the budget, all of them.
-        self._is_accepted = False  # The flags are those of the folder from now on.
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = 0
         self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
-        for file, reason in self.data.skipped[:10]:
-            self.print(f"  skipped {file}: {reason}")
+        for line in (
+            *skipped_lines(self.data.skipped),
+            *few_lines(len(self.held_out), self.min_held_out),
+        ):
+            self.print(line)
 
     def copy_weights(self, source: str, **networks: HubModel) -> None:
         """Start from a published model's weights: fine-tune it, or grow it to more pixels.
@@ -167,22 +184,22 @@ class Run:
         if path.is_file() or not self.is_main:
             return
         record = hub.resolve(source) / "run.json"
-        told = json.loads(record.read_text()) if record.is_file() else {}
+        advice = f"start from another model, or without {record.name}"
+        told = read_json(record, advice) if record.is_file() else {}
         is_path = Path(source).is_dir()  # A path of this machine is nobody else's business.
         parent = {
             "name": told.get("name", Path(source).name if is_path else source),
             "data_fingerprint": told.get("data", {}).get("fingerprint"),
             "images_seen": told.get("images_seen", 0) + (told.get("images_seen_by_parent") or 0),
         }
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(parent, indent=1) + "\n")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(parent, indent=1) + "\n")
 
     @property
     def parent(self) -> dict[str, Any] | None:
         """What this run's weights came from: name, data_fingerprint, images_seen in all."""
         path = self.config.out / "parent.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_json(path, "delete it") if path.is_file() else None
 
     @property
     def is_main(self) -> bool:
@@ -202,7 +219,7 @@ class Run:
     def print(self, text: str) -> None:
         """One line, from the main process only."""
         if self.is_main:
-            print(text, flush=True)
+            tell(text)
 
     def resume(self, **state: checkpoint.Stateful | Optimizer) -> None:
         """Name what a checkpoint holds, move networks to the device, restore the newest one."""
@@ -215,7 +232,7 @@ class Run:
             self._check_data(counters["fingerprint"])
             self.step, self.seconds = counters["step"], counters["seconds"]
             self.print(f"resumed at step {self.step}")
-            self._write_config()
+            self._record.accept(self.step, is_main=self.is_main)
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = self.step
 
@@ -238,22 +255,21 @@ class Run:
         self._started = self._counted = self._logged_at = time.monotonic()
 
     def steps(self) -> Iterator[int]:
-        """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM or a spent budget.
+        """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
 
         The body calls `end_step`; a second Ctrl-C ends at once.
         """
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._agree_to_stop()
-            while self.step < self.config.steps and not self._is_stopping:
-                yield self.step
-            if not self._is_accepted:
-                self._write_config()
+            with self._signals:
+                self._agree_to_stop()
+                while self.step < self.config.steps and not self._is_stopping:
+                    yield self.step
+                if not self._record.is_accepted:
+                    self._record.accept(self.step, is_main=self.is_main)
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
             if self._writer is not None:
-                self._writer.close()
+                with contextlib.suppress(OSError):  # Told when it happened.
+                    self._writer.close()
 
     def micro_batches(self, step: int, player: str, z_dim: int) -> Iterator[MicroBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
@@ -301,8 +317,8 @@ class Run:
 
     def end_step(self) -> None:
         """Count the step, log when that is due, and agree whether to go on."""
-        if not self._is_accepted:
-            self._write_config()
+        if not self._record.is_accepted:
+            self._record.accept(self.step, is_main=self.is_main)
         self.step += 1
         if self.step % self.config.log_every == 0 or self.step == self.config.steps:
             self._log()
@@ -337,9 +353,8 @@ class Run:
         sheets = self.config.out / "samples"
         sheets.mkdir(exist_ok=True)
         sheet = sheets / f"{self.images_seen:09d}.png"
-        partial = sheet.with_suffix(".partial")  # A kill half-way would leave the film unreadable.
-        images.grid(images.to_uint8(samples.cpu()), 8).save(partial, "PNG")
-        partial.replace(sheet)
+        with whole_file(sheet) as partial:  # Half a sheet would leave the film unreadable.
+            images.grid(images.to_uint8(samples.cpu()), 8).save(partial, "PNG")
 
     @property
     def is_finished(self) -> bool:
@@ -369,11 +384,14 @@ class Run:
         if self._writer is None:
             return
         figures = {**means, "images_per_second": rate, "memory_gib": memory}
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, self.images_seen)
-        with (self.config.out / "log.jsonl").open("a") as log:
-            line = {"step": self.step, "images_seen": self.images_seen, **figures}
-            log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+        line = {"step": self.step, "images_seen": self.images_seen, **figures}
+        try:
+            with (self.config.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, self.images_seen)
+        except OSError as error:  # Not worth the steps since the last checkpoint.
+            self.print(f"the log could not be written: {error}")
         shown = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
         self.print(
             f"step {self.step}/{self.config.steps}  {self.images_seen / 1000:.1f}k images  {shown}"
@@ -381,7 +399,7 @@ class Run:
         )
 
     def _agree_to_stop(self) -> None:
-        reasons = [self._has_signal, self._is_budget_spent()]
+        reasons = [self._signals.has_come, self._is_budget_spent()]
         if self.world > 1:  # One that stopped alone would leave the others waiting for ever.
             counts = self.accelerator.reduce(torch.tensor(reasons, device=self.device).float())
             reasons = (counts > 0).tolist()
@@ -396,67 +414,26 @@ class Run:
                 f"good checkpoint is {good or 'none'}: resume it with a lower --lr"
             )
 
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self._has_signal:
-            raise KeyboardInterrupt
-        self._has_signal = True
-        self.print(f"{signal.Signals(number).name}: saving, then stopping (again: at once)")
-
     def _is_budget_spent(self) -> bool:
         budget = self.config.budget_seconds
         return budget is not None and time.monotonic() - self._started >= budget
-
-    def _check_config(self) -> None:
-        """The folder's first command decides what the run is; a later one must agree."""
-        path = self.config.out / "config.json"
-        if not path.is_file():
-            return
-        # A flag that has come since: runs did before what its default does now.
-        fields = dataclasses.fields(self.config)
-        known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
-        before, mine = _as_json(known) | json.loads(path.read_text()), self._flags()
-        self._changes = before.pop("changes", [])
-        for key in sorted(set(before) | set(mine)):
-            if before.get(key) == mine.get(key):
-                continue
-            flag = "--" + key.replace("_", "-")
-            if key in self.tunable:
-                self.print(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
-                self._changed[key] = [before.get(key), mine.get(key)]
-            elif key not in MAY_CHANGE:
-                raise ValueError(
-                    f"{self.config.out} holds a run with {flag} {before.get(key)}, this command "
-                    f"has {mine.get(key)}: repeat its flags or choose another --out"
-                )
-
-    def _write_config(self) -> None:
-        """Only once a step was possible: a refused first command leaves nothing to agree with."""
-        self._is_accepted = True
-        path = self.config.out / "config.json"
-        if self._changed:
-            self._changes.append({"step": self.step, **self._changed})
-        if self.is_main:
-            partial = path.with_suffix(".partial")  # A kill half-way would forbid to resume.
-            flags = self._flags() | ({"changes": self._changes} if self._changes else {})
-            partial.write_text(json.dumps(flags, indent=1))
-            partial.replace(path)
-
-    def _flags(self) -> dict[str, Any]:
-        return _as_json(dataclasses.asdict(self.config))
 
     def _load_data(self, conditions: tuple[str, ...]) -> tuple[Any, Any]:
         """The images to learn from, and those that are held out."""
         config, cache = self.config, self.config.out / "cache"
         data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
         if config.held_out is None:
-            return data.hold_out(share_to_hold_out(len(data)))
-        return data, ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+            return divide(data, self.min_held_out)
+        held_out = ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+        check_apart(data, held_out)
+        return data, held_out
 
     def _check_data(self, fingerprint: str) -> None:
         if fingerprint != self.fingerprint:
             raise ValueError(
                 f"{self.config.out} was trained on other images than {self.config.data} holds now: "
-                "restore them, or choose another --out"
+                "restore them, or choose another --out (a version before 0.5 also read other "
+                "files and divided repeats: --init-from starts from that run's model)"
             )
 
 
@@ -465,11 +442,6 @@ def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     for key in set(own) - FREE_SETTINGS:
         if not key.startswith("_") and parent.get(key) != own[key]:
             raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {own[key]!r}")
-
-
-def share_to_hold_out(count: int) -> float:
-    """8 %, and of a small set so much that about 32 are held out, or half of it."""
-    return min(max(0.08, 32 / count), 0.5)
 
 
 def mix(*key: int | str) -> int:
@@ -481,8 +453,3 @@ def mix(*key: int | str) -> int:
 def _duration(seconds: float) -> str:
     minutes = int(seconds / 60)
     return f"{minutes // 60}:{minutes % 60:02d} h"
-
-
-def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    """As they come back from a file."""
-    return dict(json.loads(json.dumps(values, default=str)))

@@ -16,6 +16,9 @@ import tyro
 from genmodels import images
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from genmodels.singan_training import Progress
+from training.disk import whole_file
+from training.lock import lock
+from training.stopping import tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ def train(config: Config) -> SinGANPipeline:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    config.out.mkdir(parents=True, exist_ok=True)
+    held = lock(config.out)
     events = SinGANPipeline.fit_steps(
         images.open_rgb(config.data),
         mode=config.mode,
@@ -59,10 +62,11 @@ def train(config: Config) -> SinGANPipeline:
     pipeline.save_pretrained(folder)
     samples = pipeline(config.num_samples, seed=0).images
     images.grid(samples, 4).save(folder / "samples.png")
-    print(f"{folder}: genmodels.load reads it", flush=True)
+    tell(f"{folder}: genmodels.load reads it")
     if config.push_to_hub is not None:
         address = pipeline.push_to_hub(config.push_to_hub, private=config.private)
-        print(address, flush=True)
+        tell(address)
+    del held  # Until here the folder is this command's.
     return pipeline
 
 
@@ -71,13 +75,13 @@ def _follow(events: Iterator[Progress], out: Path) -> SinGANPipeline:
     for event in events:
         if event.preview is None:
             continue
-        event.preview.save(out / "preview.png")
+        with whole_file(out / "preview.png") as partial:
+            event.preview.save(partial, "PNG")
         losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
         left = "" if event.eta_seconds is None else f"  ETA {event.eta_seconds:.0f} s"
-        print(
+        tell(
             f"scale {event.scale + 1}/{event.num_scales}  step {event.step}/{event.steps}  "
-            f"{losses}  {event.seconds:.0f} s{left}",
-            flush=True,
+            f"{losses}  {event.seconds:.0f} s{left}"
         )
     return event.pipeline
 

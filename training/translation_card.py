@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from genmodels.figures import interval_shown, reasons, shown
+from training.card import repeats
+
 TITLES = {  # The figures of `pair_figures.figures`, and which way is better.
     "psnr": "PSNR, mean over pictures, dB (higher)",
     "psnr_of_mean": "PSNR of the mean squared error, dB (higher)",
@@ -20,7 +23,9 @@ UNPAIRED_TITLES = {  # The figures of `unpaired_figures.figures`.
 def card(facts: dict[str, Any], notes: list[str]) -> str:
     """README.md of the repo, from the facts in run.json and more sections in Markdown."""
     is_paired = "psnr" in facts["metrics"]
-    measured = [_figures(facts), _worst()] if is_paired else [_unpaired_figures(facts)]
+    measured = [_figures(facts)] if is_paired else [_unpaired_figures(facts)]
+    if is_paired and facts["metrics"]["n"]:
+        measured.append(_worst())
     parts = [_head(facts, is_paired), *measured, _data(facts, is_paired), _training(facts), *notes]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -58,12 +63,9 @@ def _figures(facts: dict[str, Any]) -> str:
     panel = facts["metrics"]
     rows = []
     for key, title in TITLES.items():
-        if key not in panel:
-            continue
-        figure = panel[key]
-        interval = f"{figure['low']:.4g} to {figure['high']:.4g}" if "low" in figure else ""
-        nothing = f"{figure['baseline']:.4g}" if "baseline" in figure else ""
-        rows.append(f"| {title} | {figure['value']:.4g} | {interval} | {nothing} |")
+        if key in panel:  # Cards of before have no texture of flat pictures.
+            value, nothing = (shown(panel[key].get(x), ".4g") for x in ("value", "baseline"))
+            rows.append(f"| {title} | {value} | {interval_shown(panel[key], '.4g')} | {nothing} |")
     table = "\n".join(rows)
     return f"""## Figures
 
@@ -72,7 +74,7 @@ def _figures(facts: dict[str, Any]) -> str:
 
 | figure | value | 95 % interval | nothing done |
 | --- | --- | --- | --- |
-{table}"""
+{table}{reasons(TITLES, panel)}"""
 
 
 def _unpaired_figures(facts: dict[str, Any]) -> str:
@@ -82,9 +84,9 @@ def _unpaired_figures(facts: dict[str, Any]) -> str:
     for key, title in UNPAIRED_TITLES.items():
         if key not in made:
             continue
-        interval = f"{made[key]['low']:.3g} to {made[key]['high']:.3g}"
-        others = [f"{panel[key]['value']:.3g}" for panel in (nothing, real) if key in panel]
-        cells = [f"{made[key]['value']:.3g}", interval, *others, *[""] * (2 - len(others))]
+        others = [shown(panel[key]["value"], ".3g") for panel in (nothing, real) if key in panel]
+        cells = [shown(made[key]["value"], ".3g"), interval_shown(made[key], ".3g"), *others]
+        cells += [""] * (4 - len(cells))
         rows.append(f"| {title} | {' | '.join(cells)} |")
     table = "\n".join(rows)
     return f"""## Figures
@@ -96,7 +98,7 @@ distances are of as many of the ones as of the others.
 
 | figure | value | 95 % interval | nothing done | real |
 | --- | --- | --- | --- | --- |
-{table}"""
+{table}{reasons(UNPAIRED_TITLES, made)}"""
 
 
 def _worst() -> str:
@@ -117,7 +119,7 @@ def _data(facts: dict[str, Any], is_paired: bool) -> str:
 
 - {data["name"]}: {data["num_train"]} {kind} to train on, {data["num_held_out"]} held out,
   {data["num_skipped"]} left out. Fingerprint `{data["fingerprint"][:16]}`.
-- {facts["licence"]}{parent}
+{repeats(facts, kind.partition(" ")[0])}- {facts["licence"]}{parent}
 - What it makes carries a recipe and a mark that says that it is partly synthetic. Do not present
   it as an untouched photograph."""
 

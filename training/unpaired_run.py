@@ -12,7 +12,8 @@ from torch import Tensor
 from genmodels import images
 from genmodels.data import ImageFolder, epoch_flips, epoch_indices
 from genmodels.pairs import cut
-from training.run import mix, share_to_hold_out
+from training.held_out import check_apart, divide, few_lines
+from training.run import mix
 from training.translator_run import SHOWN, TranslatorConfig, TranslatorRun, evenly
 
 
@@ -51,12 +52,8 @@ class UnpairedRun(TranslatorRun):
         del conditions
         config = self.config
         self.targets, self.held_out_targets = self._load(config.targets, config.targets_held_out)
-        if len(self.held_out_targets) < self.min_held_out:
-            raise ValueError(
-                f"{self.min_held_out} or more targets must be held out to measure the model on, "
-                f"got {len(self.held_out_targets)}: name a folder of them with "
-                "--targets-held-out, or add images"
-            )
+        for line in few_lines(len(self.held_out_targets), self.min_held_out, "--targets-held-out"):
+            self.print(line)
         return self._load(config.data, config.held_out)
 
     def _load(self, source: str, held_out: str | None) -> tuple[ImageFolder, ImageFolder]:
@@ -64,10 +61,12 @@ class UnpairedRun(TranslatorRun):
         how: dict[str, Any] = {"cache_dir": self.config.out / "cache"}
         larger = ImageFolder(source, self.loaded_resolution, **how)
         if held_out is not None:
-            return larger, ImageFolder(held_out, self.config.resolution, **how)
+            apart = ImageFolder(held_out, self.config.resolution, **how)
+            check_apart(larger, apart)
+            return larger, apart
         whole = ImageFolder(source, self.config.resolution, **how)
-        fraction = share_to_hold_out(len(larger))  # By names: the same images of both.
-        return larger.hold_out(fraction)[0], whole.hold_out(fraction)[1]
+        learnt, apart = divide(larger, self.min_held_out)
+        return learnt, whole.only(set(apart.names))
 
     def batches(self, step: int) -> Iterator[UnpairedBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
@@ -99,6 +98,18 @@ class UnpairedRun(TranslatorRun):
         )
 
     def shown(self) -> Tensor:
-        """The held-out photographs of the sheets: [n, 3, R, R] in [-1, 1]."""
-        rows = evenly(len(self.held_out), SHOWN)
-        return images.to_float(self.held_out.images[rows]).to(self.device)
+        """The photographs of the sheets: [n, 3, R, R] in [-1, 1]."""
+        return images.to_float(self.shown_pictures()).to(self.device)
+
+    def shown_pictures(self) -> Tensor:
+        """Photographs to show, uint8 [n, 3, R, R]: held-out ones, where there are any."""
+        if len(self.held_out):
+            return self.held_out.images[evenly(len(self.held_out), SHOWN)]
+        rows, whole = evenly(len(self.data), SHOWN), self.data.resolution
+        return cut(
+            self.data.images,
+            rows,
+            flips=np.zeros(len(rows), dtype=bool),
+            boxes=np.tile([0, 0, whole], (len(rows), 1)),
+            side=self.config.resolution,
+        )
