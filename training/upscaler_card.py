@@ -9,7 +9,8 @@ TITLES = {  # The figures, and which way is better.
     "swd": "texture, SWD (lower)",
     "open_nsfw_kid": "KID, open_nsfw features (lower)",
 }
-NOTICE = """Copyright (c) 2021, Xintao Wang
+NOTICE = """Copyright (c) 2021, Xintao Wang (Real-ESRGAN)
+Copyright (c) 2023, 喵小吉 (the package that carries the weights)
 All rights reserved.
 
 Redistribution and use in source and binary forms, with or without modification, are permitted
@@ -79,8 +80,9 @@ pictures as drawn, before enlarging.
 
 Photographs made small, {side // 4} px, and enlarged to {side}, against the photographs (cars: those
 held out from our own training); in brackets the bicubic filter. By squared error (PSNR) an average
-of all that might be right is hard to beat, and the filter is close to one; sharpness shows in
-texture and in what a judge sees.
+of all that might be right is hard to beat, and the filter is close to one. Sharpness shows in the
+texture. Colours move, and the judge finds the filter's blur nearer to photographs than this paint:
+it is for what is looked at, not for what is measured.
 
 | photographs | {" | ".join(TITLES.values())} |
 | --- |{" --- |" * len(TITLES)}
