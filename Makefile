@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: app test setup lint golden bench
+.PHONY: app test setup lint audit golden bench
 
 app: .venv/app
 	$(BIN)/python app.py
@@ -19,11 +19,17 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Asks PyPI for advisories about each installed package; needs the network.
+audit: .venv/dev
+	$(BIN)/pip-audit --local --skip-editable
+
 golden: .venv/dev
 	GENMODELS_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
 
 bench: .venv/dev
 	$(BIN)/python training/bench.py
+	$(BIN)/python -m tests.load crowd photos queue refused bodies uploads shared
+	$(BIN)/python -m tests.hostile --all
 
 .venv/app: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv || { apt-get update --quiet && apt-get install --quiet --yes \

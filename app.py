@@ -8,25 +8,43 @@ import os
 import threading
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 import genmodels
 from genmodels.ui import (
+    address,
+    health,
     models,
+    queues,
+    saved_pictures,
+    server,
     tab_cars,
     tab_panorama,
     tab_style_mixing,
     tab_translation,
     theme,
+    uploads_limit,
+    work_folder,
+    workers,
 )
+from genmodels.ui.blocks import Blocks
 
-TABS: dict[str, Callable[[Callable[[str], Any]], None]] = {
-    "Cars": tab_cars.build,
-    "Style mixing": tab_style_mixing.build,
-    "Translation": tab_translation.build,
-    "Panorama": tab_panorama.build,
+
+class Tab(NamedTuple):
+    """One tab of the page."""
+
+    title: str
+    build: Callable[[Callable[[str], Any], address.Visit], None]
+    takes: saved_pictures.Takes  # Whether a saved picture is from here.
+
+
+TABS = {  # By the name in an address.
+    "cars": Tab("Cars", tab_cars.build, tab_cars.takes),
+    "mixing": Tab("Style mixing", tab_style_mixing.build, tab_style_mixing.takes),
+    "translation": Tab("Translation", tab_translation.build, tab_translation.takes),
+    "panorama": Tab("Panorama", tab_panorama.build, tab_panorama.takes),
 }
 
 MASTHEAD = f"""
@@ -47,13 +65,27 @@ COLOPHON = f"""
 
 def build() -> gr.Blocks:
     """The whole page, without a model."""
-    with gr.Blocks(title="genmodels", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Blocks(title="genmodels", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, padding=False)
-        for name, tab in TABS.items():
-            with gr.Tab(name):
-                tab(models.load)
+        visits = [address.Visit(name, list(TABS)) for name in TABS]
+        with gr.Tabs() as tabs:
+            for visit, tab in zip(visits, TABS.values(), strict=True):
+                with gr.Tab(tab.title, id=visit.tab) as shown:
+                    tab.build(models.load, visit)
+                visit.follow(shown)
+        takes = {name: tab.takes for name, tab in TABS.items()}
+        link = saved_pictures.build(tabs, visits, takes)
         gr.HTML(COLOPHON, padding=False)
-    return page.queue(max_size=64)
+        address.follow(page, tabs, link, visits)
+        health.build()
+    page.queue()
+    queues.limit(page)
+    return page
+
+
+def _get_ready() -> None:
+    models.warm_up(tab_cars.USE)
+    workers.keep_ready()
 
 
 def main() -> None:
@@ -62,7 +94,11 @@ def main() -> None:
     # A thread that waits by spinning takes the core from the one it waits for: on a busy machine a
     # picture took 0.2 s instead of 0.01 s. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Gradio goes through the last 10,000 requests after each one, for a page that is not shown.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     is_hosted = "SPACE_ID" in os.environ or "GRADIO_SERVER_NAME" in os.environ
+    work_folder.begin()
     page = build()
     page.launch(
         server_name=None if is_hosted else "127.0.0.1",  # None: as the environment says.
@@ -77,10 +113,11 @@ def main() -> None:
         enable_monitoring=False,
         run_history=False,
         strict_cors=True,
-        max_file_size="30mb",
+        max_file_size=uploads_limit.MAX_FILE,
         state_session_capacity=200,
+        app_kwargs=server.app_kwargs(page),
     )
-    threading.Thread(target=models.warm_up, args=(tab_cars.USE,), daemon=True).start()
+    threading.Thread(target=_get_ready, daemon=True).start()
     page.block_thread()
 
 

@@ -3,7 +3,9 @@
 import ctypes
 import platform
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # From glibc's malloc.h.
+# From glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
+LARGE = 1 << 20  # Bytes.
 
 
 def keep_freed_memory() -> bool:
@@ -18,3 +20,21 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     # Both or neither: memory that is never mapped but trimmed at once is slower than before.
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> bool:
+    """Let freed memory go back to the system at once; True where that is possible.
+
+    For a process that serves many: glibc otherwise raises by itself the size from which on a block
+    is mapped alone, keeps what is smaller, and has eight heaps per core to keep it in.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGE) and mallopt(M_ARENA_MAX, 2))
+
+
+def trim() -> None:
+    """Give back what is free within the heaps; does nothing without glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # Shares of the luma.
+ROWS = 256  # Of an image, at a time.
 TO_RED, TO_BLUE = 2 * (1 - RED), 2 * (1 - BLUE)  # What Cr adds to red, and Cb to blue.
 
 
@@ -43,7 +44,10 @@ def to_grey(images: Tensor) -> Tensor:
         raise ValueError(
             f"images must be uint8 [N, 3, H, W], got {images.dtype} {list(images.shape)}"
         )
-    # In whole numbers, as Pillow rounds; image by image, as a set's wide copy would be large.
+    # In whole numbers, as Pillow rounds; some rows at a time, as a wide copy of all would be large.
     shares = torch.tensor([19595, 38470, 7471], dtype=torch.int32).view(3, 1, 1)
-    grey = [((one.int() * shares).sum(0) + 0x8000 >> 16).to(torch.uint8) for one in images]
-    return torch.stack(grey)[:, None].expand(-1, 3, -1, -1).contiguous()
+    grey = torch.empty_like(images)
+    for one, made in zip(images, grey, strict=True):
+        for rows, place in zip(one.split(ROWS, 1), made.split(ROWS, 1), strict=True):
+            place[:] = ((rows.int() * shares).sum(0) + 0x8000 >> 16).to(torch.uint8)
+    return grey

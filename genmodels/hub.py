@@ -6,16 +6,14 @@ nothing unpickles. `load` is the door for people, `HubModel` and `HubPipeline` a
 """
 
 import functools
-import hashlib
 import importlib
 import inspect
+import itertools
 import json
-import os
-import re
-import reprlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,25 +21,26 @@ from typing import Any, ClassVar, Self
 import torch
 from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin
 from diffusers.utils import BaseOutput
-from huggingface_hub import HfApi, get_token, snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-)
-from huggingface_hub.utils import httpx
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
-from genmodels import zoo
+from genmodels import weights
+from genmodels.checks import (  # noqa: F401  (A family has all that it needs from here.)
+    check_flag,
+    check_image,
+    check_range,
+    check_resolution,
+    check_whole,
+    plain,
+    quoted,
+)
+from genmodels.repo import check_is_no_pointer, known_as, read_json, resolve, upload
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CONFIG = "config.json"
 INDEX = "model_index.json"
-DOWNLOADED = ["*.safetensors", "*.json", "*.md", "*.png"]  # Never code, never pickles.
-MAX_JSON_BYTES = 1 << 20
 FLOATS = ("F64", "F32", "F16", "BF16")  # What a file may store a float in, by its own names.
 
 # Every pipeline a repo may name, and where it lives.
@@ -68,128 +67,15 @@ def load(source: str | Path, *, revision: str | None = None, token: str | None =
         engine, module = ENGINES[str(source)]
         return getattr(importlib.import_module(module), engine)()
     folder = resolve(source, revision=revision, token=token)
-    name = read_json(folder / INDEX).get("_class_name")
+    name = _pipeline_named(read_json(folder / INDEX))
     if not isinstance(name, str) or name not in PIPELINES:
-        came = reprlib.repr(name)  # Nobody vouches for its length either.
-        raise ValueError(f"{source}: pipeline must be one of {', '.join(PIPELINES)}, got {came}")
+        raise ValueError(
+            f"{source}: pipeline must be one of {', '.join(PIPELINES)}, got {quoted(name)}"
+        )
     pipeline_class = getattr(importlib.import_module(PIPELINES[name]), name)
     pipeline = pipeline_class.from_pretrained(folder)
-    pipeline.source = _pinned(source, revision)
+    pipeline.source = known_as(source, revision)
     return pipeline
-
-
-def resolve(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
-    """The local folder of a model; "user/repo[@revision]" is downloaded to the Hub's cache."""
-    name = _pinned(source, revision)
-    if name in zoo.names():
-        return zoo.FOLDER / name
-    if os.path.isdir(name):  # noqa: PTH112  (Path's raises when a name is too long.)
-        return Path(name)
-    match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?", name)
-    if match is None or ".." in name:
-        raise ValueError(
-            "a model is an embedded one "
-            f'({", ".join(zoo.names())}), a folder, or "user/repo[@revision]", got "{name}"'
-        )
-    repo_id, revision = match.groups()
-    try:
-        folder = snapshot_download(
-            repo_id, revision=revision, token=token, allow_patterns=DOWNLOADED
-        )
-    except LocalEntryNotFoundError as error:
-        raise ConnectionError(
-            f"{source} is not in the cache and the Hub cannot be reached: {error}"
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
-        raise ValueError(f"{source} is neither a folder nor a repo to be had: {error}") from error
-    except (httpx.HTTPError, OSError) as error:
-        raise ConnectionError(f"{source} could not be downloaded, try again: {error}") from error
-    return Path(folder)
-
-
-def upload(
-    folder: str | Path,  # Everything in it becomes the repo's content, in one commit.
-    repo_id: str,  # "user/name"; made when it does not exist.
-    *,
-    private: bool = False,  # Whether a new repo is private.
-    message: str = "Upload with genmodels",  # The commit's message.
-    token: str | None = None,  # Default: the one `hf auth login` or HF_TOKEN left.
-) -> str:
-    """Publish a folder and return the commit's address. Calling it again completes a broken upload.
-
-    Errors: ValueError when the token or the name is refused, ConnectionError when the Hub or the
-    way to it failed; the folder is untouched either way.
-    """
-    retry = f"Nothing is lost: the files are in {folder}; run the same again."
-    if token is None and get_token() is None:
-        raise ValueError(f"no token: run `hf auth login` or set HF_TOKEN. {retry}")
-    api = HfApi(token=token)
-    try:
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else None
-        if status in (401, 403):
-            raise ValueError(
-                f"the Hub refused the token for {repo_id} ({status}): it must be valid and allowed "
-                f"to write there; see `hf auth whoami`. {retry}"
-            ) from error
-        if status is not None and status < 500:
-            raise ValueError(f"the Hub refused {repo_id} ({status}): {error}. {retry}") from error
-        raise ConnectionError(f"the Hub failed ({status}). {retry}") from error
-    except HFValidationError as error:
-        raise ValueError(f'repo_id must be "user/name", got "{repo_id}": {error}') from error
-    except (httpx.HTTPError, OSError, json.JSONDecodeError) as error:
-        # JSON: a gateway's error page, where the client expects the answer to the card's check.
-        raise ConnectionError(f"the connection to the Hub broke: {error}. {retry}") from error
-    return commit.commit_url
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a small JSON file that nobody vouches for."""
-    if not path.is_file():
-        raise ValueError(f"{path.parent} must hold {path.name}, which it does not")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{path} must be at most {MAX_JSON_BYTES} bytes")
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits.
-        raise ValueError(f"{path} must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
-
-
-def check_resolution(resolution: int, low: int, high: int) -> None:
-    """A side that a network of halvings can have: a power of two between `low` and `high`."""
-    fits = type(resolution) is int and low <= resolution <= high
-    if not fits or resolution.bit_count() != 1:
-        raise ValueError(f"resolution must be a power of two, {low} to {high}, got {resolution!r}")
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """A number within bounds, which NaN is not; `name` is for the message."""
-    if type(value) not in (int, float) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
-
-
-def check_whole(name: str, value: int, low: int, high: int) -> None:
-    """A whole number within bounds; `name` is for the message."""
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-
-
-def check_image(image: torch.Tensor, channels: int, multiple: int) -> None:
-    """A batch of images [N, channels, H, W] whose sides are multiples of `multiple`."""
-    if image.ndim != 4 or image.shape[1] != channels:
-        raise ValueError(f"image must be [N, {channels}, H, W], got {list(image.shape)}")
-    height, width = image.shape[2:]
-    fits = [max(multiple, -(-side // multiple) * multiple) for side in (height, width)]
-    if fits != [height, width]:
-        raise ValueError(
-            f"height and width must be multiples of {multiple}, got {height} x {width}: "
-            f"{fits[0]} x {fits[1]} would do"
-        )
 
 
 class HubModel(ModelMixin, ConfigMixin):
@@ -208,12 +94,13 @@ class HubModel(ModelMixin, ConfigMixin):
         folder = resolve(source, revision=revision, token=token) / subfolder
         config = _read_config(cls, folder / CONFIG)
         header = _read_header(folder / WEIGHTS)
-        with torch.device("meta"):  # Costs no memory, whatever the config asks for.
-            expected = {key: _describe(t) for key, t in cls(**config).state_dict().items()}
-        _compare(expected, header, folder)
-        model = cls(**config)
-        with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            model.load_state_dict({key: weights.get_tensor(key) for key in header})
+        _compare(_expected(cls, config), header, f"{folder}:")
+        # The caller's random numbers, default device and type are none of this network's business.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            model = cls(**config)
+        nn.Module.float(model)
+        with safe_open(folder / WEIGHTS, framework="pt", device="cpu") as file:
+            model.load_state_dict({key: file.get_tensor(key) for key in header})
         broken = [key for key, t in model.state_dict().items() if not t.isfinite().all()]
         if broken:
             raise ValueError(f"{folder}: weights hold NaN or infinity: {', '.join(broken[:5])}")
@@ -225,16 +112,44 @@ class HubModel(ModelMixin, ConfigMixin):
         *,
         dtype: torch.dtype | None = None,  # torch.float16 halves the file; None keeps all bits.
     ) -> None:
-        """Write config.json and the weights, which `from_pretrained` reads back."""
+        """Write config.json and the weights, which `from_pretrained` reads back.
+
+        Errors: ValueError when the network is no longer what its config says.
+        """
+        cls, found = weights.plain_class(self), weights.state(self)
+        arguments = {key: self.config[key] for key in inspect.signature(cls).parameters}
+        _compare(_expected(cls, arguments), _described(found), f"{cls.__name__}'s")
         self.save_config(save_directory)
         state = {
             key: tensor.to(dtype if tensor.is_floating_point() and dtype else tensor.dtype)
             .detach()
             .cpu()
             .contiguous()
-            for key, tensor in self.state_dict().items()
+            for key, tensor in found.items()
         }
         save_file(state, Path(save_directory) / WEIGHTS, metadata={"format": "pt"})
+
+    def register_to_config(self, **kwargs: Any) -> None:
+        """As ConfigMixin's; NumPy's numbers become Python's, which JSON knows."""
+        super().register_to_config(**plain(kwargs))
+
+    def to_json_string(self) -> str:
+        """What config.json holds; a parametrized network is still one of its class."""
+        config = json.loads(super().to_json_string())
+        config["_class_name"] = weights.plain_class(self).__name__
+        return json.dumps(config, indent=2, sort_keys=True) + "\n"
+
+    # ModelMixin's own two import most of diffusers, to look for offloaded layers.
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(itertools.chain(self.parameters(), self.buffers())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in."""
+        return next(itertools.chain(self.parameters(), self.buffers())).dtype
 
     def load_part(self, state: dict[str, torch.Tensor]) -> None:
         """Take the weights that are named and keep the others; a misfit is an error."""
@@ -256,11 +171,17 @@ class ImageOutput(BaseOutput):
 
 
 class HubPipeline(DiffusionPipeline):
-    """Networks and the settings they are sampled with; subclasses name both in `__init__`."""
+    """Networks and the settings they are sampled with; subclasses name both in `__init__`.
+
+    A subclass draws within `drawing`, takes `weights_sha256` before it, and checks its settings
+    with the functions of `genmodels.checks`: then it draws whatever was done to its network, and
+    leaves that as it is.
+    """
 
     # Component name -> class: what a repo must contain, decided here and not by the repo.
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {}
-    source: str | None = None  # What it was loaded from; None when it was built in memory.
+    source: str | None = None  # What recipes call it; None when it was built in memory.
+    _hashed: tuple[bytes, str] = (b"", "")  # The fingerprint of the weights and their hash.
 
     @classmethod
     def from_pretrained(
@@ -273,9 +194,9 @@ class HubPipeline(DiffusionPipeline):
         """Load every component strictly; a ValueError names what does not fit."""
         folder = resolve(source, revision=revision, token=token)
         index = read_json(folder / INDEX)
-        if index.get("_class_name") != cls.__name__:
+        if _pipeline_named(index) != cls.__name__:
             raise ValueError(
-                f"{source}: pipeline must be {cls.__name__}, got {index.get('_class_name')!r}"
+                f"{source}: pipeline must be {cls.__name__}, got {quoted(_pipeline_named(index))}"
             )
         settings = {key: value for key, value in index.items() if not key.startswith("_")}
         components = {}
@@ -286,9 +207,9 @@ class HubPipeline(DiffusionPipeline):
             components[name] = model_class.from_pretrained(folder, subfolder=name)
         unknown = set(settings) - set(inspect.signature(cls).parameters)
         if unknown:
-            raise ValueError(f"{source}: {INDEX} holds unknown settings {sorted(unknown)}")
+            raise ValueError(f"{source}: {INDEX} holds unknown settings {quoted(sorted(unknown))}")
         pipeline = cls(**components, **settings)
-        pipeline.source = _pinned(source, revision)
+        pipeline.source = known_as(source, revision)
         return pipeline
 
     def save_pretrained(
@@ -299,8 +220,8 @@ class HubPipeline(DiffusionPipeline):
     ) -> None:
         """Write model_index.json and one folder per component."""
         self.save_config(save_directory)
-        for name in self.components_allowed:
-            getattr(self, name).save_pretrained(Path(save_directory) / name, dtype=dtype)
+        for name, network in self.networks.items():
+            network.save_pretrained(Path(save_directory) / name, dtype=dtype)
 
     def enlarge(
         self,
@@ -327,15 +248,90 @@ class HubPipeline(DiffusionPipeline):
         shutil.rmtree(folder)  # Only now: a failed upload names it as where the files are.
         return address
 
-    @functools.cached_property
+    @property
+    def networks(self) -> dict[str, HubModel]:
+        """The components by name, without what was wrapped around them."""
+        found: dict[str, HubModel] = {}
+        for name, model_class in self.components_allowed.items():
+            component = getattr(self, name)
+            network = weights.unwrapped(component) if isinstance(component, nn.Module) else None
+            if not isinstance(network, model_class):
+                wanted = f"{model_class.__module__}.{model_class.__name__}"
+                raise ValueError(f"{name} must be a {wanted}, got {type(component).__name__}")
+            found[name] = network
+        return found
+
+    @property
     def weights_sha256(self) -> str:
-        """Hash of the weights as they compute, however they are stored; taken once."""
-        digest = hashlib.sha256()
-        for name in sorted(self.components_allowed):
-            for key, tensor in sorted(getattr(self, name).state_dict().items()):
-                digest.update(f"{name}.{key}{list(tensor.shape)}".encode())
-                digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """Hash of the weights as they compute now, however they are stored."""
+        networks = self.networks
+        known, now = self._hashed, weights.fingerprint(networks)
+        if known[0] != now:
+            known = self._hashed = now, weights.sha256(networks)
+        return known[1]
+
+    @contextmanager
+    def drawing(self) -> Iterator[Any]:
+        """The first component as it draws: in eval mode, without gradients or autocast.
+
+        Nothing is changed by it: not the network's mode, nor anything of the caller's. Errors:
+        ValueError for a network that cannot draw as it is.
+        """
+        for name, network in self.networks.items():
+            weights.check_usable(name, network)
+        component = getattr(self, next(iter(self.components_allowed)))
+        with ambient(self.device):
+            yield weights.at_rest(component)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or convert the networks, as `torch.nn.Module.to`."""
+        kwargs.pop("silence_dtype_warnings", None)  # Of diffusers', which warns of half precision.
+        for name in self.components_allowed:
+            getattr(self, name).to(*args, **kwargs)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are; the CPU without one."""
+        return next((one.device for one in self.networks.values()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in; float32 without one."""
+        return next((one.dtype for one in self.networks.values()), torch.float32)
+
+    def register_to_config(self, **kwargs: Any) -> None:
+        """As ConfigMixin's; NumPy's numbers become Python's, which JSON knows."""
+        super().register_to_config(**plain(kwargs))
+
+    def to_json_string(self) -> str:
+        """What model_index.json holds.
+
+        The class is named with its package: plain diffusers quotes that when it cannot load it. The
+        components are those that `from_pretrained` builds, whatever is wrapped around them now.
+        """
+        index = json.loads(super().to_json_string())
+        index["_class_name"] = f"genmodels.{type(self).__name__}"
+        for name, model_class in self.components_allowed.items():
+            index[name] = [model_class.__module__, model_class.__name__]
+        return json.dumps(index, indent=2, sort_keys=True) + "\n"
+
+
+@contextmanager
+def ambient(device: torch.device) -> Iterator[None]:
+    """What pictures are drawn in, whatever the caller has set: see `HubPipeline.drawing`."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if torch.get_default_device().type != "cpu":  # Noise is drawn there, on every device.
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+def _pipeline_named(index: dict[str, Any]) -> Any:
+    """The class that a model_index.json names; up to version 0.4 it stood without the package."""
+    name = index.get("_class_name")
+    return name.removeprefix("genmodels.") if isinstance(name, str) else name
 
 
 @functools.lru_cache(maxsize=1)
@@ -350,7 +346,8 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
     """The constructor's arguments, known and of the right type."""
     config = read_json(path)
     if config.get("_class_name") != cls.__name__:
-        raise ValueError(f"{path}: must describe {cls.__name__}, got {config.get('_class_name')!r}")
+        came = quoted(config.get("_class_name"))
+        raise ValueError(f"{path}: must describe {cls.__name__}, got {came}")
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     parameters = inspect.signature(cls).parameters
     for key, value in arguments.items():
@@ -360,19 +357,23 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
         # JSON has one kind of number: an int will do for a float, but a bool is neither.
         kinds = (int, float) if type(default) is float else (type(default),)
         if type(value) not in kinds:
-            wanted, came = type(default).__name__, f"{type(value).__name__} {reprlib.repr(value)}"
+            wanted, came = type(default).__name__, f"{type(value).__name__} {quoted(value)}"
             raise ValueError(f"{path}: {key} must be of type {wanted}, got {came}")
     return arguments
 
 
-def _pinned(source: str | Path, revision: str | None) -> str:
-    """What a recipe may name the model by, so that a replay finds the same revision."""
-    return f"{source}@{revision}" if revision else str(source)
+def _expected(cls: type[HubModel], config: dict[str, Any]) -> dict[str, str]:
+    """Name -> "float [64, 3, 4, 4]" of every weight that a config asks for."""
+    with torch.device("meta"):  # Costs no memory, whatever the config asks for.
+        return _described(cls(**config).state_dict())
 
 
-def _describe(tensor: torch.Tensor) -> str:
-    """What a network needs, in the words that `_read_header` has for what a file holds."""
-    return f"{'float' if tensor.is_floating_point() else 'I64'} {list(tensor.shape)}"
+def _described(state: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Name -> "float [64, 3, 4, 4]", in the words that `_read_header` has for a file."""
+    return {
+        key: f"{'float' if tensor.is_floating_point() else 'I64'} {list(tensor.shape)}"
+        for key, tensor in state.items()
+    }
 
 
 def _read_header(path: Path) -> dict[str, str]:
@@ -381,9 +382,10 @@ def _read_header(path: Path) -> dict[str, str]:
         raise ValueError(
             f"{path.parent} must hold {path.name}: only safetensors are read, never pickles"
         )
+    check_is_no_pointer(path)
     try:
-        with safe_open(path, framework="pt") as weights:
-            slices = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
+        with safe_open(path, framework="pt") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
             kinds = {key: s.get_dtype() for key, s in slices.items()}
             return {
                 key: f"{'float' if kinds[key] in FLOATS else kinds[key]} {s.get_shape()}"
@@ -393,7 +395,7 @@ def _read_header(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} is damaged or truncated: {error}") from error
 
 
-def _compare(expected: dict[str, str], came: dict[str, str], folder: Path) -> None:
+def _compare(expected: dict[str, str], came: dict[str, str], whose: str) -> None:
     problems = [f"missing {key}" for key in expected if key not in came]
     problems += [f"unexpected {key}" for key in came if key not in expected]
     problems += [
@@ -403,4 +405,4 @@ def _compare(expected: dict[str, str], came: dict[str, str], folder: Path) -> No
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"{folder}: weights do not fit: {'; '.join(problems[:5])}{more}")
+        raise ValueError(f"{whose} weights do not fit: {'; '.join(problems[:5])}{more}")

@@ -1,42 +1,44 @@
 """Pixels: PIL <-> uint8 <-> float. The only place where 0..255 and [-1, 1] meet.
 
-Files are untrusted: `open_rgb` reads the header, refuses what is too large or of an unknown kind,
-and only then decodes. Start there; `to_float` and `to_uint8` are the two borders of the networks.
+Files are untrusted, see `genmodels.decoding`, whose `open_rgb` is the way in; `to_float` and
+`to_uint8` are the two borders of the networks.
 """
 
-import io
 import struct
 import uuid
-import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
+from genmodels.decoding import FORMATS, MAX_PIXELS, SUFFIXES, open_rgb, to_rgb, upright_size
+
+__all__ = [
+    "FILMS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "XMP_BOX",
+    "encode_animation",
+    "enlarge",
+    "fit_square",
+    "from_pil",
+    "grid",
+    "open_rgb",
+    "to_float",
+    "to_pil",
+    "to_rgb",
+    "to_uint8",
+    "upright_size",
+]
+
 FILMS = (".mp4", ".webp", ".gif")
 XMP_BOX = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")  # An MP4's XMP (Adobe's part 3, 1.2.7).
-
-# What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -56,8 +58,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """Float [N, 3, H, W] in [-1, 1] -> N RGB pictures."""
-    return [Image.fromarray(pixels) for pixels in _to_rows(to_uint8(images))]
+    """Float [N, 3, H, W] in [-1, 1], or uint8 -> N RGB pictures."""
+    whole = images if images.dtype == torch.uint8 else to_uint8(images)
+    return [Image.fromarray(pixels) for pixels in _to_rows(whole)]
 
 
 def from_pil(images: Sequence[Image.Image]) -> Tensor:
@@ -65,53 +68,6 @@ def from_pil(images: Sequence[Image.Image]) -> Tensor:
     _check_alike("images", images)
     pixels = np.stack([np.asarray(image) for image in images])  # [N, H, W, 3]
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def open_rgb(
-    source: str | Path | BinaryIO,  # A file's path, or a seekable binary file.
-    *,
-    background: tuple[int, int, int] = (255, 255, 255),  # What shows through transparent pixels.
-    max_pixels: int = MAX_PIXELS,  # Refuse a picture of more, before it is decoded.
-    min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
-    keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
-) -> Image.Image:
-    """An image file as an RGB picture, upright, in sRGB; of an animation, the first frame.
-
-    Grey, palette, CMYK, transparent, 16-bit grey and float files are understood. A float picture
-    counts in [0, 1], or in [0, 255] if any value is above 1. A profile of wider colours, such as a
-    phone's Display P3, is converted, of RGB files alone. `ValueError` names the file if it is
-    of another format than `FORMATS`, has more than `max_pixels` pixels, is damaged, or its values
-    fit no scale. No pixel is decoded before format and size are known to be fine.
-    """
-    name = str(getattr(source, "name", "image")) if hasattr(source, "read") else str(source)
-    try:
-        with Image.open(source, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ValueError(f"{width}x{height} has more than {max_pixels} pixels")
-            if min_side is not None:
-                image.draft(None, (min_side, min_side))
-            image.load()
-            upright = _to_srgb(_to_8_bit(ImageOps.exif_transpose(image)))
-            if keep_alpha and upright.has_transparency_data:
-                return upright.convert("RGBA")
-            return _flatten(upright, background)
-    except Image.UnidentifiedImageError as error:
-        raise ValueError(f"{name}: not a readable {', '.join(FORMATS)} image") from error
-    except FileNotFoundError as error:
-        raise ValueError(f"{name}: no such file") from error
-    except _DECODE_ERRORS as error:
-        raise ValueError(f"{name}: {error or type(error).__name__}") from error
-
-
-def upright_size(source: str | Path | BinaryIO) -> tuple[int, int]:
-    """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
-    with Image.open(source, formats=FORMATS) as image:
-        is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
-        # Of a TIFF Pillow gives the turned size already, if the turn is one of its own tags.
-        own_tags = getattr(image, "tag_v2", {})
-        is_done = own_tags.get(ExifTags.Base.Orientation) in range(5, 9)
-        return image.size[::-1] if is_turned and not is_done else image.size
 
 
 def fit_square(
@@ -284,44 +240,3 @@ def _to_rows(pixels: Tensor) -> np.ndarray:
     if pixels.ndim != 4 or pixels.shape[1] != 3:
         raise ValueError(f"images must be [N, 3, H, W], got {list(pixels.shape)}")
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grey pictures of 16 bits, 32 bits or float as 8-bit grey; others as they are.
-
-    Pillow's own conversion cuts off all above 255 instead of scaling.
-    """
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype(np.float32)
-    float_top = 1.0 if values.max() <= 1 else 255.0
-    top = float_top if image.mode == "F" else 65535.0
-    if not (values.min() >= 0 and values.max() <= top):
-        raise ValueError(f"values must be in 0..{top:g}, got {values.min():g}..{values.max():g}")
-    return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """An RGB picture with a profile of other colours, converted; others as they are."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA"):
-        return image
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
-            return image
-        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"))
-    except (ImageCms.PyCMSError, OSError):
-        return image  # A broken profile says nothing.
-    assert converted is not None  # Only in place it is None.
-    converted.info.pop("icc_profile", None)
-    return converted
-
-
-def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any 8-bit mode as RGB, transparent pixels composited over the background."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    canvas = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(canvas, rgba).convert("RGB")

@@ -7,18 +7,19 @@ with a second seed, `variation_seed`, so that it has a recipe of its own.
 import inspect
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genmodels.hub import HubPipeline, ImageOutput, check_whole
+from genmodels.hub import HubPipeline, check_whole, quoted
 
 
 def draw(seed: int, z_dim: int) -> Tensor:
     """z [1, z_dim] of a seed, drawn on the CPU so that it is the same on every device."""
-    return torch.randn(1, z_dim, generator=torch.Generator().manual_seed(seed))
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(1, z_dim, generator=rng, dtype=torch.float32, device="cpu")
 
 
 def walk(start: Tensor, end: Tensor, strength: float) -> Tensor:
@@ -35,7 +36,8 @@ def walk(start: Tensor, end: Tensor, strength: float) -> Tensor:
 
 def around(seed: int, strength: float, num_images: int) -> list[dict[str, Any]]:
     """The settings of `num_images` pictures around one, the same ones each time."""
-    check_whole("num_images", num_images, 1, 256)
+    num_images = check_whole("num_images", num_images, 1, 256)
+    seed = check_whole("seed", seed, 0, 2**63 - 257)
     rng = random.Random(seed)
     return [
         {"seed": seed, "variation_seed": rng.randrange(2**31), "variation_strength": strength}
@@ -45,9 +47,10 @@ def around(seed: int, strength: float, num_images: int) -> list[dict[str, Any]]:
 
 def between(seeds: Sequence[int], frames: int) -> list[dict[str, Any]]:
     """The settings of the pictures on the way: `frames` from each to the next, and the last."""
+    seeds = [check_whole("seed", seed, 0, 2**63 - 257) for seed in seeds]
     if len(seeds) < 2:
-        raise ValueError(f"seeds must be two or more, got {list(seeds)}")
-    check_whole("frames", frames, 1, 600)
+        raise ValueError(f"seeds must be two or more, got {seeds}")
+    frames = check_whole("frames", frames, 1, 600)
     way: list[dict[str, Any]] = [
         {"seed": a, "variation_seed": b, "variation_strength": i / frames}
         for a, b in zip(seeds, seeds[1:], strict=False)
@@ -62,9 +65,10 @@ def through(
     """As `between`, for any pictures of the pipeline, by their recipes."""
     if len(recipes) < 2:
         raise ValueError(f"recipes must be two or more, got {len(recipes)}")
-    check_whole("frames", frames, 1, 600)
+    frames = check_whole("frames", frames, 1, 600)
+    sha256 = pipeline.weights_sha256
     for one in recipes:
-        if one["weights_sha256"] != pipeline.weights_sha256:
+        if one["weights_sha256"] != sha256:
             raise ValueError(f"the recipes must be of this model's pictures, one is {one['model']}")
         if "toward" in one["settings"]:
             raise ValueError("a picture that is itself between two others cannot be passed through")
@@ -77,19 +81,11 @@ def through(
     return [*way, stops[-1]]
 
 
-def of(picture: dict[str, Any], place: Callable[..., Any]) -> Any:
+def of(picture: dict[str, Any], place: Callable[..., Any], name: str = "toward") -> Any:
     """What `place` makes of a picture's seed and settings, which may be a stranger's."""
     known = inspect.signature(place).parameters
     if not isinstance(picture, dict) or "seed" not in picture or set(picture) - set(known):
-        raise ValueError(f"toward must be a dict of seed and {', '.join(known)}, got {picture!r}")
+        raise ValueError(
+            f"{name} must be a dict of seed and {', '.join(known)}, got {quoted(picture)}"
+        )
     return place(**picture)
-
-
-def pictures(pipeline: HubPipeline, asked: Iterable[dict[str, Any]]) -> ImageOutput:
-    """One picture for each of the settings, in their order."""
-    output = ImageOutput(images=[], recipes=[])
-    for settings in asked:
-        one = pipeline(1, **settings)
-        output.images += one.images
-        output.recipes += one.recipes
-    return output

@@ -67,6 +67,7 @@ __all__ = [
     "random_features",
     "random_kid",
     "ssim",
+    "structure",
     "subset_intervals",
     "swd",
 ]
@@ -176,6 +177,12 @@ def density_coverage(
         raise ValueError(f"k must be 1 to {len(batches[1]) - 1}, below the references, got {k}")
     a, b = (_features(batch, seed) for batch in batches)
     return _density_coverage(a, b, k)
+
+
+def structure(samples: Images, reference: Images, *, seed: int = 0) -> Figures:
+    """`random_kid`, density and coverage by name, from one reading of the images."""
+    a, b = (_features(batch, seed) for batch in _two_sets(samples, reference))
+    return _structure(a, b)
 
 
 def _features(batch: Tensor, seed: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from genmodels.patch_source import (
 EXACT_PAIRS = 2.5e7  # Patches of the picture times those of the photo that are all compared.
 BLEND_PIXELS = 20_000  # Up to so many, differences are voted for; above, colours follow these.
 SEARCH_PIXELS = 1_600_000  # Above, a level only carries on what the level before has found.
+FEW = 1 << 16  # Patches of the picture that are compared at a time.
 JOIN = 20  # Pixels around the photo within which what is drawn is blended with it.
 PARTS = 24  # Of a picture's patches: those of one choose at the same time.
 
@@ -157,13 +158,13 @@ class Level:
     def _refine(self, field: Tensor, queries: Tensor, rng: torch.Generator) -> Tensor:
         """PatchMatch: offer each patch what suits its neighbours, then places near its own."""
         best = field[self.open]
-        cost = (queries - self.source.keys[best]).square_().sum(1)
+        cost = self._distances(queries, best)
         y, x = self.open // self.gw, self.open % self.gw
 
         def offer(row: Tensor, column: Tensor) -> None:
             nonlocal best, cost
             other = row.clamp(0, self.ph - 1) * self.pw + column.clamp(0, self.pw - 1)
-            its = (queries - self.source.keys[other]).square_().sum(1)
+            its = self._distances(queries, other)
             is_nearer = its < cost
             best = torch.where(is_nearer, other, best)
             cost = torch.where(is_nearer, its, cost)
@@ -178,6 +179,11 @@ class Level:
             jitter = torch.randint(-reach, reach + 1, (2, len(best)), generator=rng)
             offer(best // self.pw + jitter[0], best % self.pw + jitter[1])
         return field.index_copy(0, self.open, best)
+
+    def _distances(self, queries: Tensor, patches: Tensor) -> Tensor:
+        """[n]: how far each query is from its patch of the photo; a copy of all would be large."""
+        pairs = zip(queries.split(FEW), patches.split(FEW), strict=True)
+        return torch.cat([(one - self.source.keys[at]).square_().sum(1) for one, at in pairs])
 
     def carry(self, coarse: "Level", field: Tensor) -> Tensor:
         """The coarser level's field at this one: what lay side by side still does."""

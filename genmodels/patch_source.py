@@ -140,6 +140,10 @@ class Source:
         keys[self.straddles] = 1e3  # Far from everything.
         return keys
 
+    def forget(self) -> None:
+        """Drop the vectors, a hundred bytes a patch, which the next level does not ask for."""
+        self.__dict__.pop("keys", None)
+
     @functools.cached_property
     def dislike(self) -> Tensor:
         """[ph * pw]: what it costs to take each patch of the photo, however well it fits."""

@@ -36,6 +36,7 @@ Iptc4xmpExt:DigitalSourceType=
 </rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
 QUICK_PIXELS = 1 << 22  # Larger PNGs are packed quickly: zlib takes longer than a network.
+DTYPES = ("float32", "float16", "bfloat16", "float64")  # That networks compute in.
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
 MAX_STEPS = 8  # Pictures made from pictures made from ...
 
@@ -65,10 +66,12 @@ def make(
     seed: int,
     *,
     image: Image.Image | None = None,  # What it is made from, if anything.
+    weights_sha256: str | None = None,  # The pipeline's, of who makes many; None: ask it.
     **settings: Any,
 ) -> dict[str, Any]:
     """The recipe of one picture that `pipeline([image,] seed=seed, **settings)` makes."""
     made_from: dict[str, Any] = {}
+    dtype = str(pipeline.dtype).removeprefix("torch.")
     if image is not None:
         width, height = image.size
         made_from["image"] = {"sha256": pixels_sha256(image), "width": width, "height": height}
@@ -78,9 +81,10 @@ def make(
         "generated": True,
         "pipeline": type(pipeline).__name__,
         "model": pipeline.source,
-        "weights_sha256": pipeline.weights_sha256,
+        "weights_sha256": weights_sha256 or pipeline.weights_sha256,
+        **({} if dtype == "float32" else {"dtype": dtype}),
         "seed": seed,
-        "settings": settings,
+        "settings": hub.plain(settings),
         "versions": {"genmodels": genmodels.__version__, "torch": torch.__version__},
     }
 
@@ -173,30 +177,33 @@ def from_query(value: str) -> dict[str, Any]:
 def replay(
     source: str | Path | Image.Image | dict[str, Any],  # Its file, the open image, or its recipe.
     image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
+    *,
+    model: str | Path | None = None,  # Where its model is now; None: where the recipe says.
+    pipeline: hub.HubPipeline | None = None,  # Its model, where that is loaded already.
 ) -> GeneratedImage:
     """Make the picture again.
 
-    Errors: ValueError when the model or the image is another one by now. Warns when the pixels
-    differ, which another release of torch or another processor can cause.
+    Of a model that was loaded from a folder the recipe holds that folder's name alone: say with
+    `model` where it is. Errors: ValueError when the model or the image is another one by now. Warns
+    when the pixels differ, which another release of torch or another processor can cause.
     """
     recipe = source if isinstance(source, dict) else read(source)
-    _check(recipe)
-    if recipe["model"] is None:
-        raise ValueError("the model was never saved or published, so its pictures cannot be remade")
-    pipeline = hub.load(recipe["model"])
+    check(recipe)
+    pipeline = pipeline or _pipeline_of(recipe, model)
     if pipeline.weights_sha256 != recipe["weights_sha256"]:
         raise ValueError(
-            f"{recipe['model']} holds other weights ({pipeline.weights_sha256[:12]}) than the "
-            f"picture was made with ({recipe['weights_sha256'][:12]})"
+            f"{hub.quoted(model or recipe['model'])} holds other weights "
+            f"({pipeline.weights_sha256[:12]}) than the picture was made with "
+            f"({recipe['weights_sha256'][:12]})"
         )
     known = set(inspect.signature(type(pipeline).__call__).parameters)
     if ("image" in known) != ("image" in recipe):
         raise ValueError(
-            f"{recipe['model']} draws {'' if 'image' in known else 'not '}from an image"
+            f"{pipeline.source} draws {'' if 'image' in known else 'not '}from an image"
         )
     unknown = set(recipe["settings"]) - (known - {"self", "image", "num_images", "seed"})
     if unknown:
-        raise ValueError(f"{recipe['model']} knows no settings {sorted(unknown)}")
+        raise ValueError(f"{pipeline.source} knows no settings {hub.quoted(sorted(unknown))}")
     given = _image_of(recipe, image)
     seed = {"seed": recipe["seed"]} if "seed" in known else {}  # Some leave nothing to chance.
     (picture,) = pipeline(*given, **seed, **recipe["settings"]).images
@@ -223,10 +230,31 @@ def _steps(recipe: dict[str, Any]) -> int:
     return 1 if before is None else 1 + _steps(before)
 
 
-def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
-    """The image that a recipe needs, which must be the very one; one that was made is made again.
+def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> hub.HubPipeline:
+    """The recipe's model, or the one that is said to be it, in the recipe's number type."""
+    named = recipe["model"]
+    if named is None and model is None:
+        raise ValueError(
+            "the model had not been saved when the picture was made, so its recipe names none: if "
+            "it has been since, say where with `model`"
+        )
+    try:
+        pipeline = hub.load(named if model is None else model)
+    except ValueError as error:
+        if model is not None or "/" in named.strip("/"):
+            raise
+        raise ValueError(
+            f"{error}. If {hub.quoted(named)} is the name of a folder, say where it is with `model`"
+        ) from error
+    dtype = recipe.get("dtype", "float32")
+    return pipeline if dtype == "float32" else pipeline.to(getattr(torch, dtype))
 
-    Its pixels may differ a little after an update of torch, which `replay` has warned of then.
+
+def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
+    """The image that a recipe needs, which must be the very one, in whatever mode it is given.
+
+    One that was made here is made again. Its pixels may differ a little after an update of torch,
+    which `replay` has warned of then.
     """
     needed = recipe.get("image")
     if needed is not None and image is None and "recipe" in needed:
@@ -240,9 +268,11 @@ def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.
             f"the picture was made from another one, of {needed['width']} x {needed['height']} "
             "pixels: give that as `image`"
         )
-    if not isinstance(image, Image.Image) or pixels_sha256(image) != needed["sha256"]:
-        raise ValueError("that is not the image that the picture was made from")
-    return (image,)
+    shown = (images.to_rgb(image, keep_alpha=keep_alpha) for keep_alpha in (True, False))
+    for one in shown:
+        if pixels_sha256(one) == needed["sha256"]:
+            return (one,)
+    raise ValueError("that is not the image that the picture was made from")
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -252,29 +282,36 @@ def _parse(text: str) -> dict[str, Any]:
         recipe = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the recipe is not JSON: {error}") from error
-    _check(recipe)
+    check(recipe)
     return recipe
 
 
-def _check(recipe: object, step: int = 1) -> None:
-    """Keys and types only; the pipeline checks the settings themselves."""
+def check(recipe: object, step: int = 1) -> None:
+    """ValueError for what is no recipe: keys and types only, the pipeline checks the settings."""
     kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
     if not isinstance(recipe, dict):
         raise ValueError(f"a recipe must be a JSON object, got {type(recipe).__name__}")
     for key, kind in kinds.items():
         if type(recipe.get(key)) is not kind:  # True is an int, and no seed.
-            raise ValueError(f"the recipe's {key} must be {kind.__name__}, got {recipe.get(key)!r}")
+            raise ValueError(
+                f"the recipe's {key} must be {kind.__name__}, got {hub.quoted(recipe.get(key))}"
+            )
     needed = recipe.get("image")
     kinds = {"sha256": str, "width": int, "height": int}
     is_image = isinstance(needed, dict) and all(type(needed.get(k)) is kinds[k] for k in kinds)
     if needed is not None and not is_image:
-        raise ValueError(f"the recipe's image must be sha256, width and height, got {needed!r}")
+        raise ValueError(
+            f"the recipe's image must be sha256, width and height, got {hub.quoted(needed)}"
+        )
     if not isinstance(recipe.get("model"), str | None):
-        raise ValueError(f"the recipe's model must be a name, got {recipe.get('model')!r}")
+        raise ValueError(f"the recipe's model must be a name, got {hub.quoted(recipe['model'])}")
+    if recipe.get("dtype", "float32") not in DTYPES:
+        allowed, came = ", ".join(DTYPES), hub.quoted(recipe["dtype"])
+        raise ValueError(f"the recipe's dtype must be one of {allowed}, got {came}")
     if needed is not None and "recipe" in needed:
         if step == MAX_STEPS:
             raise ValueError(f"a recipe must have at most {MAX_STEPS} steps, got more")
-        _check(needed["recipe"], step + 1)
+        check(needed["recipe"], step + 1)
 
 
 def pixels_sha256(image: Image.Image) -> str:

@@ -49,6 +49,7 @@ def project(
 ) -> Tensor:
     """The layout [1, 3, H, W] of the photo's patches that is most like an image."""
     check_whole("the photo's shorter side", min(photo.shape[2:]), patches.MIN_SIDE, 1 << 16)
+    patches.check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
     height, width = (max(PATCH, side) for side in size)
     source, frame = photo[0].float().cpu(), Frame(height, width)

@@ -19,6 +19,8 @@ def through(
     network: Any,  # Has `multiple`, of which both sides must be one, and `reach`, see below.
     x: Tensor,  # [1, C, H, W], any size.
     margin: int = 0,  # Pixels of its mirror image that it sees around the picture.
+    *,
+    run: Any = None,  # How to compute it, where something is wrapped around it.
 ) -> Tensor:
     """The network's answer [1, c, H, W], the picture being mirrored at its ends.
 
@@ -26,19 +28,20 @@ def through(
     is what it would be in the whole. None: each pixel matters to all, so that tiles differ from the
     whole, and fade into each other.
     """
+    run = network if run is None else run
     height, width = x.shape[2:]
     multiple = network.multiple
     sides = [math.ceil((side + 2 * margin) / multiple) * multiple for side in (height, width)]
     x = _mirrored(x, sides, margin)
     whole = (..., slice(margin, margin + height), slice(margin, margin + width))
     if max(sides) <= TILE:
-        return network(x)[whole]
+        return run(x)[whole]
     reach = BLIND_REACH if network.reach is None else network.reach
     weights = x.new_zeros(x.shape[2:])
     total = x.new_zeros(())  # Of the tiles times their weights: [1, c, H, W].
     for rows, kept_rows in _spans(x.shape[2], multiple, reach):
         for columns, kept_columns in _spans(x.shape[3], multiple, reach):
-            tile = network(x[..., slice(*rows), slice(*columns)])
+            tile = run(x[..., slice(*rows), slice(*columns)])
             tile = tile[..., _inside(kept_rows, rows), _inside(kept_columns, columns)]
             weight = _ramps(kept_rows, x.shape[2])[:, None] * _ramps(kept_columns, x.shape[3])
             weight = weight.to(x.device)
@@ -76,8 +79,8 @@ def _inside(kept: Span, seen: Span) -> slice:
 
 def _ramps(kept: Span, side: int) -> Tensor:
     """Weights of what is kept: they rise and fall where a neighbour takes over."""
-    weights = torch.ones(kept[1] - kept[0])
-    slope = (torch.arange(2 * RAMP) + 0.5) / (2 * RAMP)
+    weights = torch.ones(kept[1] - kept[0], dtype=torch.float32, device="cpu")
+    slope = (torch.arange(2 * RAMP, dtype=torch.float32, device="cpu") + 0.5) / (2 * RAMP)
     if kept[0] > 0:
         weights[: 2 * RAMP] = slope
     if kept[1] < side:

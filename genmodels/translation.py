@@ -5,7 +5,7 @@ What comes out has the size of what came in, whatever that is, and its transpare
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels import colour, images, recipe, tiles
-from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole
+from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole, plain, quoted
 from genmodels.threads import threads_for
 
 PREDICTS = ("rgb", "chroma")
@@ -25,6 +25,7 @@ MAX_HINTS = 500  # Their recipe must stay short enough to be read back.
 MAX_GRAIN = 1.0
 MAX_MARGIN = 64
 MAX_NETWORK_SIZE = 4096
+BAND = 1 << 20  # Pixels of a photo that are floats at a time.
 HINT_SIDE = 5  # Pixels, at the size that the network sees.
 
 Hint = tuple[int, int, str]  # Column and row in the picture, and a colour, "#c03020".
@@ -48,26 +49,27 @@ class TranslationPipeline(HubPipeline):
     ) -> None:
         super().__init__()
         if predicts not in PREDICTS:
-            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
+            came = quoted(predicts)
+            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {came}")
         check_whole("network_size", network_size, 0, MAX_NETWORK_SIZE)
         check_range("grain", grain, 0, MAX_GRAIN if predicts == "rgb" else 0)
         check_whole("margin", margin, 0, MAX_MARGIN)
-        channels = (generator.config.in_channels, generator.config.out_channels)
+        self.register_modules(generator=generator)
+        config = self.networks["generator"].config
+        channels = (config.in_channels, config.out_channels)
         wanted = (3, 3) if predicts == "rgb" else (4, 2)
         if channels != wanted:
             raise ValueError(
                 f"a network that predicts {predicts} must have {wanted[0]} channels in and "
                 f"{wanted[1]} out, got {channels[0]} and {channels[1]}"
             )
-        self.register_modules(generator=generator.eval())
         self.register_to_config(
             predicts=predicts, network_size=network_size, grain=grain, margin=margin
         )
 
-    @torch.inference_mode()
     def __call__(
         self,
-        image: Image.Image | Sequence[Image.Image],  # RGB or RGBA, of any size; or several.
+        image: Any,  # As `images.to_rgb` takes it, of any size; or a list of several.
         *,
         seed: int | None = 0,  # Of the grain: other brush strokes. Image i: seed + i; None draws.
         strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
@@ -79,38 +81,41 @@ class TranslationPipeline(HubPipeline):
 
         Without grain there is no chance, and the seed counts for nothing.
 
-        Errors: ValueError for a picture of another mode, of more than 24 megapixels or more than
+        Errors: ValueError for what is no picture, for one of more than 24 megapixels or more than
         100 times as long as wide, or for a setting out of its range.
         """
-        given: list[Any] = list(image) if isinstance(image, list | tuple) else [image]
-        if not 1 <= len(given) <= MAX_IMAGES:
-            raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(given)}")
-        for picture in given:
-            _check_picture(picture)
+        several = list(image) if isinstance(image, list | tuple) else [image]
+        if not 1 <= len(several) <= MAX_IMAGES:
+            raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(several)}")
+        given = [_as_picture(one) for one in several]
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
-        check_range("strength", strength, 0, 1)
-        check_range("detail", detail, 0, 1)
+        seed = check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
+        strength = check_range("strength", strength, 0, 1)
+        detail = check_range("detail", detail, 0, 1)
         limit = self.config.network_size if network_size is None else network_size
-        check_whole("network_size", limit, 0, MAX_NETWORK_SIZE)
+        limit = check_whole("network_size", limit, 0, MAX_NETWORK_SIZE)
         if not isinstance(hints, list | tuple) or len(hints) > MAX_HINTS:
-            came = len(hints) if isinstance(hints, list | tuple) else repr(hints)
+            came = len(hints) if isinstance(hints, list | tuple) else quoted(hints)
             raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")
-        hints = [self._checked(hint, given) for hint in hints]
+        hints = [self._checked(plain(hint), given) for hint in hints]
         settings: dict[str, Any] = {"strength": strength, "network_size": limit}
         if self.config.predicts == "rgb":
             settings["detail"] = detail
         if hints:
             settings["hints"] = hints
         output = ImageOutput(images=[], recipes=[])
-        for own, picture in enumerate(given, seed):
-            made = self._translated(picture, own, strength, limit, detail, hints)
-            output.recipes.append(recipe.make(self, own, image=picture, **settings))
-            output.images.append(recipe.attach(made, output.recipes[-1], recipe.COMPOSITE))
+        with self.drawing() as generator:
+            sha256 = self.weights_sha256
+            for own, picture in enumerate(given, seed):
+                drawn = self._translated(generator, picture, own, strength, limit, detail, hints)
+                made = recipe.make(self, own, image=picture, weights_sha256=sha256, **settings)
+                output.images.append(recipe.attach(drawn, made, recipe.COMPOSITE))
+                output.recipes.append(made)
         return output
 
     def _translated(
         self,
+        generator: Any,
         picture: Image.Image,
         seed: int,
         strength: float,
@@ -121,20 +126,20 @@ class TranslationPipeline(HubPipeline):
         pixels = images.from_pil([picture.convert("RGB")])
         if self.config.predicts == "chroma":
             pixels = colour.to_grey(pixels)  # In whole levels, which rounding does not move.
-        whole = images.to_float(pixels).to(self.device)
         size = _size_within(limit, (picture.height, picture.width))
-        small = _resized(whole, size)
+        # A photo may be large: each channel is resized by itself, and the rest goes by bands.
+        planes = (images.to_float(pixels[:, c : c + 1]).to(self.device) for c in range(3))
+        small = torch.cat([_resized(plane, size) for plane in planes], 1)
         marks = _marks(hints, size, picture.size).to(self.device)
         seen = grained(small, self.config.grain, torch.Generator().manual_seed(seed))
         with threads_for(size[0] * size[1] * 32):
-            given = encode(seen, self.config.predicts, marks).to(self.generator.dtype)
-            out = tiles.through(self.generator, given, self.config.margin).float()
+            given = encode(seen, self.config.predicts, marks).to(self.dtype)
+            network = self.networks["generator"]
+            out = tiles.through(network, given, self.config.margin, run=generator).float()
         if self.config.predicts == "chroma":
-            made = colour.join(colour.luma(whole), strength * _resized(out, whole.shape[2:]))
+            made = _coloured(pixels, out, strength)
         else:
-            made = _resized(out.clamp(-1, 1), whole.shape[2:])
-            finer = whole - _resized(small, whole.shape[2:])
-            made = torch.lerp(whole, made + detail * finer, strength)
+            made = _painted(pixels, out.clamp(-1, 1), small, strength, detail)
         (result,) = images.to_pil(made)
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
@@ -145,7 +150,7 @@ class TranslationPipeline(HubPipeline):
             raise ValueError("hints are for a network that predicts chroma, this one predicts rgb")
         is_hint = isinstance(hint, list | tuple) and len(hint) == 3
         if not is_hint or not re.fullmatch("#[0-9a-fA-F]{6}", str(hint[2])):
-            raise ValueError(f'a hint must be (column, row, "#rrggbb"), got {hint!r}')
+            raise ValueError(f'a hint must be (column, row, "#rrggbb"), got {quoted(hint)}')
         for name, place, sides in (
             ("column", hint[0], [picture.width for picture in given]),
             ("row", hint[1], [picture.height for picture in given]),
@@ -162,7 +167,8 @@ def grained(
     """The image with noise upon it, from which a network can begin a stroke where all is flat."""
     if not grain:
         return image
-    return image + grain * torch.randn(image.shape, generator=rng).to(image.device)
+    noise = torch.randn(image.shape, generator=rng, dtype=torch.float32, device="cpu")
+    return image + grain * noise.to(image.device)
 
 
 def encode(
@@ -178,10 +184,16 @@ def encode(
     return torch.cat([colour.luma(image), marks], dim=1)
 
 
-def _check_picture(picture: Any) -> None:
-    if not isinstance(picture, Image.Image) or picture.mode not in ("RGB", "RGBA"):
-        came = getattr(picture, "mode", type(picture).__name__)
-        raise ValueError(f"image must be a PIL image of mode RGB or RGBA, got {came}")
+def _as_picture(given: Any) -> Image.Image:
+    """RGB or RGBA; its size is checked before anything is made of it."""
+    if isinstance(given, Image.Image):
+        _check_size(given)
+    picture = images.to_rgb(given, keep_alpha=True)
+    _check_size(picture)
+    return picture
+
+
+def _check_size(picture: Image.Image) -> None:
     if not 1 <= picture.width * picture.height <= MAX_PIXELS:
         raise ValueError(
             f"image must have one pixel or more and at most {MAX_PIXELS} pixels, "
@@ -206,13 +218,58 @@ def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
+def _bands(pixels: Tensor) -> Iterator[slice]:
+    """Rows of a picture [1, 3, H, W], some at a time: floats of all would be four copies of it."""
+    height, width = pixels.shape[2:]
+    rows = max(1, BAND // width)
+    return (slice(first, first + rows) for first in range(0, height, rows))
+
+
+def _painted(
+    pixels: Tensor,  # The photo, uint8 [1, 3, H, W].
+    out: Tensor,  # What the network made, [1, 3, h, w] in [-1, 1].
+    small: Tensor,  # What it saw, the same size.
+    strength: float,
+    detail: float,
+) -> Tensor:
+    """The picture, uint8 [1, 3, H, W]."""
+    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    for channel in range(3):
+        only = slice(channel, channel + 1)
+        new = _resized(out[:, only], size)
+        seen = _resized(small[:, only], size) if detail else None
+        for rows in _bands(pixels):
+            whole, part = images.to_float(pixels[:, only, rows]).to(out.device), new[:, :, rows]
+            if seen is not None:
+                part = part + detail * (whole - seen[:, :, rows])
+            made[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
+    return made
+
+
+def _coloured(
+    pixels: Tensor,  # The photo in grey, uint8 [1, 3, H, W].
+    out: Tensor,  # The chroma that the network made, [1, 2, h, w].
+    strength: float,
+) -> Tensor:
+    """The picture, uint8 [1, 3, H, W]."""
+    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    planes = [_resized(plane, size) for plane in out.split(1, dim=1)]
+    for rows in _bands(pixels):
+        whole = images.to_float(pixels[:, :, rows]).to(out.device)
+        chroma = torch.cat([plane[:, :, rows] for plane in planes], 1)
+        made[:, :, rows] = images.to_uint8(colour.join(colour.luma(whole), strength * chroma))
+    return made
+
+
 def _marks(hints: Sequence[Hint], size: tuple[int, int], picture_size: tuple[int, int]) -> Tensor:
     """Chroma of the hints and where they are: [1, 3, H, W] at the network's size."""
-    marks = torch.zeros(1, 3, *size)
+    marks = torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu")
     scale_x, scale_y = size[1] / picture_size[0], size[0] / picture_size[1]
     for column, row, code in hints:
         levels = [int(code[i : i + 2], 16) for i in (1, 3, 5)]
-        rgb = images.to_float(torch.tensor(levels, dtype=torch.uint8).view(1, 3, 1, 1))
+        rgb = images.to_float(
+            torch.tensor(levels, dtype=torch.uint8, device="cpu").view(1, 3, 1, 1)
+        )
         x, y = int((column + 0.5) * scale_x), int((row + 0.5) * scale_y)
         half = HINT_SIDE // 2
         place = (slice(max(0, y - half), y + half + 1), slice(max(0, x - half), x + half + 1))

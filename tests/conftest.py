@@ -18,8 +18,13 @@ CHROMIUM_FLAGS = [
     # A camera that shows a test picture, and a visitor who lets the page see it.
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
+os.environ["GENMODELS_NICENESS"] = "0"  # Or the page's heavy work would give way to other tests.
 expect.set_options(timeout=20_000)  # A busy machine takes more than Playwright's 5 seconds.
-GRADIOS_OWN = "console warning: Method not implemented."  # On every upload.
+GRADIOS_OWN = (
+    "console warning: Method not implemented.",  # On every upload.
+    "console error: AbortError: signal is aborted",  # When a page is left, as the next one.
+    "console error: Unexpected error Connection errored out.",
+)
 
 
 def free_port():
@@ -32,6 +37,9 @@ def free_port():
 @pytest.fixture(scope="session")
 def app_address(tmp_path_factory):
     """Where `python app.py` with the embedded models answers."""
+    if "STATE_APP" in os.environ:  # LOCAL ONLY
+        yield os.environ["STATE_APP"]
+        return
     port = free_port()
     folder = tmp_path_factory.mktemp("app")
     environment = {
@@ -94,4 +102,4 @@ def visit(browser, app_address):
     yield open_page
     for context in contexts:
         context.close()
-    assert [line for line in complaints if line != GRADIOS_OWN] == []
+    assert [line for line in complaints if not line.startswith(GRADIOS_OWN)] == []

@@ -58,3 +58,23 @@ def saved(page, button, folder):
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path
+
+
+def opened(page, tab):
+    """Go to a tab by its title."""
+    page.get_by_role("tab", name=tab).first.click()
+    expect(page.get_by_role("tab", name=tab).first).to_have_attribute("aria-selected", "true")
+
+
+def drawn(page, tab):
+    """Wait for a tab's picture, and what is said of it."""
+    words = page.locator(f"#{tab}-words")
+    expect(words).to_contain_text("pixels", timeout=120_000)
+    expect(page.locator(f"#{tab} img").first).to_be_visible()
+    return words.inner_text()
+
+
+def choose(page, label, option):
+    """Take an option of a list that folds out."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()

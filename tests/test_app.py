@@ -216,7 +216,7 @@ def test_free_layers_may_be_given_either_way_round_and_all_of_them_give_the_colu
         ({"row_seeds": "1,2,3,4,5,6,7"}, "6 rows at most"),
         ({"row_seeds": "9" * 30}, "Seed must be"),
         ({"layers_taken": "rough"}, "rough"),
-        ({"layers_taken": "free", "last": 6}, "6 is greater"),
+        ({"layers_taken": "free", "last": 6}, "Last layer must be a number from 0 to 5, got 6"),
         ({"truncation_psi": 9}, "9"),
         ({"model": "cars-dcgan-toy"}, "cars-dcgan-toy"),
     ],
@@ -279,10 +279,10 @@ def test_a_strangers_recipe_loads_no_other_model_and_breaks_nothing(toys):
     allowed = ["cars-stylegan2-toy"]
     for model in ("someone/model", str(toys / "cars-dcgan-toy"), "cars-dcgan-toy", None):
         with pytest.raises(ValueError, match="not on this page"):
-            pictures.replay({**made, "model": model}, allowed)
+            pictures.again(models.load, {**made, "model": model}, allowed)
     for settings in ({"num_images": 256}, {"unknown": 1}, {"truncation_psi": "much"}):
         with pytest.raises(ValueError, match=r"fit|settings|must"):
-            pictures.replay({**made, "settings": settings}, allowed)
+            pictures.again(models.load, {**made, "settings": settings}, allowed)
     with pytest.raises(ValueError, match="the link holds no recipe"):
         pictures.recipe_of_link("nonsense")
 

@@ -121,3 +121,22 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     lab.locator("#hint-board").get_by_role("button", name="Clear").click()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert np.array_equal(made(lab, tmp_path)[0], plain)
+
+
+def test_a_colour_is_put_by_keyboard(lab, tmp_path):
+    before = after(lab)
+    lab.get_by_label("Colours", exact=True).check()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    lab.get_by_role("button", name="Say which colour belongs where").click()
+    board = lab.locator("#hint-board .board")
+    expect(board.locator("img")).to_be_visible()
+    before = after(lab)
+    board.focus()
+    lab.keyboard.press("Shift+ArrowRight")
+    lab.keyboard.press("ArrowUp")
+    lab.keyboard.press("Enter")
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    expect(lab.locator("#hint-board i")).to_have_count(1)
+    ((column, row, _),) = made(lab, tmp_path)[1]["settings"]["hints"]
+    assert (column, row) == (57, 29)
+    expect(board).to_be_focused()

@@ -8,11 +8,12 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import saved, type_in
+from tests.looking import choose, saved, type_in
+from tests.test_panoramas import scene
 
 pytestmark = pytest.mark.browser
 
-DRAWN = 60_000  # Milliseconds that a drawing may take.
+DRAWN = 120_000  # Milliseconds that a drawing may take.
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
 
 
@@ -55,9 +56,15 @@ def draw(page):
 
 
 def upload(page, path):
+    """Bring a photo, which is drawn at once; what the page says then."""
+    before = page.locator("#panorama-words").inner_text()
     shown = page.locator("#frame img").get_attribute("src")
     page.locator("#panorama-photo input[type=file]").set_input_files(path)
     expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
+    expect(page.locator("#panorama-words")).not_to_have_text(before, timeout=DRAWN)
+    expect(page.locator("#panorama-words")).to_contain_text("pixels, seed", timeout=DRAWN)
+    expect(page.locator("#draw-panorama")).to_be_visible()
+    return page.locator("#panorama-words").inner_text()
 
 
 def number(page, label, value):
@@ -77,9 +84,8 @@ def drag(page, across):
 
 def test_an_uploaded_photo_is_drawn_at_exact_pixels_where_it_was_dragged(panorama, photo, tmp_path):
     page = panorama()
-    upload(page, photo)
-    page.get_by_label("Size", exact=True).click()
-    page.get_by_role("option", name="Exact pixels").click()
+    assert upload(page, photo).startswith("180 x 60 pixels")
+    choose(page, "Size", "Exact pixels")
     number(page, "Width", 240)
     number(page, "Height", 64)
     expect(page.locator("#frame .frame")).to_have_attribute("style", re.compile(r"3\.75"))
@@ -126,21 +132,61 @@ def test_the_dice_draw_and_a_kept_seed_stays(panorama, photo):
     assert f"seed {kept}" in draw(page)
 
 
-def test_a_scene_is_taken_and_a_drawing_can_be_stopped(panorama):
+def test_stop_brings_back_what_was_there_and_download_gives_what_is_shown(panorama, tmp_path):
     page = panorama()
-    shown = page.locator("#frame img").get_attribute("src")
-    page.locator("#panorama-examples .grid-container button").nth(2).click()
-    expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
-    page.get_by_label("Size", exact=True).click()
-    page.get_by_role("option", name="Desktop 1920 x 1080").click()
-    expect(page.locator("#frame .frame")).to_have_attribute("style", re.compile(r"1\.77"))
+    button = page.get_by_role("button", name="Download PNG").filter(visible=True)
+    words = page.locator("#panorama-words").inner_text()
+    picture = page.locator("#panorama img").get_attribute("src")
+    made = recipe.read(saved(page, button, tmp_path))
+    choose(page, "Size", "Desktop 1920 x 1080")
     page.locator("#draw-panorama").click()
+    expect(page.locator("#panorama-words")).to_have_text("Drawing ...", timeout=DRAWN)
+    expect(button).to_have_count(0)  # What is shown is not finished.
     page.locator("#stop-panorama").click()
-    expect(page.locator("#draw-panorama")).to_be_visible(timeout=DRAWN)
-    page.get_by_label("Size", exact=True).click()
-    page.get_by_role("option", name="2 : 1").click()
-    expect(page.locator("#frame .frame")).to_have_attribute("style", re.compile(r"ratio: 2;"))
-    assert "pixels, seed" in draw(page)
+    expect(page.locator("#panorama-words")).to_have_text(words)
+    expect(page.locator("#panorama img")).to_have_attribute("src", picture)
+    assert recipe.read(saved(page, button, tmp_path)) == made
+    expect(page.locator("#draw-panorama")).to_be_visible()
+    expect(page.locator("#stop-panorama")).to_be_hidden()
+    choose(page, "Size", "2 : 1")
+    assert draw(page).startswith("852 x 426")
+    assert recipe.read(saved(page, button, tmp_path))["settings"]["width"] == 852
+
+
+def test_another_photo_ends_the_drawing_of_the_one_before(panorama, photo, tmp_path):
+    page = panorama()
+    choose(page, "Size", "Desktop 1920 x 1080")
+    page.locator("#draw-panorama").click()
+    expect(page.locator("#panorama-words")).to_have_text("Drawing ...", timeout=DRAWN)
+    choose(page, "Size", "2 : 1")
+    page.locator("#panorama-photo input[type=file]").set_input_files(photo)
+    expect(page.locator("#panorama-words")).to_contain_text("120 x 60 pixels", timeout=DRAWN)
+    button = page.get_by_role("button", name="Download PNG").filter(visible=True)
+    assert recipe.read(saved(page, button, tmp_path))["image"]["width"] == 90
+    expect(page.locator("#draw-panorama")).to_be_visible()
+
+
+def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path):
+    page = panorama()
+    told = page.locator("#panorama-size")
+    expect(told).to_contain_text("Result: 1278 x 426 px. The example keeps its 640 x 426 px.")
+    scene(1280, 853).save(tmp_path / "large.png")
+    page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "large.png")
+    expect(told).to_contain_text(
+        "Result: 1296 x 432 px. Your photo (1280 x 853) is reduced to 648 x 432, because a picture "
+        "of this shape is drawn 432 px high at most (choose Exact pixels for more)."
+    )
+    type_in(page.get_by_label("number input for Size of the photo"), "0.5")
+    expect(told).to_contain_text("is reduced to 324 x 216, because a picture of this shape")
+    expect(told).to_contain_text("and it is to take 50% of the room.")
+    choose(page, "Size", "Exact pixels")
+    page.get_by_label("Height", exact=True).fill("9")  # On the way to 900.
+    expect(told).to_contain_text("height must be 16")
+    page.get_by_label("Height", exact=True).fill("1706")
+    page.get_by_label("Width", exact=True).fill("2560")
+    expect(told).to_contain_text("Result: 2560 x 1706 px. Your photo keeps its 1280 x 853 px.")
+    type_in(page.get_by_label("number input for Size of the photo"), "1")
+    expect(told).to_contain_text("Your photo (1280 x 853) is enlarged to 2560 x 1706")
 
 
 def test_a_file_that_is_no_photo_is_refused_and_the_photo_stays(panorama, tmp_path):

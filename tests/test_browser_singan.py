@@ -40,7 +40,8 @@ def use_what_is_there(page):
     expect(page.locator("#training img")).to_be_visible(timeout=TRAINED)
     expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
     page.locator("#finish").click()
-    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+    stopped = re.compile(r"Stopped at size \d of \d, step \d+ of \d+ after")
+    expect(page.locator("#training-words")).to_contain_text(stopped, timeout=TRAINED)
 
 
 def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
@@ -69,7 +70,7 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
     page.locator("#train").click()  # Stopped, it was no answer to what had been asked.
     expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
     page.locator("#finish").click()
-    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
+    expect(page.locator("#training-words")).to_contain_text("Stopped at", timeout=TRAINED)
     other = saved(page, page.locator("#network"), tmp_path)
     assert other.name != archive.name
 
@@ -103,20 +104,24 @@ def test_a_second_visitor_waits_while_another_trains_and_then_trains(trainer):
     first.locator("#train").click()
     expect(first.locator("#training img")).to_be_visible(timeout=TRAINED)
     second.locator("#train").click()
-    expect(second.get_by_text(re.compile(r"queue: \d/\d")).first).to_be_visible()
-    assert "Size" not in second.locator("#training-words").inner_text()
+    place = re.compile(r"Position 1, about \d+ (seconds|minute)")
+    expect(second.locator("#training-words")).to_contain_text(place)
     use_what_is_there(first)
     use_what_is_there(second)
 
 
-def test_a_visitor_who_leaves_frees_the_place(trainer):
-    first = trainer(seed=5)
-    first.locator("#train").click()
-    expect(first.locator("#training img")).to_be_visible(timeout=TRAINED)
-    first.context.close()
-    use_what_is_there(started(trainer(seed=6)))
-
-
-def started(page):
+def test_a_training_is_found_again_after_a_reload(trainer):
+    page = trainer(seed=5)
     page.locator("#train").click()
-    return page
+    expect(page.locator("#training img")).to_be_visible(timeout=TRAINED)
+    page.reload()
+    page.get_by_role("tab", name="Panorama").click()
+    expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
+    expect(page.locator("#train")).to_be_hidden()
+    use_what_is_there(page)
+    seen(page, 4, gallery="samples")
+    page.reload()
+    page.get_by_role("tab", name="Panorama").click()
+    expect(page.locator("#training-words")).to_contain_text("Stopped at")
+    expect(page.locator("#network")).to_be_visible()
+    expect(page.locator("#train")).to_be_visible()

@@ -64,15 +64,15 @@ def test_an_uploaded_photo_is_translated_beside_itself_at_its_size(lab, photo, t
 
 def test_the_handle_between_before_and_after_moves(lab):
     page = lab()
-    handle = page.locator("#translation .inner").first
-    before = handle.bounding_box()
+    line = page.locator("#translation .line")
+    before = line.bounding_box()
     frame = page.locator("#translation img").first.bounding_box()
     y = frame["y"] + frame["height"] / 2
     page.mouse.move(before["x"] + before["width"] / 2, y)
     page.mouse.down()
     page.mouse.move(frame["x"] + 30, y, steps=4)
     page.mouse.up()
-    assert handle.bounding_box()["x"] < before["x"] - 50
+    assert line.bounding_box()["x"] < before["x"] - 50
 
 
 def test_half_the_strength_lies_between_the_photo_and_the_whole(lab, photo, tmp_path):

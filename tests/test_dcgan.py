@@ -219,7 +219,7 @@ def test_a_picture_on_the_way_has_a_recipe_that_replays_and_a_plain_one_no_more_
     DCGANPipeline(tiny()[0]).save_pretrained(tmp_path)
     pipeline = genmodels.load(tmp_path)
     film = pipeline.interpolate(seeds=[1, 2], frames=3)
-    assert genmodels.replay(film.recipes[1]).tobytes() == film.images[1].tobytes()
+    assert genmodels.replay(film.recipes[1], model=tmp_path).tobytes() == film.images[1].tobytes()
     assert film.recipes[1]["settings"] == {"variation_seed": 2, "variation_strength": 1 / 3}
     assert pipeline(1, seed=1).recipes[0]["settings"] == {}
 

@@ -64,7 +64,7 @@ def edit_weights(folder, edit):
 
 def test_what_was_saved_comes_back_and_draws_the_same(folder):
     pipeline = genmodels.load(folder)
-    assert pipeline.source == str(folder)
+    assert pipeline.source == folder.name
     assert pipeline.weights_sha256 == toy().weights_sha256
     assert pipeline(1, seed=3).images[0].tobytes() == toy()(1, seed=3).images[0].tobytes()
     state = dcgan.Generator.from_pretrained(folder, subfolder="generator").state_dict()
@@ -112,10 +112,14 @@ def test_the_embedded_models_are_listed_with_their_facts(saved, tmp_path, monkey
         shutil.copytree(saved, tmp_path / name)
         (tmp_path / name / "run.json").write_text(json.dumps({"summary": f"{name}, tiny"}))
     (tmp_path / "no-model").mkdir()
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "config.json").write_text("{}")
     assert list(genmodels.list_models().items()) == [
         ("a-toy", "a-toy, tiny"),
         ("b-toy", "b-toy, tiny"),
     ]
+    assert zoo.networks() == ["features"]
+    assert hub.resolve("features") == tmp_path / "features"
     with pytest.raises(ValueError, match="name must be one of a-toy, b-toy, got 'c-toy'"):
         zoo.facts("c-toy")
 

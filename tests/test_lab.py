@@ -62,8 +62,8 @@ def test_what_is_saved_carries_its_recipe_and_the_mark(toys, photo):  # noqa: F8
 def test_colours_are_held_against_the_grey_photo_that_they_were_made_from(toys, tmp_path, mode):  # noqa: F811
     scene(60, 44).convert(mode).save(tmp_path / "photo.png")
     made = lab.translated(models.load, tmp_path / "photo.png", COLOURS, IN_GREY, FULLY)
-    assert made.before.mode == mode
-    before, after = (np.asarray(picture) for picture in (made.before, Image.open(made.file)))
+    before, after = (np.asarray(Image.open(file)) for file in (made.before, made.file))
+    assert before.shape[2] == len(mode)
     assert (before[..., 0] == before[..., 1]).all()
     assert (before[..., 0] == before[..., 2]).all()
     grey = np.asarray(Image.open(made.file).convert("L"), dtype=int)
@@ -83,7 +83,7 @@ def test_colours_are_first_held_against_grey_and_shown_on_what_was_learnt(toys):
 def test_one_network_is_held_against_another(toys, photo):  # noqa: F811
     made = lab.translated(models.load, photo, COMIC, OTHER, FULLY)
     other = lab.translated(models.load, photo, OTHER, THE_PHOTO, FULLY)
-    assert np.array_equal(np.asarray(made.before), np.asarray(Image.open(other.file)))
+    assert np.array_equal(np.asarray(Image.open(made.before)), np.asarray(Image.open(other.file)))
     with pytest.raises(ValueError, match="model must be one of"):
         lab.translated(models.load, photo, COMIC, "../secrets", FULLY)
 
@@ -111,8 +111,8 @@ def test_a_bad_photo_is_refused_with_a_reason_and_the_page_goes_on(client, name,
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"strength": 2}, "maximum|strength"),
-        ({"detail": -1}, "minimum|detail"),
+        ({"strength": 2}, "Strength must be a number from 0 to 1, got 2"),
+        ({"detail": -1}, "detail must be a number from 0 to 1, got -1"),
         ({"model": "cars-dcgan-toy"}, "choices|one of"),
         ({"against": "moon"}, "choices|one of"),
     ],
@@ -224,7 +224,8 @@ def test_of_many_photos_nothing_but_the_zip_stays(toys, tmp_path, monkeypatch): 
 def test_a_large_photo_is_shown_smaller_and_saved_whole(toys, tmp_path):  # noqa: F811
     scene(2400, 300).save(tmp_path / "wide.png")
     made = lab.translated(models.load, tmp_path / "wide.png", COMIC, THE_PHOTO, FULLY)
-    assert made.before.size == made.after.size == (1600, 200)
+    shown = [Image.open(file) for file in (made.before, made.after)]
+    assert [picture.size for picture in shown] == [(1600, 200)] * 2
     assert Image.open(made.file).size == (2400, 300)
     assert recipe.read(made.after)["generated"]
 

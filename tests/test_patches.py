@@ -12,7 +12,7 @@ import genmodels
 from genmodels import images, single_image
 from genmodels.models import patches
 from genmodels.nnf import Frame, Level
-from genmodels.patch_source import Settings
+from genmodels.patch_source import Settings, Source
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 from genmodels.threads import threads_for
 
@@ -459,3 +459,19 @@ def test_a_folder_is_refused_as_there_is_nothing_to_load_from_it(tmp_path):
     PIPELINE.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"pipeline must be one of .* got 'PatchPipeline'"):
         genmodels.load(tmp_path)
+
+
+def test_what_a_level_forgets_is_found_again():
+    photo = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    source = Source(photo, (24, 32), Settings())
+    keys = source.keys
+    source.forget()
+    assert "keys" not in vars(source)
+    assert torch.equal(source.keys, keys)
+
+
+@pytest.mark.parametrize("size", [(16_384, 16_384), (10**6, 17), (17, 10**6)])
+def test_a_picture_that_is_too_large_is_refused_before_anything_is_made(size):
+    photo = Image.effect_noise((4096, 2000), 50).convert("RGB")
+    with pytest.raises(ValueError, match=r"at most|must be"):
+        PatchPipeline().steps(photo, mode="resample", width=size[0], height=size[1])

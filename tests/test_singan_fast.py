@@ -266,7 +266,7 @@ def test_a_saved_model_draws_the_same_and_its_recipes_replay(fitted, tmp_path):
     for settings in ({}, {"width": 90, "height": 40, "start_scale": 1, "wrap": True}):
         out = loaded(2, seed=5, **settings)
         assert out.images[1].tobytes() == fitted(1, seed=6, **settings).images[0].tobytes()
-        assert genmodels.replay(out.images[1]).tobytes() == out.images[1].tobytes()
+        assert genmodels.replay(out.images[1], model=tmp_path).tobytes() == out.images[1].tobytes()
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (25, 25), (301, 33), (40, 200)])

@@ -29,6 +29,8 @@ from torch.optim import Adam
 
 from genmodels import losses
 from genmodels.models import dcgan, pix2pix, stylegan2, upscaler
+from training.critics import hinge_d, hinge_g
+from training.projected_features import Heads, Projection
 
 SQRT2 = math.sqrt(2)
 Network = Callable[[Tensor], Tensor]
@@ -39,7 +41,7 @@ Layer = Any  # A module whose parts are read: torch types each part as "Tensor |
 
 def bench(
     quick: bool = False,  # Only the first row of the first network.
-    only: Literal["all", "stylegan2", "dcgan", "pix2pix", "upscaler"] = "all",  # One family's rows.
+    only: Literal["all", "stylegan2", "critics", "dcgan", "pix2pix", "upscaler"] = "all",  # Rows.
     threads: int = 2,  # CPU threads that torch may use.
 ) -> None:
     """Print one table of images per second, ours against the reference."""
@@ -56,6 +58,8 @@ def bench(
         return
     if only in ("all", "stylegan2"):
         bench_stylegan2("StyleGAN2 128 px, 128-256 channels", 128, mapping_layers=8)
+    if only in ("all", "critics"):
+        bench_critics()
     if only in ("all", "dcgan"):
         bench_dcgan()
     if only in ("all", "pix2pix"):
@@ -66,6 +70,30 @@ def bench(
         bench_pix2pix("pix2pix 256 px, paper", paper, {"receptive_field": 70}, targets=peers)
     if only in ("all", "upscaler"):
         bench_upscaler()
+
+
+def bench_critics() -> None:
+    """What heads on pretrained features cost a training step, beside the own critic alone."""
+    size = {"base_channels": 16, "max_channels": 256}
+    G, D = stylegan2.Generator(64, **size), stylegan2.Discriminator(64, **size)
+    projection, heads = Projection(), Heads()
+    opt_heads = Adam(heads.parameters(), 1e-4)
+    z, real, c = torch.randn(32, 128), torch.rand(32, 3, 64, 64) * 2 - 1, torch.zeros(32, 0)
+    alone = trainer((G, D), G, D, z, real)
+    fake = real.flip(0)
+
+    def both() -> None:
+        alone()
+        with torch.no_grad():
+            maps = projection(real), projection(fake)
+        opt_heads.zero_grad()
+        hinge_d(*(heads(x, c) for x in maps)).backward()
+        opt_heads.step()
+        image = fake.clone().requires_grad_()
+        torch.autograd.grad(hinge_g(heads(projection(image), c)), image)
+
+    title = "StyleGAN2 64 px | training with both critics (reference: own critic alone)"
+    compare(title, 32, both, alone, pairs=5, target="")
 
 
 def bench_stylegan2(
@@ -150,7 +178,7 @@ def bench_pix2pix(
 
 def bench_upscaler() -> None:
     """A table of its own: milliseconds to enlarge one picture four times, on one thread and two."""
-    network, before = upscaler.Upscaler().eval(), torch.get_num_threads()
+    network, before = upscaler.Generator().eval(), torch.get_num_threads()
     print("\n| enlarge four times | 1 thread, ms | 2 threads, ms | target |")
     print("| --- | --- | --- | --- |")
     for side, target in ((64, "300"), (128, "")):

@@ -189,6 +189,12 @@ def _training(facts: dict[str, Any]) -> str:
         decided = (
             f"\n\nHow much of the variety of its pictures each range of layers decides: {told}."
         )
+    snapshot = facts.get("snapshot")
+    if snapshot:
+        decided += (
+            "\n\nPublished is the best snapshot of the run by texture, structure and coverage on "
+            f"the held-out images, that after {snapshot['images_seen']:,} images."
+        )
     return f"""## Training
 
 {facts["images_seen"]:,} images seen{after} in {facts["steps"]:,} steps,

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import genmodels
 from genmodels import images, open_nsfw
 from genmodels.hub import WEIGHTS
-from genmodels.models.upscaler import Upscaler
+from genmodels.models import upscaler
 from genmodels.pipelines.pipeline_upscaler import UpscalerPipeline
 from training.pair_figures import figures
 from training.upscaler_card import card
@@ -54,12 +54,12 @@ class Config:
 
 def convert(config: Config) -> dict[str, Any]:
     """Write the model's folder; return its run.json."""
-    network = Upscaler()
+    network = upscaler.Generator()
     read_ncnn(network, read_weights(config.weights))
     UpscalerPipeline(network).save_pretrained(config.out)
     kernels = {key for key, value in network.state_dict().items() if value.ndim == 4}
     state = {k: v.half() if k in kernels else v for k, v in network.state_dict().items()}
-    save_file(state, config.out / "upscaler" / WEIGHTS, metadata={"format": "pt"})
+    save_file(state, config.out / "generator" / WEIGHTS, metadata={"format": "pt"})
     pipeline = UpscalerPipeline.from_pretrained(config.out)
     panels = {}
     for folder in config.held_out:
@@ -110,7 +110,7 @@ def read_weights(path: Path | None) -> bytes:
     return content
 
 
-def read_ncnn(network: Upscaler, content: bytes) -> None:
+def read_ncnn(network: upscaler.Generator, content: bytes) -> None:
     """Fill the network, layer by layer, from ncnn's file, which has no names and no shapes."""
     place = 0
 

@@ -6,6 +6,7 @@ Everything on the card is measured here, on images that were held out.
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from training import judge
 from training.card import card
 from training.facts import film, of_run, seal, storage_dtype
 from training.run import Run
+from training.snapshots import Snapshot
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
@@ -31,9 +33,10 @@ PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
 def publish(
     run: Run,
     pipeline: HubPipeline,  # Holds the EMA weights.
-    discriminator: HubModel,  # Published beside them, so that others can fine-tune.
+    discriminator: HubModel | None,  # Published beside them, so that others can fine-tune.
     *,
     sampling: dict[str, Any] | None = None,  # Settings of the pipeline for the metrics.
+    snapshot: Snapshot | None = None,  # Which of the run's states it is, unless the last one.
 ) -> Path:
     """Write the repo's folder, `out/model`, and push it when the command says so.
 
@@ -44,9 +47,11 @@ def publish(
     if not run.is_main:
         return folder
     pipeline.save_pretrained(folder, dtype=storage_dtype(pipeline, _four))
-    discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
+    if discriminator is not None:
+        discriminator.save_pretrained(folder / "discriminator", dtype=torch.float16)
     published = type(pipeline).from_pretrained(folder)
     facts = of_run(run, published, metric_sampling=sampling or {})
+    facts["snapshot"] = None if snapshot is None else asdict(snapshot)
     earlier = _earlier(folder / "run.json", facts)
     if "metrics" in earlier:
         facts |= {key: earlier.get(key) for key in MEASURED}

@@ -40,7 +40,7 @@ from training.stopping import StopSignals, tell
 MAY_CHANGE = {
     *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
     *("targets", "targets_held_out"),
-    *("save_every", "log_every", "keep_checkpoints"),
+    *("save_every", "log_every", "keep_checkpoints", "snapshot_images"),
     *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
     *("network_size", "margin"),  # Of the published pipeline.
 }
@@ -48,6 +48,7 @@ MAY_CHANGE = {
 TUNABLE = {
     *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
     *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
+    *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
 }
 FOLDERS = ("data", "held_out", "targets", "targets_held_out")  # Flags, where a script has them.
 FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.

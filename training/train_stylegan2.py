@@ -18,8 +18,13 @@ from genmodels.augment import AdaptiveAugment, diff_augment
 from genmodels.ema import EMA
 from genmodels.models import stylegan2
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
+from training.critics import OwnCritic, ProjectedCritic
+from training.projected_features import Heads, Projection
 from training.publish import publish
 from training.run import Run, RunConfig
+from training.snapshots import Snapshots
+
+SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,16 @@ class Config(RunConfig):
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
     conditions_from_images: float = 20_000  # Unconditional until so many images seen, then ...
     conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
+    snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
+    critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
+    heads_lr: float = 5e-4  # Of Adam, for the heads.
+    heads_from_images: float = 0  # The own critic alone at least so long, such as after growing.
+    heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
+    heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
+    heads_min_coverage: float = 0.7  # Beside the own critic, from this coverage at a snapshot on.
+    heads_slope_ratio: float = 20.0  # Slope of the heads at the image by that of the own critic.
+    heads_conditions: bool = False  # The heads, too, look at the conditions.
+    feature_resolution: int = 96  # Side at which the pretrained network sees the images.
 
 
 def train(config: Config) -> None:
@@ -53,15 +68,9 @@ def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     c_dim = run.data.c.shape[1]
     size = {"base_channels": config.base_channels, "max_channels": config.max_channels}
-    G = stylegan2.Generator(
-        config.resolution,
-        config.z_dim,
-        config.w_dim,
-        c_dim,
-        mapping_layers=config.mapping_layers,
-        **size,
-    )
-    D = stylegan2.Discriminator(config.resolution, c_dim, **size)
+    side, layers = config.resolution, config.mapping_layers
+    G = stylegan2.Generator(side, config.z_dim, config.w_dim, c_dim, mapping_layers=layers, **size)
+    D = stylegan2.Discriminator(side, c_dim, **size)
     if config.init_from:
         run.copy_weights(config.init_from, generator=G, discriminator=D)
     ema = EMA(G, config.ema_halflife_images)
@@ -71,8 +80,17 @@ def train(config: Config) -> None:
     opt_G = _adam(G, config.lr, lazy_G if config.path_length_weight else 1.0)
     opt_D = _adam(D, config.lr, config.r1_every / (config.r1_every + 1))
     path_mean = _PathMean()
-    run.resume(G=G, D=D, ema=ema.model, ada=ada, path_mean=path_mean, opt_G=opt_G, opt_D=opt_D)
+    own = OwnCritic(D, opt_D)
+    critics: list[OwnCritic | ProjectedCritic] = [] if config.critic == "projected" else [own]
+    discriminator = D if own in critics else None  # What there is to publish.
+    state = {"G": G, "D": D, "ema": ema.model, "ada": ada, "path_mean": path_mean}
+    if config.critic != "own":
+        projected = _projected_critic(config, c_dim, run.device)
+        critics.append(projected)
+        state |= {"heads": projected.network, "opt_heads": projected.optimizer}
+    run.resume(**state, opt_G=opt_G, opt_D=opt_D)
     run.forecast(G, D, config.z_dim)
+    snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
     z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
 
     def augment(images: Tensor) -> Tensor:
@@ -80,28 +98,40 @@ def train(config: Config) -> None:
             return ada(images)
         return diff_augment(images) if config.augment == "diffaugment" else images
 
+    def judge() -> None:
+        coverage = snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), discriminator)
+        if config.critic == "both" and (news := projected.watch(coverage, run.images_seen)):
+            run.print(news)
+
+    if config.init_from and run.step == 0:  # What it starts from is the first one to beat.
+        judge()
     for step in run.steps():
         c_weight = _condition_weight(config, run.images_seen)
+        active = [critic for critic in critics if critic.is_active]
 
-        # Discriminator: real up, fake down.
-        opt_D.zero_grad()
+        # Critics: real up, fake down.
+        for critic in active:
+            critic.optimizer.zero_grad()
         for batch in run.micro_batches(step, "D", config.z_dim):
-            with run.accelerator.autocast():
-                with torch.no_grad():
-                    ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
-                    fake = G.synthesis(ws, "random")
-                real_logits = D(augment(batch.real), batch.c, c_weight)
-                fake_logits = D(augment(fake), batch.c, c_weight)
-            loss_D = losses.bce_d(real_logits, fake_logits)
-            run.backward(loss_D)
-            run.note(loss_D=loss_D, r_t=real_logits.sign())
-            ada.update(run.accelerator.gather(real_logits.detach()))
-        run.average(D)
-        opt_D.step()
+            with run.accelerator.autocast(), torch.no_grad():
+                ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
+                fake = G.synthesis(ws, "random")
+                real, fake = augment(batch.real), augment(fake)
+            for critic in active:
+                with run.accelerator.autocast():
+                    loss, real_logits = critic.d_loss(real, fake, batch.c, c_weight)
+                run.backward(loss)
+                run.note(**{critic.d_name: loss})
+                if critic is active[0]:
+                    run.note(r_t=real_logits.sign())
+                    ada.update(run.accelerator.gather(real_logits.detach()))
+        for critic in active:
+            run.average(critic.network)
+            critic.step()
 
         # R1: a gentle slope wherever real images lie. With respect to the augmented image, so that
         # nothing has to differentiate the augmentation twice.
-        if step % config.r1_every == 0:
+        if own in active and step % config.r1_every == 0:
             opt_D.zero_grad()
             for batch in run.micro_batches(step, "R1", config.z_dim):
                 real = augment(batch.real).detach().requires_grad_()
@@ -111,17 +141,22 @@ def train(config: Config) -> None:
             run.average(D)
             opt_D.step()
 
-        # Generator: fake up.
+        # Generator: fake up, in the eyes of each critic. Their gradients meet at the image.
         opt_G.zero_grad()
-        D.requires_grad_(False)
         for batch in run.micro_batches(step, "G", config.z_dim):
             with run.accelerator.autocast():
                 ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
-                fake_logits = D(augment(G.synthesis(ws, "random")), batch.c, c_weight)
-            loss_G = losses.non_saturating_g(fake_logits)
-            run.backward(loss_G)
-            run.note(loss_G=loss_G)
-        D.requires_grad_(True)
+                fake = augment(G.synthesis(ws, "random"))
+            image = fake.detach().requires_grad_()
+            slopes: list[Tensor] = []
+            for critic in active:
+                with run.accelerator.autocast():
+                    loss = critic.g_loss(image, batch.c, c_weight)
+                slopes += torch.autograd.grad(loss, image)
+                run.note(**{critic.g_name: loss})
+            if len(slopes) == 2:
+                slopes = [projected.joined(slopes[0], slopes[1], run.images_seen)]
+            fake.backward(slopes[0] / config.accumulate)
         run.average(G)
         opt_G.step()
 
@@ -145,6 +180,8 @@ def train(config: Config) -> None:
             ada.adjust(run.images_seen)
         run.note(ada_p=ada.p)
         run.end_step()
+        if snapshots.is_due:
+            judge()
         if run.is_save_due:
             with torch.no_grad():
                 c = c_fixed * c_weight
@@ -152,8 +189,9 @@ def train(config: Config) -> None:
                 run.save(ema.model.synthesis(ema.model.broadcast(w)))
 
     if run.is_finished:
-        pipeline = StyleGAN2Pipeline(ema.model, conditions=run.data.schema or None)
-        publish(run, pipeline, D, sampling={"truncation_psi": 1.0})
+        pipeline = StyleGAN2Pipeline(ema.model, conditions=schema)
+        pipeline, discriminator, snapshot = snapshots.choose(pipeline, discriminator)
+        publish(run, pipeline, discriminator, sampling=SAMPLING, snapshot=snapshot)
 
 
 class _PathMean(nn.Module):
@@ -168,6 +206,21 @@ class _PathMean(nn.Module):
     def update(self, lengths: Tensor) -> None:
         """Follow the lengths of a whole batch [N], so that its parts all see the same mean."""
         self.mean.lerp_(lengths.mean(), 0.01)
+
+
+def _projected_critic(config: Config, c_dim: int, device: torch.device) -> ProjectedCritic:
+    """Heads on pretrained features, and how they are held back."""
+    heads = Heads(c_dim if config.heads_conditions else 0)
+    return ProjectedCritic(
+        Projection(config.feature_resolution, config.seed).to(device),
+        heads,
+        _adam(heads, config.heads_lr, 1.0),
+        rest_below=config.heads_rest_below,
+        min_coverage=config.heads_min_coverage if config.critic == "both" else 0.0,
+        from_images=config.heads_from_images if config.critic == "both" else 0,
+        slope_ratio=config.heads_slope_ratio,
+        warmup_images=config.heads_warmup_images,
+    )
 
 
 def _adam(network: nn.Module, lr: float, lazy: float) -> Adam:

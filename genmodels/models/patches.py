@@ -46,6 +46,7 @@ def synthesize(
 ) -> Iterator[Tensor]:
     """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
     settings = settings or Settings()
+    check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
     taste = torch.rand(1, 1, *TASTE, generator=rng)
     side = min(photo.shape[1:])
@@ -75,7 +76,17 @@ def synthesize(
             for _ in range(rounds):
                 field = level.search(field, picture, rng)
                 picture = level.paint(field)
+        level.source.forget()
         yield picture
+
+
+def check_default_dtype() -> None:
+    """Raise `ValueError` where numbers would be made of another type than the photo's."""
+    if torch.get_default_dtype() != torch.float32:
+        raise ValueError(
+            "patches are put together in float32, which must be torch's default type: it is "
+            f"{torch.get_default_dtype()}, see torch.set_default_dtype"
+        )
 
 
 def grow(level: Level, rng: torch.Generator) -> Tensor:

@@ -48,7 +48,9 @@ def resize(
         height, width = size
         turns = resize(torch.cat([image] * 3, dim=3), (height, 3 * width))
         return turns[..., width : 2 * width]
-    return F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True)
+    precise = image.to(torch.promote_types(image.dtype, torch.float32))  # It knows no half.
+    resized = F.interpolate(precise, size, mode="bicubic", align_corners=False, antialias=True)
+    return resized.to(image.dtype)
 
 
 class Generator(nn.Sequential):

@@ -13,6 +13,8 @@ Departs from the paper:
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ from genmodels.hub import HubModel, check_resolution, check_whole
 from genmodels.resample import downsample2x, upsample2x
 
 SQRT2 = math.sqrt(2)
+ALONE = 20_480  # Numbers up to which torch convolves a single image by another kernel than several.
 W_AVG_SAMPLES = 1024  # Latents behind a mean style; its error is 3 % of one standard deviation.
 
 
@@ -75,9 +78,14 @@ class ModulatedConv(nn.Module):
         self.gain = 1 / math.sqrt(c_in * 9)
 
     def forward(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        style = self.to_style(w) * self.gain  # [N, c_in]
-        y = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight, padding=1)
-        power = style.square() @ self.weight.square().sum(dim=[2, 3]).t()  # [N, c_out]
+        style = _one_by_one(self.to_style, w) * self.gain  # [N, c_in]
+        x = x * style[:, :, None, None].to(x.dtype)
+        convolve = partial(F.conv2d, weight=self.weight, padding=1)
+        y = convolve(x) if x[0].numel() > ALONE else _one_by_one(convolve, x)
+        # At least in float32: in half precision squares of small weights would vanish.
+        style, weight = _precise(style), _precise(self.weight)
+        energy = weight.square().sum(dim=[2, 3]).t()  # [c_in, c_out]
+        power = _one_by_one(partial(torch.matmul, other=energy), style.square())  # [N, c_out]
         return y, (power + 1e-8).rsqrt()[:, :, None, None]
 
 
@@ -95,7 +103,7 @@ class ToImage(nn.Module):
         self.gain = 1 / math.sqrt(c_in)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = self.to_style(w) * self.gain  # [N, c_in]
+        style = _one_by_one(self.to_style, w) * self.gain  # [N, c_in]
         weight = (style[:, None] * self.weight[:, :, 0, 0]).transpose(1, 2)  # [N, c_in, 3]
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, c_in]
         colours = torch.bmm(pixels, weight.to(x.dtype))  # [N, H W, 3]
@@ -219,9 +227,9 @@ class Generator(HubModel):
             c = z.new_empty(len(z), 0)
         if c.shape != (len(z), self.c_dim):
             raise ValueError(f"c must be [{len(z)}, {self.c_dim}], got {list(c.shape)}")
-        # The style decides the whole picture: it is worth float32 under autocast.
+        # The style decides the whole picture: it is worth the weights' own type under autocast.
         with torch.autocast(z.device.type, enabled=False):
-            return self.mapping_network(z.float(), c.float())
+            return self.mapping_network(z.to(self.const.dtype), c.to(self.const.dtype))
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> ws [N, num_ws, w_dim]: the same style for every layer."""
@@ -234,7 +242,8 @@ class Generator(HubModel):
         the condition asks for (Karras et al. 2018, App. B, extended to conditions).
         """
         rng = torch.Generator().manual_seed(0)
-        z = torch.randn(W_AVG_SAMPLES, self.z_dim, generator=rng).to(self.const)
+        shape = W_AVG_SAMPLES, self.z_dim
+        z = torch.randn(*shape, generator=rng, dtype=torch.float32, device="cpu").to(self.const)
         conditions = z.new_empty(1, 0) if c is None else c
         # One condition at a time, so that a picture's mean does not depend on its neighbours.
         return torch.stack([self.mapping(z, row.expand(len(z), -1)).mean(0) for row in conditions])
@@ -363,6 +372,21 @@ def _widths(
     check_whole("max_channels", max_channels, base_channels, 1024)
     sides = [2**i for i in range(2, resolution.bit_length())]
     return [min(base_channels * resolution // side, max_channels) for side in sides]
+
+
+def _one_by_one(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """What is computed of each row alone, in inference mode: of several it is rounded otherwise.
+
+    So an image does not depend on its neighbours. Only what is small needs it, and costs little.
+    """
+    if len(rows) == 1 or not torch.is_inference_mode_enabled():
+        return compute(rows)
+    return torch.cat([compute(row.clone()) for row in rows.split(1)])  # Cloned: aligned in memory.
+
+
+def _precise(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _normalize(x: Tensor) -> Tensor:

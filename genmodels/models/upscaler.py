@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genmodels.hub import HubModel, check_image, check_whole
 
 
-class Upscaler(HubModel):
+class Generator(HubModel):
     """image [N, 3, H, W] in [-1, 1] -> image [N, 3, scale * H, scale * W], about the same range.
 
     Any H and W. The output may leave [-1, 1]: callers clamp it to show it.
@@ -37,11 +37,6 @@ class Upscaler(HubModel):
             layers += [nn.Conv2d(c_in, channels, 3, padding=1), nn.PReLU(channels)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 3 * scale**2, 3, padding=1))
         self.scale = scale
-
-    @property
-    def reach(self) -> int:
-        """How far, in its own pixels, an input pixel can change the output."""
-        return self.config.num_layers + 2
 
     def forward(
         self,

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genmodels import images, latents, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole
+from genmodels import batches, images, latents, recipe
+from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole, plain
 from genmodels.models import dcgan
 from genmodels.threads import threads_for
 
@@ -20,10 +20,8 @@ class DCGANPipeline(HubPipeline):
 
     def __init__(self, generator: dcgan.Generator) -> None:
         super().__init__()
-        # In training mode a picture would depend on its batch.
-        self.register_modules(generator=generator.eval())
+        self.register_modules(generator=generator)
 
-    @torch.inference_mode()
     def __call__(
         self,
         num_images: int = 1,  # How many, 1 to 256.
@@ -35,22 +33,33 @@ class DCGANPipeline(HubPipeline):
         toward_strength: float = 0.0,  # ... and how far to go there, from 0 to 1.
     ) -> ImageOutput:
         """New images, each with its recipe."""
-        check_whole("num_images", num_images, 1, 256)
-        check_range("toward_strength", toward_strength, 0, 1)
+        num_images = check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_whole("seed", seed, 0, 2**63 - 257)
-        config = self.generator.config
+        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        settings: dict[str, Any] = {"variation_seed": variation_seed}
+        settings |= {"variation_strength": variation_strength}
+        settings |= {"toward": toward, "toward_strength": toward_strength}
+        return self.pictures([settings | {"seed": seed + i} for i in range(num_images)])
+
+    def pictures(
+        self,
+        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+    ) -> ImageOutput:
+        """One picture for each of the settings, in their order."""
+        placed = [latents.of(one, self._placed, "a picture") for one in asked]
         output = ImageOutput(images=[], recipes=[])
-        # One by one: a picture must not depend on its neighbours, and on a CPU it costs no more.
-        with threads_for(config.resolution**2 // 4 * config.base_channels):
-            for own in range(seed, seed + num_images):
-                z, settings = self._latent(own, variation_seed, variation_strength)
-                if toward is not None:
-                    z = latents.walk(z, latents.of(toward, self._latent)[0], toward_strength)
-                    settings |= {"toward": toward, "toward_strength": toward_strength}
-                (image,) = images.to_pil(self.generator(z.to(self.device)))
-                output.recipes.append(recipe.make(self, own, **settings))
-                output.images.append(recipe.attach(image, output.recipes[-1]))
+        with self.drawing() as generator:
+            sha256 = self.weights_sha256
+            config = self.networks["generator"].config
+            elements = config.resolution**2 // 4 * config.base_channels
+            z = torch.cat([own for own, _ in placed]).to(self.device, self.dtype)
+            with threads_for(elements):
+                drawn = batches.draw(generator, z, elements=elements, key=f"DCGAN {config}")
+                for one, (_, settings), image in zip(asked, placed, drawn, strict=True):
+                    made = recipe.make(self, one["seed"], weights_sha256=sha256, **settings)
+                    (picture,) = images.to_pil(image)
+                    output.images.append(recipe.attach(picture, made))
+                    output.recipes.append(made)
         return output
 
     def vary(
@@ -61,7 +70,7 @@ class DCGANPipeline(HubPipeline):
         num_images: int = 8,  # How many, 1 to 256.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
-        return latents.pictures(self, latents.around(seed, strength, num_images))
+        return self.pictures(latents.around(seed, strength, num_images))
 
     def interpolate(
         self,
@@ -72,18 +81,35 @@ class DCGANPipeline(HubPipeline):
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
-            return latents.pictures(self, latents.through(self, recipes, frames))
-        return latents.pictures(self, latents.between(seeds, frames))
+            return self.pictures(latents.through(self, recipes, frames))
+        return self.pictures(latents.between(seeds, frames))
+
+    def _placed(
+        self,
+        seed: int,
+        variation_seed: int | None = None,
+        variation_strength: float = 0.0,
+        toward: dict[str, Any] | None = None,
+        toward_strength: float = 0.0,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """z [1, z_dim] of one picture, and the settings that its recipe needs."""
+        z, settings = self._latent(seed, variation_seed, variation_strength)
+        toward_strength = check_range("toward_strength", toward_strength, 0, 1)
+        if toward is not None:
+            toward = plain(toward)
+            z = latents.walk(z, latents.of(toward, self._latent)[0], toward_strength)
+            settings |= {"toward": toward, "toward_strength": toward_strength}
+        return z, settings
 
     def _latent(
         self, seed: int, variation_seed: int | None = None, variation_strength: float = 0.0
     ) -> tuple[Tensor, dict[str, Any]]:
-        """z [1, z_dim] of one picture, and the settings that its recipe needs."""
-        check_whole("seed", seed, 0, 2**63 - 257)
-        check_range("variation_strength", variation_strength, 0, 1)
-        z = latents.draw(seed, self.generator.z_dim)
+        """As `_placed`, of what is no walk towards another picture."""
+        z_dim = self.networks["generator"].z_dim
+        z = latents.draw(check_whole("seed", seed, 0, 2**63 - 257), z_dim)
+        variation_strength = check_range("variation_strength", variation_strength, 0, 1)
         if variation_seed is None:
             return z, {}
-        check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
-        z = latents.walk(z, latents.draw(variation_seed, self.generator.z_dim), variation_strength)
+        variation_seed = check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
+        z = latents.walk(z, latents.draw(variation_seed, z_dim), variation_strength)
         return z, {"variation_seed": variation_seed, "variation_strength": variation_strength}

@@ -8,7 +8,16 @@ from typing import Any
 from PIL import Image
 
 from genmodels import images, recipe
-from genmodels.hub import HubPipeline, ImageOutput, check_range, check_whole
+from genmodels.hub import (
+    HubPipeline,
+    ImageOutput,
+    ambient,
+    check_flag,
+    check_range,
+    check_whole,
+    plain,
+    quoted,
+)
 from genmodels.models import patches
 from genmodels.nnf import Frame
 from genmodels.patch_source import Settings
@@ -40,7 +49,7 @@ class PatchPipeline(HubPipeline):
 
     def __call__(
         self,
-        image: Image.Image,  # The photo, RGB; `images.open_rgb` makes that of any file.
+        image: Any,  # The photo, as `images.to_rgb` takes it.
         num_images: int = 1,  # How many, 1 to 256.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
@@ -54,9 +63,10 @@ class PatchPipeline(HubPipeline):
         uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> ImageOutput:
         """New pictures, each with its recipe. Errors: as of `steps`."""
-        check_whole("num_images", num_images, 1, 256)
+        num_images = check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_whole("seed", seed, 0, 2**63 - 257)
+        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        image = check_photo(image)
         output = ImageOutput(images=[], recipes=[])
         for own in range(seed, seed + num_images):
             *_, picture = self.steps(
@@ -75,25 +85,25 @@ class PatchPipeline(HubPipeline):
             output.recipes.append(recipe.read(picture))
         return output
 
-    def extend(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+    def extend(self, image: Any, **arguments: Any) -> ImageOutput:
         """The photo, pixel for pixel, in a larger picture of its scene."""
         return self(image, mode="extend", **arguments)
 
-    def resample(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+    def resample(self, image: Any, **arguments: Any) -> ImageOutput:
         """A new picture of the photo's scene."""
         return self(image, mode="resample", **arguments)
 
-    def retarget(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+    def retarget(self, image: Any, **arguments: Any) -> ImageOutput:
         """The photo's content in another shape, in its order and undistorted."""
         return self(image, mode="retarget", **arguments)
 
-    def wrap(self, image: Image.Image, **arguments: Any) -> ImageOutput:
+    def wrap(self, image: Any, **arguments: Any) -> ImageOutput:
         """The photo, pixel for pixel, in a strip whose ends meet: a cylinder, not a sphere."""
         return self(image, mode="wrap", **arguments)
 
     def steps(
         self,
-        image: Image.Image,  # The photo, RGB, 16 x 16 pixels or more.
+        image: Any,  # The photo, as `images.to_rgb` takes it, 16 x 16 pixels or more.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
         width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
@@ -110,16 +120,16 @@ class PatchPipeline(HubPipeline):
         Errors: ValueError, before anything is computed, for a photo, a size (at most 8.4 million
         pixels, and 8 times the photo's sides) or a setting that will not do.
         """
-        check_photo(image)
+        image, mode = check_photo(image), plain(mode)
+        width, height, left, top = plain((width, height, left, top))
         if not isinstance(mode, str) or mode not in STARTS:
-            raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {mode!r}")
+            raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {quoted(mode)}")
         if uniqueness is None:
             uniqueness = 0.4 if mode in ("extend", "wrap") else 0.0
-        if type(mirror) is not bool:
-            raise ValueError(f"mirror must be True or False, got {mirror!r}")
-        check_whole("seed", seed, 0, 2**63 - 257)
-        check_range("variety", variety, 0, 1)
-        check_range("uniqueness", uniqueness, 0, 2)
+        mirror = check_flag("mirror", mirror)
+        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        variety = check_range("variety", variety, 0, 1)
+        uniqueness = check_range("uniqueness", uniqueness, 0, 2)
         frame = _frame(image, mode, (width, height), (left, top))
         settings: dict[str, Any] = {"mode": mode, "width": frame.width, "height": frame.height}
         if frame.anchored:
@@ -135,7 +145,12 @@ class PatchPipeline(HubPipeline):
             chosen = replace(chosen, **IN_ORDER)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
-        for level in patches.synthesize(photo, frame, start, seed=seed, settings=chosen):
+        levels = patches.synthesize(photo, frame, start, seed=seed, settings=chosen)
+        while True:
+            with ambient(self.device):  # Not while somebody looks at what has been yielded.
+                level = next(levels, None)
+            if level is None:
+                break
             (picture,) = images.to_pil(level[None])
             if picture.size != (frame.width, frame.height):
                 yield picture
@@ -143,11 +158,9 @@ class PatchPipeline(HubPipeline):
         yield recipe.attach(picture, made, recipe.COMPOSITE)
 
 
-def check_photo(image: Image.Image) -> None:
-    """An RGB photo that there is something to learn from."""
-    if not isinstance(image, Image.Image) or image.mode != "RGB":
-        came = image.mode if isinstance(image, Image.Image) else type(image).__name__
-        raise ValueError(f"image must be an RGB PIL image, got {came}")
+def check_photo(image: Any) -> Image.Image:
+    """The photo as RGB, if there is something to learn from."""
+    image = images.to_rgb(image)
     low, most = patches.MIN_SIDE, MAX_PIXELS
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ValueError(
@@ -161,6 +174,7 @@ def check_photo(image: Image.Image) -> None:
         )
     if image.getcolors(maxcolors=1) is not None:
         raise ValueError("the photo is all of one colour: there is nothing to continue")
+    return image
 
 
 def _frame(

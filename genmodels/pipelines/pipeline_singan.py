@@ -4,8 +4,8 @@ import hashlib
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,11 +16,20 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels import images, recipe, singan_layouts, singan_training
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole
+from genmodels.hub import (
+    HubModel,
+    HubPipeline,
+    ImageOutput,
+    check_flag,
+    check_range,
+    check_whole,
+    plain,
+)
 from genmodels.models import singan
 from genmodels.singan_settings import Settings
 from genmodels.singan_training import Progress
 from genmodels.threads import threads_for
+from genmodels.weights import unwrapped
 
 MIN_SIDE, MAX_SIDE = 25, 8192
 MAX_PIXELS = 1 << 24  # 4096 x 4096.
@@ -36,12 +45,12 @@ class SinGANPipeline(HubPipeline):
 
     def __init__(self, generator: singan.SinGAN) -> None:
         super().__init__()
-        self.register_modules(generator=generator.eval())
+        self.register_modules(generator=generator)
 
     @classmethod
     def fit(
         cls,
-        image: Image.Image,  # The photo, RGB; `images.open_rgb` makes that of any file.
+        image: Any,  # The photo, as `images.to_rgb` takes it.
         *,
         on_progress: Callable[[Progress], None] | None = None,  # Called with every event.
         **arguments: Any,  # As of `fit_steps`.
@@ -55,7 +64,7 @@ class SinGANPipeline(HubPipeline):
     @classmethod
     def fit_steps(
         cls,
-        image: Image.Image,  # The photo, RGB; `images.open_rgb` makes that of any file.
+        image: Any,  # The photo, as `images.to_rgb` takes it.
         *,
         mode: str = "fast",  # "fast", of layouts by patches; or "full", the paper's protocol.
         max_size: int = 150,  # Longer side of the photo while it is learnt, 25 to 400.
@@ -80,10 +89,9 @@ class SinGANPipeline(HubPipeline):
             seed=seed,
         )
         return cls._with_pipeline(
-            singan_training.fit_steps(image, settings, out=out, finish=finish)
+            singan_training.fit_steps(images.to_rgb(image), settings, out=out, finish=finish)
         )
 
-    @torch.inference_mode()
     def __call__(
         self,
         num_images: int = 1,  # How many, 1 to 256.
@@ -95,26 +103,23 @@ class SinGANPipeline(HubPipeline):
         wrap: bool = False,  # Whether left and right sides are to meet, as on a cylinder.
     ) -> ImageOutput:
         """New pictures of the photo's scene, each with its recipe; at most 4096 x 4096 pixels."""
-        check_whole("num_images", num_images, 1, 256)
-        if type(wrap) is not bool:
-            raise ValueError(f"wrap must be True or False, got {wrap!r}")
-        check_whole("start_scale", start_scale, 0, len(self.generator.channels) - 1)
-        seed = _seed(seed)
-        own_height, own_width = self.generator.sizes[-1]
+        num_images = check_whole("num_images", num_images, 1, 256)
+        wrap = check_flag("wrap", wrap)
+        model = self.networks["generator"]
+        start_scale = check_whole("start_scale", start_scale, 0, len(model.channels) - 1)
+        seed, (width, height) = _seed(seed), plain((width, height))
+        own_height, own_width = model.sizes[-1]
         size = _check_size(width or own_width, height or own_height, (width, height))
         settings = {"width": size[1], "height": size[0], "start_scale": start_scale, "wrap": wrap}
-        output = ImageOutput(images=[], recipes=[])
-        with self._threads(size):
-            below = self.generator.reconstruct(start_scale) if start_scale else None  # No noise.
+        with self._drawing(size) as (model, add):
+            below = model.reconstruct(start_scale) if start_scale else None  # Without noise.
             for own in range(seed, seed + num_images):
-                picture = self._draw(own, size, start_scale, below, wrap)
-                self._add(output, picture, own, settings)
-        return output
+                add(_draw(model, own, size, start_scale, below, wrap), own, settings)
+        return add.output
 
-    @torch.inference_mode()
     def paint_to_image(
         self,
-        image: Image.Image,  # A rough painting in the photo's colours, RGB.
+        image: Any,  # A rough painting in the photo's colours, as `images.to_rgb` takes it.
         *,
         start_scale: int | None = None,  # Where it enters: the lower, the freer; None: the lowest.
         seed: int | None = None,  # Of the noise; None draws one.
@@ -123,74 +128,74 @@ class SinGANPipeline(HubPipeline):
 
         The lowest scale is 1; or 0 where layouts are of patches: one is made like the painting.
         """
-        seed = _seed(seed)
-        start_scale = self._lowest if start_scale is None else start_scale
-        picture = self._through(image, start_scale, seed)
+        seed, image = _seed(seed), _check_image(image)
+        start_scale = self._check_entry(start_scale)
         settings: dict[str, Any] = {"verb": "paint_to_image", "start_scale": start_scale}
         settings |= {"image_sha256": _sha256(image)}
-        return self._add(ImageOutput(images=[], recipes=[]), picture, seed, settings)
+        with self._drawing(image.size[::-1]) as (model, add):
+            add(_through(model, image, start_scale, seed), seed, settings)
+        return add.output
 
-    @torch.inference_mode()
     def harmonize(
         self,
-        image: Image.Image,  # The photo with something pasted into it, RGB.
-        mask: Image.Image,  # Where that is: white on black, of mode "L" and the same size.
+        image: Any,  # The photo with something pasted into it, as `images.to_rgb` takes it.
+        mask: Image.Image,  # Where that is: white on black, of the same size.
         *,
         start_scale: int = 1,  # Where it enters: the higher, the more of it stays.
         seed: int | None = None,  # Of the noise; None draws one.
     ) -> ImageOutput:
         """What was pasted takes on the photo's look; far from the mask the pixels stay."""
-        if not isinstance(mask, Image.Image) or mask.mode != "L":
-            raise ValueError(f'mask must be a PIL image of mode "L", got {_kind(mask)}')
-        seed = _seed(seed)
-        picture = self._through(image, start_scale, seed)
+        seed, image, mask = _seed(seed), _check_image(image), images.to_rgb(mask).convert("L")
+        start_scale = self._check_entry(start_scale)
         if mask.size != image.size:
             raise ValueError(f"mask must have the image's size, {image.size}, got {mask.size}")
         weight = images.from_pil([mask.convert("RGB")])[:, :1].float() / 255
         window = 2 * SEAM + 1
         weight = F.max_pool2d(weight, window, 1, SEAM)
         weight = F.avg_pool2d(weight, window, 1, SEAM, count_include_pad=False)
-        mixed = torch.lerp(_to_float(image), picture.cpu(), weight)
         settings: dict[str, Any] = {"verb": "harmonize", "start_scale": start_scale}
         settings |= {"image_sha256": _sha256(image), "mask_sha256": _sha256(mask)}
-        return self._add(ImageOutput(images=[], recipes=[]), mixed, seed, settings)
+        with self._drawing(image.size[::-1]) as (model, add):
+            picture = _through(model, image, start_scale, seed).float().cpu()
+            add(torch.lerp(_to_float(image), picture, weight), seed, settings)
+        return add.output
 
-    @torch.inference_mode()
     def super_resolution(
         self,
         factor: float = 2,  # How much larger, 1 to 4.
         *,
-        image: Image.Image | None = None,  # What to enlarge, RGB; None: the photo as remembered.
+        image: Any = None,  # What to enlarge, as `images.to_rgb`; None: the photo as remembered.
         seed: int | None = None,  # Of the noise; None draws one.
     ) -> ImageOutput:
         """The picture enlarged in small steps, the finest scale adding detail after each.
 
         The paper trains for this with ten times the weight on reconstruction; this does not.
         """
-        check_range("factor", factor, 1, 4)
-        seed = _seed(seed)
-        model, last = self.generator, len(self.generator.channels) - 1
-        if not model.channels[last]:
+        factor = check_range("factor", factor, 1, 4)
+        seed, network = _seed(seed), self.networks["generator"]
+        last = len(network.channels) - 1
+        if not network.channels[last]:
             raise ValueError("a model without a trained scale cannot add detail")
-        start = model.reconstruct() if image is None else self._check_image(image)
-        height, width = start.shape[2:]
+        settings: dict[str, Any] = {"verb": "super_resolution", "factor": factor}
+        (height, width), given = network.sizes[last], None
+        if image is not None:
+            given = _check_image(image)
+            width, height = given.size
+            settings["image_sha256"] = _sha256(given)
         size = _check_size(round(width * factor), round(height * factor))
-        pitch = model.sizes[last][1] / model.sizes[last - 1][1] if last else 4 / 3
+        pitch = network.sizes[last][1] / network.sizes[last - 1][1] if last else 4 / 3
         steps = max(1, round(math.log(factor) / math.log(max(pitch, 1.1))))
         rng = torch.Generator().manual_seed(seed)
-        picture = start
-        with self._threads(size):
+        with self._drawing(size) as (model, add):
+            picture = model.reconstruct() if given is None else _to_float(given).to(model.z_rec)
             for i in range(1, steps + 1):
                 way = factor ** (i / steps)
                 inner = size if i == steps else (round(height * way), round(width * way))
-                noise = torch.randn(1, 3, *inner, generator=rng).to(self.device)
+                noise = _normal((1, 3, *inner), rng).to(model.z_rec)
                 picture = model.refine(last, singan.resize(picture, inner), noise)
-        settings: dict[str, Any] = {"verb": "super_resolution", "factor": factor}
-        if image is not None:
-            settings["image_sha256"] = _sha256(image)
-        return self._add(ImageOutput(images=[], recipes=[]), picture, seed, settings)
+            add(picture, seed, settings)
+        return add.output
 
-    @torch.inference_mode()
     def animate(
         self,
         frames: int = 24,  # How many, 1 to 600.
@@ -207,30 +212,27 @@ class SinGANPipeline(HubPipeline):
         layout has no noise: it sways. A walk w of n frames that is to end where it began is bent
         back, to w - i / n of its end (a bridge). Errors: ValueError.
         """
-        check_whole("frames", frames, 1, 600)
-        check_range("alpha", alpha, 0, 1)
-        check_range("beta", beta, 0, 1)
-        check_whole("start_scale", start_scale, 0, len(self.generator.channels) - 1)
-        if type(loop) is not bool:
-            raise ValueError(f"loop must be True or False, got {loop!r}")
-        seed, model = _seed(seed), self.generator
-        rest = [torch.zeros(1, 3, *shape, device=self.device) for shape in model.shapes()]
-        rest[0] = rest[0].new_zeros(1, 2, *SWAYS) if model.has_layouts else model.z_rec
+        frames = check_whole("frames", frames, 1, 600)
+        alpha, beta = check_range("alpha", alpha, 0, 1), check_range("beta", beta, 0, 1)
+        network = self.networks["generator"]
+        start_scale = check_whole("start_scale", start_scale, 0, len(network.channels) - 1)
+        loop, seed = check_flag("loop", loop), _seed(seed)
         settings: dict[str, Any] = {"verb": "animate", "start_scale": start_scale}
         settings |= {"alpha": alpha, "beta": beta, "loop": loop}
-        *_, end = _walk(rest, frames + 1, start_scale, alpha, beta, seed)
-        output = ImageOutput(images=[], recipes=[])
-        with self._threads(model.sizes[-1]):
+        with self._drawing(network.sizes[-1]) as (model, add):
+            rest = [model.z_rec.new_zeros(1, 3, *shape) for shape in model.shapes()]
+            rest[0] = rest[0].new_zeros(1, 2, *SWAYS) if model.has_layouts else model.z_rec
+            *_, end = _walk(rest, frames + 1, start_scale, alpha, beta, seed)
             for frame, z in enumerate(_walk(rest, frames, start_scale, alpha, beta, seed)):
                 if loop:
                     ends = zip(z, end, rest, strict=True)
                     z = [here - frame / frames * (last - start) for here, last, start in ends]
                 if model.has_layouts:
-                    picture = self._above(z[1:], 1, _swayed(model.z_rec, z[0]))
+                    picture = _above(model, z[1:], 1, _swayed(model.z_rec, z[0]))
                 else:
-                    picture = self._above(z, 0, None)
-                self._add(output, picture, seed, settings | {"frame": frame, "frames": frames})
-        return output
+                    picture = _above(model, z, 0, None)
+                add(picture, seed, settings | {"frame": frame, "frames": frames})
+        return add.output
 
     @classmethod
     def _with_pipeline(cls, events: Any) -> Iterator[Progress]:
@@ -238,76 +240,91 @@ class SinGANPipeline(HubPipeline):
             for event in events:
                 yield replace(event, pipeline=cls(event.model)) if event.model else event
 
-    def _draw(
-        self,
-        seed: int,
-        size: tuple[int, int],
-        start_scale: int,
-        below: Tensor | None,
-        wrap: bool = False,
-    ) -> Tensor:
-        """One picture [1, 3, H, W], its noise drawn on the CPU: the same on every device."""
-        rng = torch.Generator().manual_seed(seed)
-        shapes = self.generator.shapes(*size)
-        if self.generator.has_layouts and start_scale == 0:
-            *_, layout = singan_layouts.draw(self.generator.z_rec, shapes[0], seed=seed, wrap=wrap)
-            start_scale, below = 1, layout.to(self.device)
-        noises = [
-            torch.randn(1, 3, *shape, generator=rng).to(self.device)
-            for shape in shapes[start_scale:]
-        ]
-        return self._above(noises, start_scale, below, wrap, size)
+    @contextmanager
+    def _drawing(self, size: tuple[int, int]) -> Iterator[tuple[singan.SinGAN, "_Output"]]:
+        """The networks, ready to draw pictures of a size, and where the pictures go."""
+        elements = size[0] * size[1] * max(self.networks["generator"].channels)
+        with self.drawing() as generator, threads_for(elements):
+            yield unwrapped(generator), _Output(self)
 
-    def _above(
-        self,
-        noises: list[Tensor],
-        start_scale: int,
-        below: Tensor | None,
-        wrap: bool = False,
-        size: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """The model's picture at a size, the photo's by default; or a layout that has no more."""
-        size = size or self.generator.sizes[-1]
-        if not noises and below is not None:
-            return singan.resize(below, size, wrap)
-        return self.generator(noises, start_scale, below, wrap, size)
-
-    def _through(self, image: Image.Image, start_scale: int, seed: int) -> Tensor:
-        """The image, shrunk to what the scale expects from below, and all scales from there on."""
-        last = len(self.generator.channels) - 1
-        if last < self._lowest:
+    def _check_entry(self, start_scale: int | None) -> int:
+        """The scale that a given picture enters; None: the first that it can."""
+        network = self.networks["generator"]
+        first, last = int(not network.has_layouts), len(network.channels) - 1
+        if last < first:
             raise ValueError("a model of a single scale cannot start from a picture")
-        check_whole("start_scale", start_scale, self._lowest, last)
-        picture = self._check_image(image)
-        height, width = picture.shape[2:]
-        with self._threads((height, width)):
-            if start_scale == 0:
-                shape, photo = self.generator.shapes(height, width)[0], self.generator.z_rec
-                below = singan_layouts.project(photo, picture, shape, seed=seed).to(self.device)
-                return self._draw(seed, (height, width), 1, below)
-            shape = self.generator.shapes(height, width)[start_scale - 1]
-            return self._draw(seed, (height, width), start_scale, singan.resize(picture, shape))
+        return check_whole(
+            "start_scale", first if start_scale is None else start_scale, first, last
+        )
 
-    @property
-    def _lowest(self) -> int:
-        """The first scale that a given picture can enter."""
-        return 0 if self.generator.has_layouts else 1
 
-    def _check_image(self, image: Image.Image) -> Tensor:
-        if not isinstance(image, Image.Image) or image.mode != "RGB":
-            raise ValueError(f"image must be an RGB PIL image, got {_kind(image)}")
-        _check_size(*image.size)
-        return _to_float(image).to(self.device)
+class _Output:
+    """Takes pictures [1, 3, H, W] with their seed and settings; `output` is what came of them."""
 
-    def _add(
-        self, output: ImageOutput, picture: Tensor, seed: int, settings: dict[str, Any]
-    ) -> ImageOutput:
-        output.recipes.append(recipe.make(self, seed, **settings))
-        output.images.append(recipe.attach(images.to_pil(picture)[0], output.recipes[-1]))
-        return output
+    def __init__(self, pipeline: SinGANPipeline) -> None:
+        self.output = ImageOutput(images=[], recipes=[])
+        self._pipeline, self._sha256 = pipeline, pipeline.weights_sha256
 
-    def _threads(self, size: tuple[int, int]) -> Any:
-        return threads_for(size[0] * size[1] * max(self.generator.channels))
+    def __call__(self, picture: Tensor, seed: int, settings: dict[str, Any]) -> None:
+        made = recipe.make(self._pipeline, seed, weights_sha256=self._sha256, **settings)
+        self.output.images.append(recipe.attach(images.to_pil(picture)[0], made))
+        self.output.recipes.append(made)
+
+
+def _draw(
+    model: singan.SinGAN,
+    seed: int,
+    size: tuple[int, int],
+    start_scale: int,
+    below: Tensor | None,
+    wrap: bool = False,
+) -> Tensor:
+    """One picture [1, 3, H, W], its noise drawn on the CPU: the same on every device."""
+    rng = torch.Generator().manual_seed(seed)
+    shapes = model.shapes(*size)
+    if model.has_layouts and start_scale == 0:
+        *_, layout = singan_layouts.draw(model.z_rec, shapes[0], seed=seed, wrap=wrap)
+        start_scale, below = 1, layout.to(model.z_rec)
+    noises = [_normal((1, 3, *shape), rng).to(model.z_rec) for shape in shapes[start_scale:]]
+    return _above(model, noises, start_scale, below, wrap, size)
+
+
+def _above(
+    model: singan.SinGAN,
+    noises: list[Tensor],
+    start_scale: int,
+    below: Tensor | None,
+    wrap: bool = False,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """The model's picture at a size, the photo's by default; or a layout that has no more."""
+    size = size or model.sizes[-1]
+    if not noises and below is not None:
+        return singan.resize(below, size, wrap)
+    return model(noises, start_scale, below, wrap, size)
+
+
+def _through(model: singan.SinGAN, image: Image.Image, start_scale: int, seed: int) -> Tensor:
+    """The image, shrunk to what the scale expects from below, and all scales from there on."""
+    picture, size = _to_float(image).to(model.z_rec), image.size[::-1]
+    if start_scale == 0:
+        shape = model.shapes(*size)[0]
+        below = singan_layouts.project(model.z_rec, picture, shape, seed=seed).to(model.z_rec)
+        return _draw(model, seed, size, 1, below)
+    shape = model.shapes(*size)[start_scale - 1]
+    return _draw(model, seed, size, start_scale, singan.resize(picture, shape))
+
+
+def _normal(shape: Sequence[int], rng: torch.Generator) -> Tensor:
+    """Standard normal numbers, drawn on the CPU in float32 whatever the caller's defaults are."""
+    return torch.randn(*shape, generator=rng, dtype=torch.float32, device="cpu")
+
+
+def _check_image(image: Any) -> Image.Image:
+    """RGB, of a size that can be drawn."""
+    picture = images.to_rgb(image)
+    _check_size(*picture.size)
+    return picture
 
 
 def _check_size(
@@ -323,16 +340,11 @@ def _check_size(
 
 def _seed(seed: int | None) -> int:
     seed = secrets.randbelow(2**31) if seed is None else seed
-    check_whole("seed", seed, 0, 2**63 - 257)
-    return seed
+    return check_whole("seed", seed, 0, 2**63 - 257)
 
 
 def _to_float(image: Image.Image) -> Tensor:
     return images.to_float(images.from_pil([image]))
-
-
-def _kind(image: object) -> str:
-    return image.mode if isinstance(image, Image.Image) else type(image).__name__
 
 
 def _sha256(image: Image.Image) -> str:
@@ -348,7 +360,7 @@ def _walk(
     for _ in range(frames):
         yield list(z)
         for i in range(first, len(z)):
-            u = torch.randn(z[i].shape, generator=rng).to(z[i].device)
+            u = _normal(z[i].shape, rng).to(z[i])
             d[i] = beta * d[i] + (1 - beta) * u
             moved = alpha * rest[i] + (1 - alpha) * (z[i] + d[i])
             d[i], z[i] = moved - z[i], moved
@@ -359,7 +371,7 @@ def _swayed(layout: Tensor, offsets: Tensor) -> Tensor:
     if not offsets.any():
         return layout  # Bit for bit.
     size = layout.shape[2:]
-    still = torch.eye(2, 3, device=layout.device)[None]
+    still = torch.eye(2, 3, dtype=layout.dtype, device=layout.device)[None]
     grid = F.affine_grid(still, list(layout.shape), align_corners=False)
     moves = F.interpolate(offsets, size, mode="bicubic", align_corners=True)
     grid = grid + moves.permute(0, 2, 3, 1) * grid.new_tensor(SWAY)

@@ -1,23 +1,22 @@
 """Sampling from StyleGAN2."""
 
-import functools
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any, ClassVar
 
 import torch
 from diffusers.configuration_utils import register_to_config
-from PIL import Image
 from torch import Tensor
 
-from genmodels import conditions, images, latents, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole
+from genmodels import batches, conditions, images, latents, recipe
+from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole, plain
 from genmodels.models import stylegan2
+from genmodels.stylegan2_styles import LAYERS, MAX_SEED, Styles, check_schema, layers
 from genmodels.threads import threads_for
-
-# Which layers' styles a name stands for, first and last; the last of "fine" is the network's last.
-LAYERS = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, None)}  # Up to 8 px, 16-32 px, 64 px on.
+from genmodels.weights import unwrapped
 
 
 class StyleGAN2Pipeline(HubPipeline):
@@ -38,13 +37,8 @@ class StyleGAN2Pipeline(HubPipeline):
         super().__init__()
         self.register_modules(generator=generator)
         self.schema = conditions or {}
-        _check_schema(self.schema, generator.c_dim)
-        # A quarter of a small picture's time, and the same for every picture of a condition.
-        self._w_avg = functools.lru_cache(maxsize=64)(
-            lambda device, *c: generator.w_avg(torch.tensor([c], device=device))
-        )
+        check_schema(self.schema, self.networks["generator"].c_dim)
 
-    @torch.inference_mode()
     def __call__(
         self,
         num_images: int = 1,  # How many, 1 to 256.
@@ -62,30 +56,41 @@ class StyleGAN2Pipeline(HubPipeline):
         toward_strength: float = 0.0,  # ... and how far to go there, from 0 to 1.
     ) -> ImageOutput:
         """New images, each with its recipe."""
-        check_whole("num_images", num_images, 1, 256)
-        check_range("toward_strength", toward_strength, 0, 1)
+        num_images = check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        check_whole("seed", seed, 0, 2**63 - 257)
+        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        settings: dict[str, Any] = {
+            "truncation_psi": truncation_psi,
+            "condition": condition,
+            "noise_mode": noise_mode,
+            "variation_seed": variation_seed,
+            "variation_strength": variation_strength,
+            "mix_seed": mix_seed,
+            "mix_condition": mix_condition,
+            "mix_layers": mix_layers,
+            "toward": toward,
+            "toward_strength": toward_strength,
+        }
+        return self.pictures([settings | {"seed": seed + i} for i in range(num_images)])
+
+    def pictures(
+        self,
+        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+    ) -> ImageOutput:
+        """One picture for each of the settings, in their order."""
         output = ImageOutput(images=[], recipes=[])
-        for own in range(seed, seed + num_images):
-            ws, settings = self._placed(
-                own,
-                truncation_psi,
-                condition,
-                noise_mode,
-                variation_seed,
-                variation_strength,
-                mix_seed,
-                mix_condition,
-                mix_layers,
-            )
-            if toward is not None:
-                there, other = latents.of(toward, self._placed)
-                ws = torch.lerp(ws, there, toward_strength)
-                settings["toward"] = {"seed": toward["seed"], **other}
-                settings["toward_strength"] = toward_strength
-            output.recipes.append(recipe.make(self, own, **settings))
-            output.images.append(recipe.attach(self._draw(ws, noise_mode), output.recipes[-1]))
+        with self.drawing() as generator:
+            sha256 = self.weights_sha256
+            network = unwrapped(generator)
+            styles = Styles(network, self.schema, sha256)
+            placed = [latents.of(one, styles.of, "a picture") for one in asked]
+            for one, (_, settings), image in zip(
+                asked, placed, _drawn(network, placed), strict=True
+            ):
+                made = recipe.make(self, one["seed"], weights_sha256=sha256, **settings)
+                (picture,) = images.to_pil(image)
+                output.images.append(recipe.attach(picture, made))
+                output.recipes.append(made)
         return output
 
     def vary(
@@ -98,7 +103,7 @@ class StyleGAN2Pipeline(HubPipeline):
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
         asked = latents.around(seed, strength, num_images)
-        return latents.pictures(self, [settings | one for one in asked])
+        return self.pictures([settings | one for one in asked])
 
     def interpolate(
         self,
@@ -112,11 +117,11 @@ class StyleGAN2Pipeline(HubPipeline):
         if recipes:
             if seeds or settings:
                 raise ValueError(f"recipes say all, got also {[*seeds, *settings]}")
-            return latents.pictures(self, latents.through(self, recipes, frames))
+            return self.pictures(latents.through(self, recipes, frames))
         way = latents.between(seeds, frames)
         # One condition for the whole way: between two bodies there is no third.
-        settings["condition"] = self._drawn(settings.get("condition"), seeds[0])
-        return latents.pictures(self, [settings | one for one in way])
+        settings["condition"] = self._condition(settings.get("condition"), seeds[0])
+        return self.pictures([settings | one for one in way])
 
     def sweep(
         self,
@@ -135,12 +140,12 @@ class StyleGAN2Pipeline(HubPipeline):
             raise ValueError(f"name must be one of {list(self.schema)}, got {name!r}")
         if not 1 <= len(values) <= 600:
             raise ValueError(f"values must be 1 to 600, got {len(values)}")
-        self._drawn(condition, seed)  # Refuses what is no condition.
+        self._condition(condition, seed)  # Refuses what is no condition.
         kept = {"condition": condition or {}}
         if settings.get("mix_condition") is not None:
             kept["mix_condition"] = settings["mix_condition"]
         asked = [{key: one | {name: value} for key, one in kept.items()} for value in values]
-        return latents.pictures(self, [settings | {"seed": seed} | one for one in asked])
+        return self.pictures([settings | {"seed": seed} | one for one in asked])
 
     def mix(
         self,
@@ -156,9 +161,8 @@ class StyleGAN2Pipeline(HubPipeline):
             for row in row_seeds
             for column in column_seeds
         ]
-        return latents.pictures(self, [settings | cell for cell in cells])
+        return self.pictures([settings | cell for cell in cells])
 
-    @torch.inference_mode()
     def layer_shares(
         self,
         num_images: int = 64,  # Of pairs to compare, 2 to 4096; the error shrinks with its root.
@@ -174,24 +178,28 @@ class StyleGAN2Pipeline(HubPipeline):
         adds to the coarse, "fine" what remains, so what ranges decide together counts for the finer
         one. Estimates, so that a share of nothing may come out a little below 0.
         """
-        check_whole("num_images", num_images, 2, 4096)
-        check_whole("seed", seed, 0, 2**63 - 1 - 2 * num_images)
-        check_range("truncation_psi", truncation_psi, -1, 2)
+        num_images = check_whole("num_images", num_images, 2, 4096)
+        seed = check_whole("seed", seed, 0, 2**63 - 1 - 2 * num_images)
+        truncation_psi = check_range("truncation_psi", truncation_psi, -1, 2)
+        middle, fine = LAYERS["middle"][0], LAYERS["fine"][0]
+        sums = torch.zeros((), dtype=torch.float64, device="cpu")
+        with self.drawing() as generator:
+            network = unwrapped(generator)
+            space = Styles(network, self.schema, self.weights_sha256)
 
-        def styles(own: int) -> Tensor:
-            c = self._encoded(self._drawn(condition, own))
-            return self._styles(self._latent(own), c, truncation_psi)
+            def styles(own: int) -> Tensor:
+                c = space.encoded(space.condition(condition, own))
+                return space.truncated(space.latent(own), c, truncation_psi)
 
-        config, middle, fine = self.generator.config, LAYERS["middle"][0], LAYERS["fine"][0]
-        sums = torch.zeros((), dtype=torch.float64)
-        for own in range(seed, seed + num_images):
-            ws, other = styles(own), styles(own + num_images)
-            # The picture; one with its coarse styles only; one with its coarse and middle styles.
-            mixed = [ws, *(torch.cat([ws[:, :end], other[:, end:]], 1) for end in (middle, fine))]
-            with threads_for(config.resolution**2 * config.base_channels):
-                made = self.generator.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
-            one, two = made[:1], made[1:]  # [1, C, R, R], [2, C, R, R]
-            sums = sums + torch.stack([(one + two) / 2, (one**2 + two**2) / 2, one * two])
+            for own in range(seed, seed + num_images):
+                ws, other = styles(own), styles(own + num_images)
+                # The picture; one with its coarse styles; one with its coarse and middle styles.
+                ends = (middle, fine)
+                mixed = [ws, *(torch.cat([ws[:, :end], other[:, end:]], 1) for end in ends)]
+                with threads_for(_elements(network)):
+                    made = network.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
+                one, two = made[:1], made[1:]  # [1, C, R, R], [2, C, R, R]
+                sums = sums + torch.stack([(one + two) / 2, (one**2 + two**2) / 2, one * two])
         mean, square, product = sums / num_images  # [2, C, R, R] each
         covariance, variance = ((x - mean**2).mean((1, 2, 3)) for x in (product, square))
         if not variance.min() > 1e-12:
@@ -201,90 +209,30 @@ class StyleGAN2Pipeline(HubPipeline):
 
     def layers(self, names: str | Sequence[int]) -> tuple[int, int]:
         """The first and last style of a range: of "coarse", "middle", "fine", or of itself."""
-        end = self.generator.num_ws - 1
-        if isinstance(names, str):
-            if names not in LAYERS:
-                raise ValueError(f"layers must be among {', '.join(LAYERS)}, got {names!r}")
-            first, last = LAYERS[names]
-            if first > end:
-                side = self.generator.config.resolution
-                raise ValueError(f"a network of {side} px has no {names} layers")
-            last = end if last is None else min(last, end)
-        else:
-            if len(names) != 2:
-                raise ValueError(f"layers must be (first, last), got {list(names)}")
-            first, last = names
-        check_whole("the first layer", first, 0, end)
-        check_whole("the last layer", last, first, end)
-        return first, last
+        return layers(self.networks["generator"], names)
 
-    def _placed(
-        self,
-        seed: int,
-        truncation_psi: float = 0.7,
-        condition: dict[str, Any] | None = None,
-        noise_mode: str = "const",
-        variation_seed: int | None = None,
-        variation_strength: float = 0.0,
-        mix_seed: int | None = None,
-        mix_condition: dict[str, Any] | None = None,
-        mix_layers: str | Sequence[int] = "middle",
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """The styles of one picture, [1, num_ws, w_dim], and the settings that its recipe needs."""
-        check_whole("seed", seed, 0, 2**63 - 257)
-        check_range("truncation_psi", truncation_psi, -1, 2)
-        check_range("variation_strength", variation_strength, 0, 1)
-        if noise_mode not in ("const", "none"):
-            raise ValueError(f'noise_mode must be "const" or "none", got {noise_mode!r}')
-        asked = self._drawn(condition, seed)
-        settings = {"condition": asked, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
-        z = self._latent(seed)
-        if variation_seed is not None:
-            check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
-            z = latents.walk(z, self._latent(variation_seed), variation_strength)
-            settings["variation_seed"] = variation_seed
-            settings["variation_strength"] = variation_strength
-        ws = self._styles(z, self._encoded(asked), truncation_psi)
-        if mix_seed is not None:
-            check_whole("mix_seed", mix_seed, 0, 2**63 - 257)
-            first, last = self.layers(mix_layers)
-            other = self._drawn(condition if mix_condition is None else mix_condition, mix_seed)
-            mixed_in = self._styles(self._latent(mix_seed), self._encoded(other), truncation_psi)
-            ws = torch.cat([ws[:, :first], mixed_in[:, first : last + 1], ws[:, last + 1 :]], 1)
-            settings |= {"mix_seed": mix_seed, "mix_condition": other, "mix_layers": [first, last]}
-        return ws, settings
-
-    def _drawn(self, condition: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    def _condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
         """The condition of a seed's picture: what is asked, completed by the seed."""
-        return conditions.draw(self.schema, condition, random.Random(seed))
-
-    def _encoded(self, condition: dict[str, Any]) -> Tensor:
-        """c [1, c_dim]."""
-        c = torch.tensor([conditions.encode(self.schema, condition)], device=self.device)
-        return c.reshape(1, self.generator.c_dim)
-
-    def _latent(self, seed: int) -> Tensor:
-        """z [1, z_dim]."""
-        return latents.draw(seed, self.generator.z_dim).to(self.device)
-
-    def _styles(self, z: Tensor, c: Tensor, truncation_psi: float) -> Tensor:
-        """The styles of one picture: [1, num_ws, w_dim]."""
-        with threads_for(stylegan2.W_AVG_SAMPLES * self.generator.w_dim):
-            w_avg = self._w_avg(self.device, *c.flatten().tolist())
-            w = torch.lerp(w_avg, self.generator.mapping(z, c), truncation_psi)
-        return self.generator.broadcast(w)
-
-    def _draw(self, ws: Tensor, noise_mode: str) -> Image.Image:
-        """One picture: a batch would make it depend on its neighbours and be no faster on a CPU."""
-        config = self.generator.config
-        with threads_for(config.resolution**2 * config.base_channels):
-            return images.to_pil(self.generator.synthesis(ws, noise_mode))[0]
+        seed = check_whole("seed", seed, 0, MAX_SEED)
+        return conditions.draw(self.schema, plain(asked), random.Random(seed))
 
 
-def _check_schema(schema: dict[str, Any], c_dim: int) -> None:
-    """The schema may come from a repo that nobody vouches for."""
-    conditions.check(schema)
-    if conditions.size(schema) != c_dim:
-        raise ValueError(
-            f"conditions must describe c_dim = {c_dim} numbers, got {conditions.size(schema)}"
-        )
+def _drawn(
+    network: stylegan2.Generator,
+    placed: Sequence[tuple[Tensor, dict[str, Any]]],  # Styles and settings of each picture.
+) -> Iterator[Tensor]:
+    """The pictures [1, C, R, R] in their order."""
+    elements = _elements(network)
+    with threads_for(elements):
+        for noise_mode, run in groupby(placed, key=lambda one: one[1]["noise_mode"]):
+            yield from batches.draw(
+                partial(network.synthesis, noise_mode=noise_mode),
+                torch.cat([ws for ws, _ in run]),
+                elements=elements,
+                key=f"StyleGAN2 {noise_mode} {network.config}",
+            )
+
+
+def _elements(network: stylegan2.Generator) -> int:
+    """Numbers in the largest tensor of one picture."""
+    return network.config.resolution**2 * network.config.base_channels

@@ -6,8 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import films, models, pictures
-from genmodels.ui.models import Recipe
+from genmodels.ui import films, models, pictures, recipes
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
 
 KIN = 8  # Variations drawn at a time.
@@ -28,7 +27,7 @@ class Closer:
     def follow(
         self,
         gallery: gr.Gallery,
-        recipes: gr.JSON,  # One per picture.
+        told: gr.JSON,  # The recipes, one per picture.
         batches: Sequence[Any] = (),  # The events that fill the gallery.
         opens_on: int = 0,  # Which picture of a batch is shown at first.
     ) -> None:
@@ -38,12 +37,13 @@ class Closer:
             *(self.recipe, self.years),
         ]
 
-        def opened(files: Any, recipes: Any) -> tuple[Any, ...]:
-            return _portrait(files, recipes, opens_on)
+        @errors_told
+        def opened(files: Any, told: Any) -> tuple[Any, ...]:
+            return _portrait(files, told, opens_on)
 
         for batch in batches:
-            batch.success(opened, [gallery, recipes], shown, **AT_ONCE)
-        clicked = gallery.select(_clicked, [gallery, recipes], shown, **AT_ONCE)
+            batch.success(opened, [gallery, told], shown, **AT_ONCE)
+        clicked = gallery.select(_clicked, [gallery, told], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
         element = f"document.getElementById('{self.name}-closer')"
         scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
@@ -98,12 +98,13 @@ def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.
             min_width=200,
         )
         button = gr.Button(f"Draw {KIN} more like it", size="md", min_width=170, scale=0)
-    gallery, recipes = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
+    gallery, told = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
 
     @errors_told
-    def vary(recipe: Recipe | None, strength: float) -> tuple[Any, Any]:
-        if recipe is None:
+    def vary(picked: Any, strength: float) -> tuple[Any, Any]:
+        if picked is None:
             raise ValueError("pick a picture first")
+        recipe = recipes.checked(picked)
         made = load(recipe["model"]).vary(
             seed=recipe["seed"],
             strength=strength,
@@ -114,39 +115,43 @@ def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.
         return gr.update(value=shown, visible=True), made.recipes
 
     button.click(
-        *(vary, [recipe, strength], [gallery, recipes]),
+        *(vary, [recipe, strength], [gallery, told]),
         api_visibility="private",
         show_progress_on=button,
         **IN_TURN,
     )
-    return gallery, recipes
+    return gallery, told
 
 
-def _clicked(files: Any, recipes: Any, event: gr.SelectData) -> tuple[Any, ...]:
-    return _portrait(files, recipes, event.index)
+@errors_told
+def _clicked(files: Any, told: Any, event: gr.SelectData) -> tuple[Any, ...]:
+    return _portrait(files, told, event.index)
 
 
 def _portrait(
-    files: list[tuple[str, str | None]],
-    recipes: list[Recipe | None],  # None where a gallery shows nothing.
+    files: Any,  # What the gallery shows: paths and captions, or None.
+    told: Any,  # A recipe for each, None where it shows nothing. Both come from the page: anyone's.
     index: int,
 ) -> tuple[Any, ...]:
     """What is shown of one picture of a gallery."""
-    recipe = recipes[index]
+    drawn = recipes.of_gallery(files, told)
+    if not -len(drawn) <= index < len(drawn):
+        raise ValueError(f"the gallery shows {len(drawn)} pictures, got number {index}")
+    path, recipe = drawn[index]
     if recipe is None:
         return tuple(gr.skip() for _ in range(6))
-    path, card = files[index][0], models.card(recipe["model"])
+    card = models.card(recipe["model"])
     words = f"""### {models.in_words(recipe)}
 
 Seed {recipe["seed"]}, drawn by {card.label}. [A link that draws it again]({pictures.link(recipe)})
 """
-    drawn = [(file, one) for (file, _), one in zip(files, recipes, strict=True) if one]
-    archive = pictures.zipped([file for file, _ in drawn], [one for _, one in drawn])
+    shown = [(file, one) for file, one in drawn if one is not None]
+    archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])
     return (
         path,
         words,
         gr.update(value=path, visible=True),
-        gr.update(value=archive, visible=len(drawn) > 1),
+        gr.update(value=archive, visible=len(shown) > 1),
         recipe,
         gr.update(interactive="year" in card.schema),
     )

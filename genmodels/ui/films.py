@@ -1,18 +1,21 @@
-"""Films of drawn pictures: through the years, from one picture to another, and where they play."""
+"""Films of drawn pictures: through the years, from one picture to another, and where they play.
+
+Each is made by a process of its own, which ends when its visitor leaves.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw, ImageFont
 
-from genmodels.ui import models, pictures
+from genmodels.ui import models, pictures, work_folder, workers
+from genmodels.ui import recipes as page_recipes
 from genmodels.ui.models import Recipe
+from genmodels.ui.queues import FILM
 from genmodels.ui.widgets import IN_TURN, errors_told
 
 FORMATS = ("MP4", "GIF", "WebP")
@@ -20,6 +23,10 @@ FPS = 16
 SIDE = 384  # Of a frame as saved; the model's own pixels are in the pictures' files.
 FRAMES_PER_YEAR = 4
 MAX_STOPS = 8  # Pictures that one film passes through.
+MEGABYTES = 400  # That making one takes at most.
+
+# How far a film is, from 0 to 1, and what is being done; None: as before; at last its path.
+Making = Iterator[tuple[float, str] | str | None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Panel:
 
     button: gr.Button
     inputs: list[Any]
-    draw: Callable[..., str]  # From the values of the inputs to the film's path.
+    draw: Callable[..., Making]  # From the values of the inputs.
 
 
 def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int, int]) -> Panel:
@@ -48,20 +55,9 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
     kind, button = format_and_button()
 
     @errors_told
-    def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> str:
-        recipe, progress = _picked(recipe), gr.Progress()
-        card = models.card(recipe["model"])
-        if "year" not in card.schema:
-            raise ValueError(f"{card.label} knows no years")
-        seen = card.schema["year"]["max"]
-        count = max(abs(end - start) * FRAMES_PER_YEAR, 1)
-        years = [start + (end - start) * i / count for i in range(count + 1)]
-        progress(0, f"Drawing {len(years)} frames")
-        pipe = load(recipe["model"])
-        made = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
-        captions = [f"{year}" + (", a guess" if year > seen else "") for year in map(round, years)]
-        progress(0.5, f"Writing the {kind}")
-        return shoot(made.images, made.recipes, kind, captions)
+    def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> Making:
+        asked = (load, _picked(recipe), start, end, kind)
+        yield from workers.run(_years, *asked, megabytes=MEGABYTES)
 
     return Panel(button, [recipe, start, end, kind], draw)
 
@@ -93,19 +89,11 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
         return gr.update(value=shown, visible=True), stops
 
     @errors_told
-    def draw(stops: list[Recipe], seconds: float, kind: str) -> str:
+    def draw(stops: list[Recipe], seconds: float, kind: str) -> Making:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")
         _check_number(stops)
-        frames, recipes = [], []
-        pipe, progress = load(stops[0]["model"]), gr.Progress()
-        for number, pair in enumerate(zip(stops, [*stops[1:], stops[0]], strict=True)):
-            progress((number, len(stops)), "Drawing", unit="pictures")
-            made = pipe.interpolate(recipes=pair, frames=round(seconds * FPS))
-            frames += made.images[:-1]  # The last is the next pair's first.
-            recipes += made.recipes[:-1]
-        progress(0.7, f"Writing the {kind}")
-        return shoot(frames, recipes, kind)
+        yield from workers.run(_journey, load, stops, seconds, kind, megabytes=MEGABYTES)
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     add.click(add_stop, [recipe, stops], [chosen, stops], **private, **IN_TURN)
@@ -140,15 +128,51 @@ def show(panels: Sequence[Panel], elem_id: str) -> None:
 
     for panel in panels:
 
-        def draw_and_play(*values: Any, panel: Panel = panel) -> tuple[Any, ...]:
-            return play(panel.draw(*values))
+        def draw_and_play(*values: Any, panel: Panel = panel) -> Iterator[tuple[Any, ...]]:
+            progress, told = gr.Progress(), (0.0, "Beginning")
+            for made in panel.draw(*values):
+                if isinstance(made, str):
+                    yield play(made)
+                    return
+                told = made or told
+                progress(*told)
+                yield gr.skip(), gr.skip(), gr.skip()
 
         panel.button.click(
             *(draw_and_play, panel.inputs, [video, picture, file]),
             api_visibility="private",
             show_progress_on=panel.button,
-            **IN_TURN,
+            **FILM.turns,
         )
+
+
+def _years(load: Callable[[str], Any], recipe: Recipe, start: int, end: int, kind: str) -> Making:
+    """In a process of its own: a car, model year by model year."""
+    card = models.card(recipe["model"])
+    if "year" not in card.schema:
+        raise ValueError(f"{card.label} knows no years")
+    seen = card.schema["year"]["max"]
+    count = max(abs(end - start) * FRAMES_PER_YEAR, 1)
+    years = [start + (end - start) * i / count for i in range(count + 1)]
+    yield 0.0, f"Drawing {len(years)} frames"
+    pipe = load(recipe["model"])
+    made = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
+    captions = [f"{year}" + (", a guess" if year > seen else "") for year in map(round, years)]
+    yield 0.5, f"Writing the {kind}"
+    yield shoot(made.images, made.recipes, kind, captions)
+
+
+def _journey(load: Callable[[str], Any], stops: list[Recipe], seconds: float, kind: str) -> Making:
+    """In a process of its own: from picture to picture, and back to the first."""
+    frames, recipes = [], []
+    pipe = load(stops[0]["model"])
+    for number, pair in enumerate(zip(stops, [*stops[1:], stops[0]], strict=True)):
+        yield 0.7 * number / len(stops), f"Drawing {number + 1} of {len(stops)}"
+        made = pipe.interpolate(recipes=pair, frames=round(seconds * FPS))
+        frames += made.images[:-1]  # The last is the next pair's first.
+        recipes += made.recipes[:-1]
+    yield 0.7, f"Writing the {kind}"
+    yield shoot(frames, recipes, kind)
 
 
 def shoot(
@@ -166,22 +190,26 @@ def shoot(
     if captions:
         shown = [_subtitled(*pair) for pair in zip(shown, captions, strict=True)]
     key = hashlib.sha256(json.dumps([list(recipes), list(captions)]).encode()).hexdigest()
-    folder = Path(get_upload_folder()) / key
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipes[0]['model']}-film.{kind.lower()}"
-    images.encode_animation(shown, path, FPS, comment=recipe.film(recipes), xmp=recipe.XMP)
-    return str(path)
+    name = f"{recipes[0]['model']}-film.{kind.lower()}"
+    told: dict[str, Any] = {"comment": recipe.film(recipes), "xmp": recipe.XMP}
+    return work_folder.written_once(
+        key, name, lambda path: images.encode_animation(shown, path, FPS, **told)
+    )
 
 
 def _picked(recipe: Recipe | None) -> Recipe:
+    """What a page says was picked: checked, as anyone can send anything."""
     if recipe is None:
         raise ValueError("pick a picture first")
-    return recipe
+    return page_recipes.checked(recipe)
 
 
 def _check_number(stops: list[Recipe]) -> None:
+    """Of the pictures that a page says a film passes through; and that they can be."""
     if len(stops) > MAX_STOPS:
         raise ValueError(f"a film passes through {MAX_STOPS} pictures at most, got {len(stops)}")
+    for stop in stops:
+        page_recipes.checked(stop)
 
 
 def format_and_button() -> tuple[gr.Radio, gr.Button]:

@@ -1,6 +1,7 @@
 """Hints for a network that colours: a colour is chosen, and drawn where it belongs."""
 
 import json
+import re
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -23,8 +24,9 @@ _HTML = """<div class="hints"><div class="row">
 <button type="button" data-keep="-1">Undo</button>
 <button type="button" data-keep="0">Clear</button>
 </div>
-<div class="board" style="--ratio: ${ratio}">
-<img src="${photo}" alt="Your photo, to draw on" draggable="false">
+<div class="board" style="--ratio: ${ratio}" tabindex="0" role="application"
+  aria-label="Your photo, to draw on: the arrow keys move the ring, Enter puts a dot">
+<img src="${photo}" alt="" draggable="false"><b></b>
 ${JSON.parse(value).strokes.map(([colour, points]) => points.map(([x, y]) =>
   '<i style="left: ' + 100 * x + '%; top: ' + 100 * y + '%; background: ' + colour + '"></i>'
 ).join('')).join('')}
@@ -69,6 +71,23 @@ for (const name of ['pointerup', 'pointercancel']) element.addEventListener(name
   keep(state => state.strokes.push([colour, points]))
   trigger('release')
 })
+// By keyboard: a ring, moved in hundredths of the photo, ten at once with Shift.
+const ring = [0.5, 0.5]
+const steps = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}
+element.addEventListener('keydown', event => {
+  if (!event.target.matches('.board')) return
+  const step = steps[event.key]
+  if (step) for (const i of [0, 1])
+    ring[i] = clamp(ring[i] + step[i] * (event.shiftKey ? 0.1 : 0.01))
+  else if (event.key == 'Enter' || event.key == ' ') {
+    const colour = element.querySelector('input').value
+    keep(state => state.strokes.push([colour, [ring.map(round)]]))
+    trigger('release')
+  } else return
+  event.preventDefault()
+  for (const [name, x] of [['--x', ring[0]], ['--y', ring[1]]])
+    element.style.setProperty(name, `${100 * x}%`)
+})
 element.addEventListener('change', event => {
   if (event.target.type == 'color') keep(state => state.colour = event.target.value)
 })
@@ -85,38 +104,53 @@ class Hints(NamedTuple):
     """What a tab needs of it."""
 
     shown: gr.Accordion  # To be hidden where no network listens.
-    given: gr.JSON  # The hints; it changes with every stroke.
-    emptied: Any  # The event after which another photo has no hints yet.
+    board: gr.HTML  # Its value is what was drawn, for `read`.
+    given: gr.JSON  # The hints.
+    drawn: Any  # The event after a stroke, when they are given.
 
 
 def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
     """Lay it out inside an open tab, for the photo that is chosen there, or the default."""
     with gr.Accordion("Say which colour belongs where", open=False, visible=visible) as shown:
-        gr.Markdown("Tap the photo where the colour belongs, or draw it.")
+        gr.Markdown(
+            "Tap the photo where the colour belongs, or draw it. By keyboard: the arrow keys move "
+            "the ring, Enter puts a dot."
+        )
         board = gr.HTML(
             EMPTY, html_template=_HTML, js_on_load=_JS, elem_id="hint-board", photo="", ratio=1
         )
     hints = gr.JSON([], visible=False)
 
     @errors_told
-    def laid(path: str | None) -> tuple[Any, list[Hint]]:
-        return gr.HTML(value=EMPTY, **_grey(path or default)), []
-
-    @errors_told
-    def opened(path: str | None, value: str) -> tuple[Any, Any]:
-        if read(value, (1, 1)):  # Folded to look at the picture, and back again.
-            return gr.skip(), gr.skip()
-        return laid(path)
+    def opened(path: str | None, value: str) -> Any:
+        return on(path or default, value)
 
     @errors_told
     def drawn(path: str | None, value: str) -> list[Hint]:
         return read(value, photos.size(path or default))
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    board.release(drawn, [photo, board], hints, **private)
-    emptied = photo.change(laid, photo, [board, hints], **private)
-    shown.expand(opened, [photo, board], [board, hints], **private)
-    return Hints(shown, hints, emptied)
+    stroke = board.release(drawn, [photo, board], hints, **private)
+    shown.expand(opened, [photo, board], board, **private)
+    return Hints(shown, board, hints, stroke)
+
+
+def on(path: str, value: str = EMPTY) -> Any:
+    """The board on another photo, with what is drawn there."""
+    photo: Image.Image = photos.opened(path)
+    return gr.update(
+        value=value,
+        photo=photos.thumbnail(photo.convert("L"), SIDE),
+        ratio=photo.width / photo.height,
+    )
+
+
+def written(hints: list[Hint], size: tuple[int, int]) -> str:
+    """The board's value for hints in a photo of (width, height), as `read` reads it."""
+    strokes = [
+        [code, [[(column + 0.5) / size[0], (row + 0.5) / size[1]]]] for column, row, code in hints
+    ]
+    return json.dumps(json.loads(EMPTY) | {"strokes": strokes})
 
 
 def read(value: str, size: tuple[int, int]) -> list[Hint]:
@@ -125,21 +159,17 @@ def read(value: str, size: tuple[int, int]) -> list[Hint]:
     Errors: ValueError for another text, a place outside the photo, or too many points.
     """
     try:
-        strokes = json.loads(value)["strokes"]
-        points = [(float(x), float(y), str(code)) for code, own in strokes for x, y in own]
+        state = json.loads(value)
+        points = [(float(x), float(y), code) for code, own in state["strokes"] for x, y in own]
+        codes = [state["colour"], *(code for _, _, code in points)]
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         came = f"{value[:80]!r}"
         raise ValueError(f"strokes must be colours with their points, got {came}") from error
     if len(points) > MAX_HINTS:
         raise ValueError(f"a photo takes {MAX_HINTS} dots of colour at most, got {len(points)}")
+    for code in codes:  # The board writes them into the page.
+        if not isinstance(code, str) or not re.fullmatch("#[0-9a-fA-F]{6}", code):
+            raise ValueError(f'a colour must be as "#c03020", got {str(code)[:80]!r}')
     if not all(0 <= place < 1 for point in points for place in point[:2]):
         raise ValueError(f"a point must lie from 0 to below 1 in the photo, got {value[:80]!r}")
     return [(int(x * size[0]), int(y * size[1]), code) for x, y, code in points]
-
-
-def _grey(path: str) -> dict[str, Any]:
-    photo: Image.Image = photos.opened(path)
-    return {
-        "photo": photos.thumbnail(photo.convert("L"), SIDE),
-        "ratio": photo.width / photo.height,
-    }

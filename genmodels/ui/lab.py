@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gradio.processing_utils import save_pil_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genmodels import zoo
-from genmodels.ui import models, photos, pictures
+from genmodels.ui import models, photos, pictures, work_folder, workers
 from genmodels.ui.models import Card, Recipe
 
 TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
 FACES = sorted(Path(__file__).with_name("faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
+MEGABYTES = 900  # That one photo takes at most, whatever its size.
 # What a picture is held against, if not another network's; in grey is what one that colours sees.
 THE_PHOTO, IN_GREY = "the photo", "the photo in grey"
 
@@ -32,8 +35,8 @@ class Dials(NamedTuple):
 class Made(NamedTuple):
     """A translated photo."""
 
-    before: Image.Image  # What it is held against, and ...
-    after: Image.Image  # ... what became of it, both as large as a screen shows them.
+    before: str  # Path of what it is held against, and ...
+    after: str  # ... of what became of it, both as large as a screen shows them.
     file: str  # Path of the PNG, of all pixels.
     recipe: Recipe
     seconds: float  # From the photo's file to the PNG.
@@ -56,30 +59,15 @@ def translated(load: Load, path: str | Path | None, model: str, against: str, di
     known = [card.name for own in tasks().values() for card in own]
     for name in {model, against} - {THE_PHOTO, IN_GREY, *known}:
         raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
-    pipe = load(model)
-    start = time.monotonic()
-    photo = photos.opened(path or example(model), keep_alpha=True)
-    picture, recipe = _through(pipe, photo, dials)
-    file = pictures.saved(picture, recipe)
-    seconds = time.monotonic() - start
-    if against == THE_PHOTO:
-        before = photo
-    elif against == IN_GREY:
-        before = photo.convert("LA" if photo.mode == "RGBA" else "L").convert(photo.mode)
-    else:
-        before, _ = _through(load(against), photo, dials)
-    return Made(photos.preview(before), photos.preview(picture), file, recipe, seconds)
+    asked = (load, path or example(model), model, against, dials)
+    return workers.result(_translated, *asked, megabytes=MEGABYTES)
 
 
 def each(load: Load, path: str | Path | None, dials: Dials) -> list[tuple[str, str]]:
     """A photo, or each task's example, through the first networks: files with captions."""
-    firsts = {title: own[0].name for title, own in tasks().items()}
-    opened = {
-        title: photos.opened(path or example(name), keep_alpha=True)
-        for title, name in firsts.items()
-    }
-    made = {title: _through(load(name), opened[title], dials) for title, name in firsts.items()}
-    return [(pictures.saved(*one), title) for title, one in made.items()]
+    asked = {title: own[0].name for title, own in tasks().items()}
+    paths = {title: path or example(name) for title, name in asked.items()}
+    return workers.result(_each, load, paths, asked, dials, megabytes=MEGABYTES)
 
 
 def example(model: str) -> Path:
@@ -115,22 +103,68 @@ def many(
     """
     if not 1 <= len(paths) <= MAX_FILES:
         raise ValueError(f"bring 1 to {MAX_FILES} photos at once, got {len(paths)}")
+    done: tuple[int, str | None] = (0, None)
+    with tempfile.TemporaryDirectory(dir=work_folder.path()) as folder:
+        asked = (load, list(paths), model, dials, folder)
+        for made in workers.run(_many, *asked, megabytes=MEGABYTES):
+            done = done if made is None else made
+            yield done
+
+
+# What follows is done by processes of their own.
+
+
+def _translated(
+    load: Load, path: str | Path, model: str, against: str, dials: Dials
+) -> Iterator[Made]:
+    pipe = load(model)
+    start = time.monotonic()
+    photo = photos.opened(path, keep_alpha=True)
+    picture, recipe = _through(pipe, photo, dials)
+    file = pictures.saved(picture, recipe)
+    seconds = time.monotonic() - start
+    after = pictures.saved(photos.preview(picture), recipe)
+    del picture  # As large as the photo, and there may be another.
+    if against == THE_PHOTO:
+        before = photo
+    elif against == IN_GREY:
+        before = photo.convert("LA" if photo.mode == "RGBA" else "L").convert(photo.mode)
+    else:
+        before, _ = _through(load(against), photo, dials)
+    yield Made(_shown(before), after, file, recipe, seconds)
+
+
+def _each(
+    load: Load, paths: dict[str, str | Path], asked: dict[str, str], dials: Dials
+) -> Iterator[list[tuple[str, str]]]:
+    made = []
+    for title, name in asked.items():
+        photo = photos.opened(paths[title], keep_alpha=True)
+        made.append((pictures.saved(*_through(load(name), photo, dials)), title))
+    yield made
+
+
+def _many(
+    load: Load, paths: list[str], model: str, dials: Dials, folder: str
+) -> Iterator[tuple[int, str | None]]:
     for path in paths:  # None is kept: thirty large photos would fill the memory.
         photos.opened(path, keep_alpha=True)
     pipe, files, recipes = load(model), [], []
-    with tempfile.TemporaryDirectory() as folder:  # Gradio deletes what it has shown, the ZIP.
-        for number, path in enumerate(paths):
-            yield number, None
-            picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
-            files.append(f"{folder}/{number}.png")
-            picture.save(files[-1])
-            recipes.append(recipe)
-        names = [f"{Path(path).stem}-{model}" for path in paths]
-        made = pictures.zipped(files, recipes, names)
-    yield len(paths), made
+    for number, path in enumerate(paths):
+        yield number, None
+        picture, recipe = _through(pipe, photos.opened(path, keep_alpha=True), dials)
+        files.append(f"{folder}/{number}.png")
+        picture.save(files[-1])
+        recipes.append(recipe)
+    names = [f"{Path(path).stem}-{model}" for path in paths]
+    yield len(paths), pictures.zipped(files, recipes, names)
 
 
 def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, Recipe]:
     hints = dials.hints if pipe.config.predicts == "chroma" else ()
     made = pipe(photo, strength=dials.strength, detail=dials.detail, hints=hints)
     return made.images[0], made.recipes[0]
+
+
+def _shown(picture: Image.Image) -> str:
+    return save_pil_to_cache(photos.preview(picture), get_upload_folder(), format="png")

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gradio as gr
+from gradio.processing_utils import save_pil_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
-from genmodels.ui import pictures
+import genmodels
+from genmodels.ui import photos, pictures, workers
 from genmodels.ui.photos import MIN_SIDE
 
 MAX_KEPT = 32  # Pictures; the one that was unused for longest makes room.
@@ -30,6 +34,8 @@ SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
     "Desktop 1920 x 1080": (1920, 1080),
     "Phone 1080 x 1920": (1080, 1920),
 }
+MAX_PIXELS = 4_200_000  # Of a picture: what there is memory for.
+MAX_MEGABYTES = 1750  # That drawing one takes: larger ones are not searched at full size.
 HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
 
 _kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
@@ -51,6 +57,9 @@ def check(place: Place) -> None:
     for name, side in (("width", place.width), ("height", place.height)):
         if not (isinstance(side, int) and MIN_SIDE <= side <= 16_384):
             raise ValueError(f"the {name} must be {MIN_SIDE} to 16384 pixels, got {side}")
+    if place.width * place.height > MAX_PIXELS:
+        came = f"{place.width} x {place.height}"
+        raise ValueError(f"a picture may have at most {MAX_PIXELS} pixels here, got {came}")
     if not 0.05 <= place.share <= 1:  # Nor is NaN.
         raise ValueError(f"the photo's size in the picture must be 0.05 to 1, got {place.share}")
 
@@ -74,7 +83,11 @@ def fitted(photo: tuple[int, int], place: Place) -> tuple[int, int]:
 def steps(
     engine: Any, photo: Image.Image, mode: str, place: Place, seed: int, **settings: Any
 ) -> Iterator[tuple[Any, Any]]:
-    """The picture as it gets finer, without a recipe; at last its file's path and its recipe."""
+    """The picture as it gets finer, without a recipe; at last its file's path and its recipe.
+
+    Drawn by a process of its own: close this, and it ends. While there is nothing new, what is
+    shown stays.
+    """
     check(place)
     is_kept = mode in ("extend", "wrap")
     size = fitted(photo.size, place if is_kept else place._replace(share=1))
@@ -83,18 +96,43 @@ def steps(
     if is_kept:
         settings["left"] = round((place.width - photo.width) * place.across)
         settings["top"] = round((place.height - photo.height) * place.down)
-    drawing = engine.steps(photo, **settings)  # Complains before it draws.
+    engine.steps(photo, **settings)  # Complains before anything is drawn.
     from genmodels import recipe  # Brings torch.
 
     key = recipe.pixels_sha256(photo) + json.dumps(settings, sort_keys=True)
     kept = _take(key)
     if kept is None:
-        for picture in drawing:
-            yield picture, None
-        made = recipe.read(picture)
-        kept = pictures.saved(picture, made), made
+        pixels = (photo.size, photo.tobytes())
+        for made in workers.run(_draw, pixels, settings, megabytes=megabytes(place)):
+            match made:
+                case None:
+                    yield gr.skip(), None
+                case str():
+                    yield made, None
+                case _:
+                    kept = made
+        if kept is None:
+            raise ValueError(workers.BROKEN_OFF)
     _keep(key, kept)
     yield kept
+
+
+def megabytes(place: Place) -> int:
+    """What drawing takes at most."""
+    return min(MAX_MEGABYTES, 500 + round(place.width * place.height * 800 / 1e6))
+
+
+def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> Iterator[Any]:
+    """In a process of its own: paths of previews, at last the picture's and its recipe."""
+    from genmodels import recipe
+
+    photo = Image.frombytes("RGB", *pixels)
+    for picture in genmodels.load("patches").steps(photo, **settings):
+        if recipe.KEY in picture.info:
+            made = recipe.read(picture)
+            yield pictures.saved(picture, made), made
+        else:
+            yield save_pil_to_cache(photos.preview(picture), get_upload_folder(), format="png")
 
 
 def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:

@@ -1,14 +1,19 @@
 """Photos that visitors bring, and those that are there to try."""
 
 import base64
+import hashlib
 import io
-import shutil
 from pathlib import Path
+from typing import Any
 
-from gradio.utils import get_upload_folder
 from PIL import Image
 
+from genmodels.ui import work_folder
+from genmodels.ui.decoder import DECODER
+
 SCENES = sorted(Path(__file__).with_name("scenes").glob("*.jpg"))
+# What visitors may bring; the library reads TIFF, too, whose decoder has had most of the holes.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PHOTO = 24_000_000  # Pixels of an upload.
 PREVIEW_SIDE = 1600  # Longer side: a phone is not sent two pictures of 10 MB to look at.
 MIN_SIDE = 16  # Of an upload, in pixels.
@@ -17,10 +22,9 @@ MAX_STRETCH = 20  # Longer side to shorter: networks see strips at their width, 
 
 def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
     """A visitor's photo, upright and RGB (or RGBA, where asked); ValueError says what is wrong."""
-    from genmodels import images  # Brings torch.
-
+    wanted: dict[str, Any] = {"max_pixels": MAX_PHOTO, "keep_alpha": keep_alpha}
     try:
-        photo = images.open_rgb(path, max_pixels=MAX_PHOTO, keep_alpha=keep_alpha)
+        photo = DECODER.photo(path, formats=FORMATS, **wanted)
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), Path(path).name)) from error
     if min(photo.size) < MIN_SIDE:
@@ -36,9 +40,10 @@ def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
 
 def size(path: str | Path) -> tuple[int, int]:
     """Width and height of a photo that `opened` has taken before."""
-    from genmodels import images  # Brings torch.
-
-    return images.upright_size(path)
+    try:
+        return DECODER.size(path, formats=FORMATS)
+    except ValueError as error:
+        raise ValueError(f"{Path(path).name} is no photo that can be read") from error
 
 
 def preview(photo: Image.Image) -> Image.Image:
@@ -61,4 +66,6 @@ def thumbnail(photo: Image.Image, side: int = 360) -> str:
 
 def copied(scene: Path) -> str:
     """The path of a scene as if it had been uploaded."""
-    return shutil.copy(scene, get_upload_folder())
+    content = scene.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    return work_folder.written_once(key, scene.name, lambda path: path.write_bytes(content))

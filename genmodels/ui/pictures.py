@@ -3,19 +3,19 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
+from gradio.processing_utils import encode_pil_to_bytes
 from PIL import Image
 
 import genmodels
-from genmodels.ui import models
+from genmodels.ui import models, photos, work_folder
+from genmodels.ui.models import Recipe
 
-MAX_PIXELS = 1 << 22  # Of a dropped file: what we make is far smaller, and a bomb is not decoded.
+MAX_PIXELS = photos.MAX_PHOTO  # Of a dropped file, as of a photo: what we make is no larger.
 
 
 def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
@@ -45,32 +45,41 @@ def captioned(pictures: list[Image.Image], recipes: list[dict[str, Any]]) -> lis
 
 def saved(picture: Image.Image, recipe: dict[str, Any]) -> str:
     """The path of the picture's PNG file, which holds the recipe."""
-    name = f"{recipe['model']}-seed-{recipe['seed']}"
-    return save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
+    return png(picture, f"{recipe['model']}-seed-{recipe['seed']}")
 
 
 def nothing() -> str:
     """The path of a picture that shows nothing, for the corner of a table."""
-    return save_pil_to_cache(Image.new("RGBA", (8, 8)), get_upload_folder(), format="png")
+    return png(Image.new("RGBA", (8, 8)), "nothing")
+
+
+def png(picture: Image.Image, name: str) -> str:
+    """The path of the picture as a PNG file of that name, with all that its `info` says."""
+    content = encode_pil_to_bytes(picture, "png")
+    key = hashlib.sha256(content).hexdigest()
+    return work_folder.written_once(key, f"{name}.png", lambda path: path.write_bytes(content))
 
 
 def zipped(
     files: Sequence[str],
-    recipes: list[dict[str, Any]],
+    recipes: list[dict[str, Any]],  # Ours, or checked: the archive's name holds the first's model.
     names: Sequence[str] = (),  # What to call them, after their numbers; none: as the files.
 ) -> str:
     """The path of a ZIP of pictures, numbered in their order, and of all their recipes."""
     names = names or [Path(file).stem for file in files]
     text = json.dumps(recipes, indent=1)
-    key = hashlib.sha256(json.dumps([recipes, list(names)]).encode()).hexdigest()
-    folder = Path(get_upload_folder()) / key
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
-    with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
-        for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
-            archive.write(file, f"{number:02d}-{name}.png")
-        archive.writestr("recipes.json", text)
-    return str(path)
+    key = hashlib.sha256(json.dumps([recipes, list(names)]).encode())
+    for file in files:
+        key.update(hashlib.sha256(Path(file).read_bytes()).digest())
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:  # PNG is compressed already.
+            for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
+                archive.write(file, f"{number:02d}-{name}.png")
+            archive.writestr("recipes.json", text)
+
+    name = f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
+    return work_folder.written_once(key.hexdigest(), name, write)
 
 
 def drop() -> gr.File:
@@ -84,44 +93,85 @@ def drop() -> gr.File:
     )
 
 
-def recipe_of_file(path: str) -> dict[str, Any]:
-    """The recipe in a file that a visitor dropped."""
+def recipe_of_file(path: str) -> Recipe:
+    """The recipe in a file that a visitor dropped; its pixels are not decoded."""
     from genmodels import recipe  # Brings torch.
 
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"pictures from here are smaller than {picture.size} pixels")
+            if recipe.KEY not in picture.info:  # PIL would decode them to look for it elsewhere.
+                raise ValueError(
+                    "the image holds no recipe: it was not made here, or its metadata is gone"
+                )
             return recipe.read(picture)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("that is not a PNG that was saved here") from error
 
 
-def recipe_of_link(value: str) -> dict[str, Any]:
+def recipe_of_link(value: str) -> Recipe:
     """The recipe in the address that a visitor followed."""
     from genmodels import recipe  # Brings torch.
 
     return recipe.from_query(value)
 
 
-def link(recipe: dict[str, Any]) -> str:
+def link(recipe: Recipe) -> str:
     """The address, on this page, that draws the recipe's picture."""
     from genmodels.recipe import to_query  # Brings torch.
 
     return f"?recipe={to_query(recipe)}"
 
 
-def replay(
-    recipe: dict[str, Any],  # Anyone's.
-    allowed: Sequence[str],  # Models that it may name; others are not looked for.
-) -> tuple[Image.Image, dict[str, Any]]:
-    """The picture of a recipe and its recipe now; the visitor is told whether it is the same."""
+def checked(recipe: Any, allowed: Sequence[str]) -> Recipe:
+    """The recipe, which is anyone's, if it is one, and of a model that may draw; or ValueError."""
+    from genmodels import recipe as recipes  # Brings torch.
+
+    recipes.check(recipe)
     if recipe["model"] not in allowed:
-        raise ValueError(f"it was made by {recipe['model']!r}, which is not on this page")
-    picture = genmodels.replay(recipe)
-    remade = genmodels.recipe.read(picture)
-    if remade["pixels_sha256"] == recipe.get("pixels_sha256"):
+        raise ValueError(f"it was made by {str(recipe['model'])[:80]!r}, which is not on this page")
+    return recipe
+
+
+def again(
+    load: Callable[[str], Any], recipe: Any, allowed: Sequence[str]
+) -> tuple[Image.Image, Recipe]:
+    """The picture of a recipe, which is anyone's, and its recipe now.
+
+    `load` gives the pipeline. A picture that was made from another one is not drawn here.
+    """
+    pipe = load(checked(recipe, allowed)["model"])
+    picture = genmodels.replay(recipe, pipeline=pipe)
+    return picture, genmodels.recipe.read(picture)
+
+
+def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
+    """Tell the visitor whether a picture that was drawn again is the very one."""
+    if remade.get("pixels_sha256") == recipe.get("pixels_sha256"):
         gr.Info("The same picture, pixel for pixel.")
     else:
-        gr.Warning("Drawn again, but the pixels differ from the recipe's.")
-    return picture, remade
+        gr.Warning("Drawn again, but the pixels differ from those of the saved picture.")
+
+
+def wanting(recipe: Recipe) -> str:
+    """What is said where the photo that a picture was made from is not here."""
+    image = recipe["image"]
+    return (
+        f"**This picture was made from a photo of {image['width']} x {image['height']} pixels, "
+        "which is not here.** Its settings are set: bring the photo as *Your photo*, and it is "
+        "drawn again."
+    )
+
+
+def settled(wanted: Any, made: Any) -> tuple[Any, Any]:
+    """Tell whether what was drawn is the saved picture that was wanted; then none is wanted.
+
+    Both come from the page. The second output takes away the notice that a photo was missing.
+    """
+    if isinstance(wanted, dict) and isinstance(made, dict):
+        if wanted.get("image") != made.get("image"):
+            gr.Warning("This is another photo than the saved picture was made from.")
+        elif wanted.get("settings") == made.get("settings"):
+            tell_whether_same(wanted, made)
+    return None, gr.update(visible=False)

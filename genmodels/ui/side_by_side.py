@@ -15,9 +15,14 @@ NOTES = "Are cars harder than anime faces?"  # The section of the faces' card.
 COUNT = 8
 
 
+def is_there() -> bool:
+    """Whether the zoo has both."""
+    return {CARS, FACES} <= set(zoo.names())
+
+
 def build(load: Callable[[str], Any]) -> None:
     """Lay it out inside the open tab, if the zoo has both."""
-    if not {CARS, FACES} <= set(zoo.names()):
+    if not is_there():
         return
     with gr.Accordion("Cars against anime faces", open=False) as fold:
         with gr.Row():

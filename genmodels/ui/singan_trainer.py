@@ -1,6 +1,5 @@
 """A network of the visitor's own: SinGAN, trained on their photo while they watch."""
 
-import functools
 import hashlib
 import json
 import secrets
@@ -9,30 +8,32 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
+from gradio.context import Context
 from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
 
 import genmodels
-from genmodels.ui import films, photos, pictures
-from genmodels.ui.widgets import AT_ONCE, IN_TURN, MAX_SEED, errors_told
+from genmodels.ui import films, photos, pictures, workers
+from genmodels.ui.jobs import Line, News
+from genmodels.ui.queues import SAMPLING
+from genmodels.ui.widgets import AT_ONCE, MAX_SEED, errors_told
 
 NUM_SAMPLES = 4
 FRAMES = 48  # Of a film.
-MAX_LOADED = 2  # Networks in memory; the one that was unused for longest makes room.
 MAX_SIZES = (100, 150, 200, 250)
 SWEEP = Path(__file__).with_name("singan_sweep.png")  # By training/sweep_singan.py.
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
-ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "training", "concurrency_limit": 1}
+MEGABYTES = 400  # That training takes at most, or drawing.
 
-_finishing: dict[str, threading.Event] = {}  # By the visitor whose training it ends.
+TRAININGS = Line()
 
 
 def build(photo: gr.File) -> None:
     """Lay it out inside an open tab, for the photo that is chosen there."""
-    with gr.Accordion("Train a network on this photo", open=False, elem_id="trainer"):
+    with gr.Accordion("Train a network on this photo", open=False, elem_id="trainer") as fold:
         gr.Markdown(
             "SinGAN learns the photo's textures at several sizes, and then draws as many new "
             "pictures as you like: softer than the patches above, and freer. One training at a "
@@ -75,7 +76,7 @@ def build(photo: gr.File) -> None:
             elem_id="training",
         )
         words = gr.Markdown(elem_id="training-words")
-        folder = gr.State()
+        token = gr.BrowserState(storage_key="genmodels-training")  # A reloaded page has it, too.
         with gr.Column(visible=False) as trained:
             with gr.Row():
                 wider = gr.Slider(0.5, 4, 2, step=0.25, label="Times as wide", buttons=[])
@@ -86,90 +87,130 @@ def build(photo: gr.File) -> None:
             with gr.Accordion("A film", open=False):
                 gr.Markdown("The photo begins to move, and comes back to where it began.")
                 kind, shoot = films.format_and_button()
-                films.show([films.Panel(shoot, [folder, kind], _film)], "singan-film")
+                films.show([films.Panel(shoot, [token, kind], _film)], "singan-film")
             model = gr.DownloadButton("Download the network", size="md", elem_id="network")
 
     @errors_told
     def training(
-        path: str | None,
-        max_size: int,
-        seconds: float,
-        epochs: int,
-        optimizer: str,
-        request: gr.Request,
+        path: str | None, max_size: int, seconds: float, epochs: int, optimizer: str
     ) -> Iterator[tuple[Any, ...]]:
-        shown = gr.update(visible=False)  # There is nothing to see yet.
         asked: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
         asked |= {"epochs": epochs, "optimizer": optimizer}
-        for picture, told, done in _train(path, asked, str(request.session_hash)):
-            shown = shown if picture is None else gr.update(value=picture, visible=True)
-            yield shown, told, done, gr.update(visible=done is not None), gr.skip()
-        yield shown, told, done, gr.update(visible=True), _zipped(done)
+        token = start(path, asked)
+        for update in _followed(token):
+            yield token, *update
 
     @errors_told
-    def sampled(folder: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
-        pipe = _load(folder)
-        height, width = pipe.generator.sizes[-1]
-        made = pipe(
-            NUM_SAMPLES,
-            width=round(width * wider),
-            height=round(height * higher),
-            seed=seed,
-            start_scale=min(1, len(pipe.generator.channels) - 1) if keep else 0,
-        )
-        names = (f"{pipe.source}-seed-{one['seed']}" for one in made.recipes)
-        files = [
-            save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
-            for picture, name in zip(made.images, names, strict=True)
-        ]
+    def found_again(token: str | None) -> Iterator[tuple[Any, ...]]:
+        """The training of before the page was reloaded, if there was one."""
+        if not TRAININGS.knows(token):
+            yield tuple(gr.skip() for _ in range(7))
+            return
+        for update in _followed(token):
+            yield *_running(), gr.update(open=True), *update
+
+    @errors_told
+    def sampled(token: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
+        asked = (_trained(token), wider, higher, keep, seed)
+        files = workers.result(_sample, *asked, megabytes=MEGABYTES)
         return gr.update(value=files, visible=True)
 
-    told = {"api_visibility": "private"}
+    @errors_told
+    def first_samples(token: str | None, *asked: Any) -> Any:
+        is_trained = TRAININGS.knows(token) and TRAININGS.result(token) is not None
+        return sampled(token, *asked) if is_trained else gr.skip()
+
+    told: dict[str, Any] = {"api_visibility": "private"}
+    unlimited: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     seed = gr.Number(0, precision=0, visible=False)
     roll = f"() => Math.floor(Math.random() * {MAX_SEED})"
+    outputs = [preview, words, trained, model]
     begun = train.click(_running, None, [train, finish], **AT_ONCE)
-    outputs = [preview, words, folder, trained, model]
-    dials = [size, seconds, epochs, optimizer]
-    ended = begun.then(training, [photo, *dials], outputs, **told, **ONE_AT_A_TIME)
-    ended.then(_idle, None, [train, finish], **AT_ONCE)
-    finish.click(_finish, None, None, **AT_ONCE)
-    drawing = [folder, wider, higher, keep, seed]
-    for event in (ended.success, sample.click):
-        rolled = event(None, None, seed, js=roll)
-        rolled.then(sampled, drawing, samples, show_progress_on=samples, **told, **IN_TURN)
+    dials = [photo, size, seconds, epochs, optimizer]
+    ended = begun.then(training, dials, [token, *outputs], **told, **unlimited)
+    page = cast("gr.Blocks", Context.root_block)
+    everything = [train, finish, fold, *outputs]
+    again = page.load(found_again, token, everything, **told, **unlimited)
+    for event in (ended, again):
+        event.then(_idle, None, [train, finish], **AT_ONCE)
+    finish.click(_finish, token, None, **AT_ONCE)
+    drawing = [token, wider, higher, keep, seed]
+    for drawn, draw in (
+        (ended.success, first_samples),
+        (again.success, first_samples),
+        (sample.click, sampled),
+    ):
+        rolled = drawn(None, None, seed, js=roll)
+        rolled.then(draw, drawing, samples, show_progress_on=samples, **told, **SAMPLING.turns)
 
 
-def _train(
-    path: str | None,
-    asked: dict[str, Any],  # Settings of the training.
-    visitor: str,
-) -> Iterator[tuple[Any, str, str | None]]:
-    """(picture, words, folder of the network): the folder once it is there."""
-    photo = photos.opened(path or photos.SCENES[0])
+def _followed(token: str | None) -> Iterator[tuple[Any, ...]]:
+    """What is shown of a training: the preview, words, whether there is a network, and its ZIP."""
+    shown = gr.update(visible=False)  # There is nothing to see yet.
+    for news in TRAININGS.follow(token):
+        if news.picture is not None:
+            shown = gr.update(value=news.picture, visible=True)
+        is_done = news.result is not None
+        archive = gr.update(value=f"{news.result}.zip") if is_done else gr.skip()
+        yield shown, news.words, gr.update(visible=is_done), archive
+
+
+def start(path: str | None, asked: dict[str, Any]) -> str:
+    """The token of a training with these settings. Errors: ValueError."""
+    path = path or str(photos.SCENES[0])
+    photo = photos.opened(path)
     folder = _folder(photo, asked)
-    if (folder / "model_index.json").is_file():
-        yield None, "This network is there already.", str(folder)
-        return
-    finish = _finishing[visitor] = threading.Event()
-    shown = 0.0
+
+    def work(finish: threading.Event) -> Iterator[News | None]:
+        if (folder / "model_index.json").is_file():
+            yield News("This network is there already.", result=str(folder))
+            return
+        told = (path, asked, str(folder))
+        yield from workers.run(_train, *told, megabytes=MEGABYTES, finish=finish)
+
+    return TRAININGS.submit(work, asked["budget_seconds"])
+
+
+def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
+    """In a process of its own: how it goes; at last the folder of the network."""
+    at, shown = "", 0.0
+    finish, photo = workers.finishing, photos.opened(path)
     try:
         for event in genmodels.SinGANPipeline.fit_steps(photo, **asked, finish=finish):
+            preview = None
+            if event.preview is not None:
+                preview = save_pil_to_cache(event.preview, get_upload_folder(), format="png")
             if event.pipeline is not None:
+                words = f"Trained in {event.seconds:.0f} s."
                 if finish.is_set():  # Not what the next one asks for, and another each time.
-                    folder = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
-                event.pipeline.save_pretrained(folder)
-                yield event.preview, f"Trained in {event.seconds:.0f} s.", str(folder)
-            elif event.preview is not None or time.monotonic() - shown > 1:
+                    folder = f"{folder}-{secrets.token_hex(4)}"
+                    words = f"Stopped at {at} after {event.seconds:.0f} s."
+                yield News(words, preview, _saved(event.pipeline, Path(folder)))
+                return
+            at = f"size {event.scale + 1} of {event.num_scales}, step {event.step} of {event.steps}"
+            if preview is not None or time.monotonic() - shown > 1:
                 shown = time.monotonic()
-                yield event.preview, _words(event), None
-    finally:
-        _finishing.pop(visitor, None)
+                yield News(_words(at, event.eta_seconds), preview)
+    except FloatingPointError as error:
+        raise ValueError(str(error)) from error
 
 
-def _words(event: Any) -> str:
-    left = "" if event.eta_seconds is None else f", {event.eta_seconds:.0f} s left"
-    at = f"Size {event.scale + 1} of {event.num_scales}, step {event.step} of {event.steps}"
-    return f"{at}{left}"
+def _saved(pipe: Any, folder: Path) -> str:
+    """The network in its folder, and beside it as a ZIP; nobody sees a part of them."""
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
+    named = part / folder.name  # As the folder that a visitor unpacks.
+    pipe.save_pretrained(named)
+    archive = Path(shutil.make_archive(str(part / "network"), "zip", part, folder.name))
+    archive.replace(f"{folder}.zip")
+    if not folder.exists():
+        named.rename(folder)
+    shutil.rmtree(part)
+    return str(folder)
+
+
+def _words(at: str, seconds_left: float | None) -> str:
+    left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
+    return f"{at[:1].upper()}{at[1:]}{left}"
 
 
 def _folder(photo: Any, asked: dict[str, Any]) -> Path:
@@ -179,36 +220,55 @@ def _folder(photo: Any, asked: dict[str, Any]) -> Path:
     return Path(get_upload_folder()) / f"singan-{name}"
 
 
-def _zipped(folder: str | None) -> Any:
-    """The network's folder as a ZIP, whose content `genmodels.load` reads."""
+def _trained(token: str | None) -> str:
+    """The folder of a visitor's network."""
+    folder = None if token is None else TRAININGS.result(token)
     if folder is None:
-        return gr.skip()
-    path = Path(folder)
-    return gr.update(value=shutil.make_archive(folder, "zip", path.parent, path.name))
+        raise ValueError("train a network first")
+    return str(folder)
+
+
+def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> Iterator[list[str]]:
+    """In a process of its own: the pictures' paths."""
+    pipe = _load(folder)
+    height, width = pipe.generator.sizes[-1]
+    made = pipe(
+        NUM_SAMPLES,
+        width=round(width * wider),
+        height=round(height * higher),
+        seed=seed,
+        start_scale=min(1, len(pipe.generator.channels) - 1) if keep else 0,
+    )
+    names = (f"{pipe.source}-seed-{one['seed']}" for one in made.recipes)
+    yield [
+        save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
+        for picture, name in zip(made.images, names, strict=True)
+    ]
 
 
 @errors_told
-def _film(folder: str | None, kind: str) -> str:
-    pipe, progress = _load(folder), gr.Progress()
-    progress(0, f"Drawing {FRAMES} frames")
+def _film(token: str | None, kind: str) -> films.Making:
+    yield from workers.run(_animate, _trained(token), kind, megabytes=MEGABYTES)
+
+
+def _animate(folder: str, kind: str) -> films.Making:
+    """In a process of its own."""
+    pipe = _load(folder)
+    yield 0.0, f"Drawing {FRAMES} frames"
     made = pipe.animate(FRAMES)
-    progress(0.7, f"Writing the {kind}")
-    return films.shoot(made.images, made.recipes, kind)
+    yield 0.7, f"Writing the {kind}"
+    yield films.shoot(made.images, made.recipes, kind)
 
 
-@functools.lru_cache(maxsize=MAX_LOADED)
-def _load(folder: str | None) -> Any:
-    if folder is None:
-        raise ValueError("train a network first")
+def _load(folder: str) -> Any:
     pipe = genmodels.load(folder)
     pipe.source = Path(folder).name  # As the folder that a visitor unpacks; ours is our affair.
     return pipe
 
 
-def _finish(request: gr.Request) -> None:
-    finishing = _finishing.get(str(request.session_hash))
-    if finishing is not None:
-        finishing.set()
+def _finish(token: str | None) -> None:
+    if TRAININGS.knows(token):
+        TRAININGS.finish(token)
 
 
 def _running() -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -10,8 +10,15 @@ from genmodels.ui import photos
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
 
-def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> gr.File:
-    """Lay the ways out inside an open tab; the photo's path, and its `change` when another came.
+class Source(NamedTuple):
+    """The photo's path, and the events by which a visitor brings another."""
+
+    photo: gr.File
+    taken: list[Any]  # Not the photo's `change`, which comes too when the page sets it.
+
+
+def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> Source:
+    """Lay the ways out inside an open tab.
 
     The drop is empty again after each file, ready for the next one. A file that is no photo is
     refused, and the photo before it stays.
@@ -37,6 +44,13 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> gr
         return path, None
 
     @errors_told
+    def photographed(taken: dict[str, Any] | None) -> str | None:
+        if taken is None:
+            return None
+        photos.opened(taken["path"])
+        return str(taken["path"])
+
+    @errors_told
     def example(event: gr.SelectData) -> str:
         return photos.copied(examples[event.index])
 
@@ -44,15 +58,17 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> gr
     told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     taken = drop.upload(dropped, drop, [photo, drop], **told)
     taken.failure(lambda: None, None, drop, **AT_ONCE)
-    gallery.select(example, None, photo, **told)
+    events = [taken, gallery.select(example, None, photo, **told)]
     if has_camera:
         with gr.Accordion("From the camera", open=False):
             camera = gr.Image(
                 sources=["webcam"],
                 type="filepath",
+                image_mode=None,  # Or Gradio would decode it, whatever its format.
                 show_label=False,
                 height=240,
                 elem_id=f"{use}-camera",
             )
-        camera.input(lambda path: path, camera, photo, **told)
-    return photo
+        # What a camera gives is a file like any other; Gradio does not look into it.
+        events.append(camera.input(photographed, camera, photo, preprocess=False, **told))
+    return Source(photo, events)

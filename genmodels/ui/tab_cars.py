@@ -6,17 +6,23 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import about, closer, models, pictures, side_by_side, widgets
+from genmodels.ui import about, address, closer, models, pictures, side_by_side, widgets
+from genmodels.ui.address import Start, Visit
 from genmodels.ui.models import YEARS_BEYOND, Card, Recipe
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
 
 USE = "cars"  # How the names of its models begin.
 ANY = "any"
-FIRST_BATCH, PSI = 8, 0.7
+FIRST_BATCH, MAX_BATCH, PSI = 8, 16, 0.7
 
 
-def build(load: Callable[[str], Any]) -> None:
-    """Lay out the tab inside the open gr.Blocks; `load` gives a model's pipeline on first use."""
+def takes(recipe: Recipe) -> bool:
+    """Whether this tab draws what has the recipe: a car or a face, not mixed of two."""
+    return recipe["model"] in _models() and recipe["settings"].get("mix_seed") is None
+
+
+def build(load: Callable[[str], Any], visit: Visit) -> None:
+    """Lay out the tab inside the open gr.Tab; `load` gives a model's pipeline on first use."""
     cards = {card.name: card for card in models.cards(USE)}
     default = next(iter(cards.values()))
     years = models.span_of_years(cards.values())
@@ -25,14 +31,13 @@ def build(load: Callable[[str], Any]) -> None:
             gallery = pictures.gallery("pictures")
         with gr.Column():
             generate = gr.Button("Generate", variant="primary", size="lg")
-            settings, seed_row = _controls(cards, default, years)
+            controls, seed_row = _controls(cards, default, years)
         with gr.Column():
             close_up = closer.build(load, USE, years)
             side_by_side.build(load)
-            with gr.Accordion("Draw a saved picture again", open=False):
-                file = pictures.drop()
-            told = about.build(default, USE)
+            explained = about.build(default, USE)
     recipes = gr.JSON(visible=False)
+    *settings, _ = controls.values()
 
     @errors_told
     def cars_sample(
@@ -54,38 +59,57 @@ def build(load: Callable[[str], Any]) -> None:
         made = load(model)(num_images, seed=seed, **options)
         return pictures.captioned(made.images, made.recipes), made.recipes
 
-    @errors_told
-    def cars_open(request: gr.Request) -> tuple[Any, ...]:
-        """What a visitor sees first: the picture of the link, or a batch of their own."""
-        if "recipe" in request.query_params:
-            return _replay(pictures.recipe_of_link(request.query_params["recipe"]), cards, years)
-        first = (default.name, FIRST_BATCH, random.randrange(widgets.MAX_SEED))
-        return *first, PSI, ANY, True, years[1], False, *cars_sample(*first)
+    def fill(start: Start) -> tuple[Any, ...]:
+        """The picture of a recipe, what was there before a reload, or a batch of the visitor's own.
 
-    @errors_told
-    def cars_replay(path: str) -> tuple[Any, ...]:
-        """Draw a saved picture again, and set the controls to how it was made."""
-        return *_replay(pictures.recipe_of_file(path), cards, years), None  # Room for the next.
+        All controls, what is told of the model, and the pictures with their recipes.
+        """
+        seed = random.randrange(widgets.MAX_SEED)
+        first = (default.name, FIRST_BATCH, seed, PSI, ANY, True, years[1], False)
+        values: dict[str, Any] = dict(zip(controls, first, strict=True))
+        if start.recipe is not None:
+            made = [pictures.again(load, start.recipe, _models())]
+            values |= _settings_of(made[0][1], cards, years)
+            pictures.tell_whether_same(start.recipe, made[0][1])
+        else:
+            if start.settings:
+                address.check(controls, start.settings)
+                values |= {name: start.settings[name] for name in controls}
+            made = [pictures.again(load, one, _models()) for one in _batch(start.drawn)]
+        if made:
+            shown, told = [one for one, _ in made], [one for _, one in made]
+            drawn: tuple[Any, Any] = pictures.captioned(shown, told), told
+        else:
+            drawn = cars_sample(*list(values.values())[:-1])
+        card = cards[values["model"]]
+        abilities = _abilities(card)
+        filled = [gr.update(**abilities.get(k, {}) | {"value": v}) for k, v in values.items()]
+        return *filled, about.film(card), about.text(card, USE), *drawn
 
-    drawn, everything = [gallery, recipes], [*settings, seed_row.kept, gallery, recipes]
+    def another_model(name: str) -> list[Any]:
+        card = cards[name]
+        changes = [gr.update(**change) for change in _abilities(card).values()]
+        return [*changes, about.film(card), about.text(card, USE)]
+
+    drawn, model = [gallery, recipes], controls["model"]
+    changed = [*(controls[name] for name in _abilities(default)), *explained]
     drawing = {"show_progress_on": gallery, **IN_TURN}
     within = {"api_visibility": "private", **drawing}
+    another = model.input(another_model, model, changed, **AT_ONCE)
     batches = [
         seed_row.seed.submit(cars_sample, settings, drawn, api_name="cars_sample", **drawing),
         seed_row.draw_unless_kept(generate.click).then(cars_sample, settings, drawn, **within),
         seed_row.draw(seed_row.dice.click).then(cars_sample, settings, drawn, **within),
-        gr.on(None, cars_open, None, everything, **within),
-        file.upload(cars_replay, file, [*everything, file], **within),
+        another.then(cars_sample, settings, drawn, trigger_mode="always_last", **within),
+        visit.opens(fill, [*controls.values(), *explained, *drawn], **drawing),
     ]
     close_up.follow(gallery, recipes, batches)
-    model, _, _, *abilities = settings
-    changed = [model, *abilities, *told]
-    model.change(lambda name: _abilities(cards[name]), model, changed, **AT_ONCE)
+    visit.keep(controls, drawn=recipes)
 
 
 def _controls(
     cards: dict[str, Card], card: Card, years: tuple[int, int]
-) -> tuple[list[Any], widgets.SeedRow]:
+) -> tuple[dict[str, Any], widgets.SeedRow]:
     """The controls, in the order of `cars_sample`, as the card's model needs them."""
     model = gr.Radio(
         [(one.label, one.name) for one in cards.values()],
@@ -93,7 +117,7 @@ def _controls(
         label="Model",
         info=card.facts["summary"],
     )
-    num_images = gr.Slider(1, 16, FIRST_BATCH, step=1, label="Pictures", buttons=[])
+    num_images = gr.Slider(1, MAX_BATCH, FIRST_BATCH, step=1, label="Pictures", buttons=[])
     bodies = [ANY, *models.choices(cards.values(), "body")]
     body = gr.Dropdown(bodies, value=ANY, label="Body", visible="body" in card.schema)
     year = gr.Slider(
@@ -116,21 +140,28 @@ def _controls(
         visible=card.has_truncation,
         buttons=[],
     )
-    return [model, num_images, seed_row.seed, truncation_psi, body, any_year, year], seed_row
+    return {
+        "model": model,
+        "num_images": num_images,
+        "seed": seed_row.seed,
+        "truncation_psi": truncation_psi,
+        "body": body,
+        "any_year": any_year,
+        "year": year,
+        "kept": seed_row.kept,
+    }, seed_row
 
 
-def _abilities(card: Card) -> tuple[Any, ...]:
-    """Controls for what the model can be asked for; a hidden condition must not stay asked for."""
+def _abilities(card: Card) -> dict[str, dict[str, Any]]:
+    """What the model changes of controls; a hidden condition must not stay asked for."""
     has_body, has_year = "body" in card.schema, "year" in card.schema
-    return (
-        gr.update(info=card.facts["summary"]),
-        gr.update(visible=card.has_truncation),
-        gr.update(visible=True) if has_body else gr.update(visible=False, value=ANY),
-        gr.update(visible=True) if has_year else gr.update(visible=False, value=True),
-        gr.update(visible=has_year),
-        about.film(card),
-        about.text(card, USE),
-    )
+    return {
+        "model": {"info": card.facts["summary"]},
+        "truncation_psi": {"visible": card.has_truncation},
+        "body": {"visible": True} if has_body else {"visible": False, "value": ANY},
+        "any_year": {"visible": True} if has_year else {"visible": False, "value": True},
+        "year": {"visible": has_year},
+    }
 
 
 def _options(card: Card, truncation_psi: float, asked: dict[str, Any]) -> dict[str, Any]:
@@ -142,14 +173,36 @@ def _options(card: Card, truncation_psi: float, asked: dict[str, Any]) -> dict[s
     return conditions | ({"truncation_psi": truncation_psi} if card.has_truncation else {})
 
 
-def _replay(recipe: Recipe, cards: dict[str, Card], years: tuple[int, int]) -> tuple[Any, ...]:
-    """The controls' values and the one picture of a recipe, which may be anyone's."""
-    picture, remade = pictures.replay(recipe, list(cards))
-    made = remade["settings"]
+def _models() -> list[str]:
+    """Models whose pictures this tab shows: the cars, and the faces beside them."""
+    names = [card.name for card in models.cards(USE)]
+    return [*names, side_by_side.FACES] if side_by_side.is_there() else names
+
+
+def _batch(drawn: Any) -> list[Any]:
+    """The recipes that a browser kept, which are anyone's: as many as a batch can have."""
+    if drawn is None:
+        return []
+    if not isinstance(drawn, list) or len(drawn) > MAX_BATCH:
+        raise ValueError(f"a batch has {MAX_BATCH} pictures at most")
+    return drawn
+
+
+def _settings_of(recipe: Recipe, cards: dict[str, Card], years: tuple[int, int]) -> dict[str, Any]:
+    """The controls' values that draw the picture of a recipe, as far as they can."""
+    if recipe["model"] not in cards:
+        return {}
+    made = recipe["settings"]
     asked = made.get("condition", {})
     year = round(asked.get("year", years[1]))
     is_on_slider = "year" in asked and years[0] <= year <= years[1] + YEARS_BEYOND
-    settings = (remade["model"], 1, remade["seed"], made.get("truncation_psi", PSI))
-    conditions = (asked.get("body", ANY), not is_on_slider, year if is_on_slider else years[1])
-    drawn = (pictures.captioned([picture], [remade]), [remade])
-    return *settings, *conditions, True, *drawn
+    return {
+        "model": recipe["model"],
+        "num_images": 1,
+        "seed": recipe["seed"],
+        "truncation_psi": made.get("truncation_psi", PSI),
+        "body": asked.get("body", ANY),
+        "any_year": not is_on_slider,
+        "year": year if is_on_slider else years[1],
+        "kept": True,
+    }

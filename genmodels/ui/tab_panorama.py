@@ -1,47 +1,49 @@
 """Panorama: one photo in, a picture of the wanted size out, from the photo's own patches."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import gradio as gr
-from gradio.context import Context
-from PIL import Image
 
-from genmodels.ui import frame, panoramas, photos, singan_trainer, sources, widgets
-from genmodels.ui.panoramas import MODES, SIZES, Place
+from genmodels.ui import (
+    address,
+    compare,
+    frame,
+    panorama_controls,
+    panoramas,
+    photos,
+    pictures,
+    singan_trainer,
+    uploads,
+)
+from genmodels.ui.address import Start, Visit
+from genmodels.ui.models import Recipe
+from genmodels.ui.panorama_controls import DEFAULTS, KEEPING, Controls
+from genmodels.ui.panoramas import MODES, Place
 from genmodels.ui.photos import SCENES
 from genmodels.ui.widgets import AT_ONCE, errors_told
 
+MODEL = "patches"
 # A picture of some megapixels takes a while: nobody who draws cars should wait for it.
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "panorama", "concurrency_limit": 1}
-EXACT = "Exact pixels"
-FIRST_MODE, FIRST_SIZE = next(iter(MODES)), "3 : 1"
+BUSY = (gr.update(visible=False), gr.update(visible=True))  # The buttons that draw and stop.
+IDLE = (gr.update(visible=True), gr.update(visible=False))
+NOTHING = (None, "", gr.update(visible=False))  # Where there is no picture.
 
 
-class Controls(NamedTuple):
-    """What a visitor can set."""
-
-    photo: gr.File
-    place: gr.HTML
-    mode: gr.Radio
-    size: gr.Dropdown
-    pixels: gr.Row
-    width: gr.Number
-    height: gr.Number
-    share: gr.Slider
-    seed_row: widgets.SeedRow
-    mirror: gr.Checkbox
-    variety: gr.Slider
-    uniqueness: gr.Slider
+def takes(recipe: Recipe) -> bool:
+    """Whether this tab draws what has the recipe: a panorama."""
+    return recipe["model"] == MODEL
 
 
-def build(load: Callable[[str], Any]) -> None:
+def build(load: Callable[[str], Any], visit: Visit) -> None:
     """Lay out the tab inside an open gr.Tab; `load` gives the engine."""
-    opened = cast("gr.Tab", Context.block)
     with gr.Row(elem_classes="studio"):
         with gr.Column():
+            notice = gr.Markdown(visible=False, elem_id="panorama-notice")
             result = gr.Image(
                 show_label=False,
                 interactive=False,
@@ -57,22 +59,27 @@ def build(load: Callable[[str], Any]) -> None:
         with gr.Column():
             draw = gr.Button("Draw", variant="primary", size="lg", elem_id="draw-panorama")
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-panorama")
-            controls = _controls()
+            controls = panorama_controls.build()
         with gr.Column():
             with gr.Accordion("Before and after", open=True):
-                slider = gr.ImageSlider(
-                    show_label=False, interactive=False, type="filepath", elem_id="before-after"
-                )
+                pair, _ = compare.build("The photo in its place", "The panorama", "before-after")
             with gr.Accordion("Its recipe", open=False):
-                told = gr.JSON(show_label=False, container=False, open=True)
-            singan_trainer.build(controls.photo)
+                made_by = gr.JSON(show_label=False, container=False, open=True)
+            singan_trainer.build(controls.source.photo)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("panorama.md").read_text())
+    by_name = gr.Button(visible=False)  # Nobody sees it: its click is the API's `/panorama`.
+    key = gr.Textbox(visible=False)  # Of the visitor's photo.
+    wanted = gr.JSON(visible=False)  # The recipe of a saved picture that is to be drawn again.
+    again = gr.JSON(visible=False)  # What the tab opens with, where the controls say otherwise.
+    turn = gr.JSON(visible=False)  # Another one: another picture is to be drawn.
+    current = gr.State({})  # Its turn, for a drawing to see whether it is still asked for.
+    finished = gr.State(NOTHING)  # What was drawn last: picture, words and file.
 
     @errors_told
     def panorama(
         photo: str | None,
-        mode: str = FIRST_MODE,
+        mode: str = DEFAULTS["mode"],
         width: int = 1024,
         height: int = 384,
         seed: int = 0,
@@ -91,98 +98,137 @@ def build(load: Callable[[str], Any]) -> None:
         original = photos.opened(photo or SCENES[0])
         where = Place(width, height, share, *frame.place(place))
         settings: dict[str, Any] = {"mirror": mirror, "variety": variety}
-        if MODES[mode] in ("extend", "wrap"):
+        if MODES[mode] in KEEPING:
             settings["uniqueness"] = uniqueness
-        steps = panoramas.steps(load("patches"), original, MODES[mode], where, seed, **settings)
-        spent = "drawn before"
+        steps = panoramas.steps(load(MODEL), original, MODES[mode], where, seed, **settings)
+        spent = "as drawn before"
         for picture, recipe in steps:
-            if recipe is None:
-                yield picture, "Drawing ...", *(gr.skip() for _ in range(4))
+            if recipe is None:  # Not finished: there is nothing to download.
+                hidden = gr.update(visible=False)
+                yield picture, "Drawing ...", hidden, *(gr.skip() for _ in range(3))
                 spent = f"{time.monotonic() - start:.1f} s"
-        told = f"{width} x {height} pixels, seed {seed}, {spent}"
-        pair = panoramas.before(original, recipe), picture
+        told = f"{width} x {height} pixels, seed {seed}, {spent}. "
+        told += f"[A link that draws it again]({pictures.link(recipe)})"
+        both = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
-        yield picture, told, done, recipe, pair, _strip(picture, MODES[mode])
-
-    def panorama_open(words: str) -> Iterator[tuple[Any, ...]]:
-        """What a visitor sees first: the first scene, which is kept for the next visitor."""
-        if words:
-            return  # It is not the first time.
-        size = panoramas.size_of(FIRST_SIZE, photos.opened(SCENES[0]).size)
-        yield from panorama(None, FIRST_MODE, *size)
-
-    _keep_in_frame(controls)
-    chosen = [controls.photo, controls.mode, controls.width, controls.height]
-    chosen += [controls.seed_row.seed, controls.share, controls.place]
-    chosen += [controls.mirror, controls.variety, controls.uniqueness]
-    shown = [result, words, file, told, slider, strip]
-    running = {"show_progress": "minimal", "show_progress_on": result, **ONE_AT_A_TIME}
-    within = {"api_visibility": "private", **running}
-    seed_row = controls.seed_row
-    seed_row.seed.submit(panorama, chosen, shown, api_name="panorama", **running)
-    clicked = seed_row.draw_unless_kept(draw.click)
-    rolled = seed_row.draw(seed_row.dice.click)
-    drawings = []
-    for chosen_seed in (clicked, rolled):
-        begun = chosen_seed.then(_running, None, [draw, stop], **AT_ONCE)
-        drawings.append(begun.then(panorama, chosen, shown, **within))
-        drawings[-1].then(_idle, None, [draw, stop], **AT_ONCE)
-    stop.click(_idle, None, [draw, stop], cancels=drawings, **AT_ONCE)
-    opened.select(panorama_open, words, shown, **within)
-
-
-def _controls() -> Controls:
-    scene = Image.open(SCENES[0])  # Ours: it needs no check, and no torch.
-    width, height = panoramas.size_of(FIRST_SIZE, scene.size)
-    photo = sources.build(SCENES, "panorama")
-    place = frame.build(scene, Place(width, height, 1, 0.5, 0.5))
-    mode = gr.Radio(list(MODES), value=FIRST_MODE, show_label=False, container=False)
-    size = gr.Dropdown([*SIZES, EXACT], value=FIRST_SIZE, label="Size")
-    with gr.Row(visible=False) as pixels:
-        columns = gr.Number(width, label="Width", precision=0, min_width=100)
-        rows = gr.Number(height, label="Height", precision=0, min_width=100)
-    share = gr.Slider(0.25, 1, 1, step=0.05, label="Size of the photo in it", buttons=[])
-    seed_row = widgets.seed_row()
-    with gr.Accordion("More", open=False):
-        mirror = gr.Checkbox(True, label="Use mirrored parts of the photo, too")
-        variety = gr.Slider(0, 1, 0.05, step=0.05, label="Variety", buttons=[])
-        uniqueness = gr.Slider(
-            0, 2, 0.4, step=0.1, label="Repeat less of what is there once", buttons=[]
-        )
-    chosen = (photo, place, mode, size, pixels, columns, rows, share)
-    return Controls(*chosen, seed_row, mirror, variety, uniqueness)
-
-
-def _keep_in_frame(controls: Controls) -> None:
-    """The frame shows the photo, the size and the share, whichever of them changes."""
-    photo, size, share = controls.photo, controls.size, controls.share
-    pixels = [controls.width, controls.height]
+        yield picture, told, done, recipe, both, _strip(picture, MODES[mode])
 
     @errors_told
-    def sized(photo: str | None, size: str, width: int, height: int, share: float) -> Any:
-        original = photos.opened(photo or SCENES[0])
-        asked: tuple[Any, Any] = gr.skip(), gr.skip()  # What is being typed must stay.
-        if size != EXACT:
-            asked = width, height = panoramas.size_of(size, original.size)
-        where = Place(width, height, share, 0.5, 0.5)
-        panoramas.check(where)
-        return gr.update(visible=size == EXACT), *asked, frame.update(original, where)
+    def drawn(
+        turn: Any,
+        current: Any,
+        again: Any,
+        photo: str | None,
+        *given: Any,
+    ) -> Iterator[tuple[Any, ...]]:
+        """What the controls ask for, or what the tab opens with, until another is asked for."""
+        if again is not None:  # It was with the browser in between.
+            address.check(controls.drawn_by(), again["settings"])
+            photo = uploads.path(again["photo"])
+            given = tuple(again["settings"][name] for name in controls.drawn_by())
+        for shown in panorama(photo, *given):
+            if current != turn:
+                return
+            is_done = isinstance(shown[3], dict) and "model" in shown[3]
+            yield *shown, *((shown[:3], *IDLE) if is_done else (gr.skip(), *BUSY))
 
-    framed = [photo, size, *pixels, share]
-    outputs = [controls.pixels, *pixels, controls.place]
+    chosen = [controls.source.photo, *controls.drawn_by().values()]
+    shown, last = [result, words, file, made_by, pair, strip], [result, words, file]
+    running = {"show_progress": "minimal", "show_progress_on": result, **ONE_AT_A_TIME}
+    by_name.click(panorama, chosen, shown, api_name="panorama", **running)
 
-    # Queued, as an error would not be told otherwise.
-    told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    for change in (photo.change, size.change, share.release, *(one.submit for one in pixels)):
-        change(sized, framed, outputs, **told)
+    buttons = [draw, stop]
+    inputs, outputs = [turn, current, again, *chosen], [*shown, finished, *buttons]
+    drawing = turn.change(drawn, inputs, outputs, api_visibility="private", **running)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    drawing.success(pictures.settled, [wanted, made_by], [wanted, notice], **private)
+    stopped = stop.click(None, None, None, cancels=drawing)
+    for event in (stopped.then, drawing.failure):  # What was drawn before is there again.
+        event(lambda last: (*last, *IDLE), finished, [*last, *buttons], **AT_ONCE)
+
+    def draw_after(event: Any) -> None:
+        event(_begin, current, [*buttons, again, turn], **AT_ONCE)
+
+    seed_row = controls.seed_row
+    draw_after(seed_row.draw_unless_kept(draw.click).then)
+    draw_after(seed_row.draw(seed_row.dice.click).then)
+    draw_after(seed_row.seed.submit)
+
+    @errors_told
+    def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
+        """Another photo: in the middle, or where it lay in the saved picture that wants it."""
+        values = dict(zip(controls.named(), given, strict=True)) | {"place": frame.MIDDLE}
+        if wanted is not None and panorama_controls.is_of(wanted, photo):
+            values = panorama_controls.of_recipe(wanted, photos.size(photo))
+        return [uploads.keep(photo), *panorama_controls.shown(photo, values)]
+
+    bring = [controls.source.photo, wanted, *controls.named().values()]
+    settled = [key, *controls.outputs()]
+    for taken in controls.source.taken:
+        draw_after(taken.success(brought, bring, settled, **private).success)
+    empty = [*last, pair, strip, finished]
+    state = [controls.source.photo, key, wanted, notice, made_by]
+    visit.opens(
+        functools.partial(_filled, controls),
+        [*empty, *state, *controls.outputs(), *buttons, again, turn],
+        [current],
+        show_progress="hidden",
+    )
+    visit.keep(controls.named() | {"photo": key}, drawn=made_by)
+    visit.keep_photo(key)
 
 
-def _running() -> tuple[Any, Any]:
-    return gr.update(visible=False), gr.update(visible=True)
+def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
+    """What the tab opens with: a recipe's picture, that of before a reload, or the first scene's.
+
+    Nothing is drawn where the photo is not here: then the page says which one it needs.
+    """
+    values: dict[str, Any] = dict(DEFAULTS)
+    key, photo, notice = "", None, None
+    wanted, again, made_by = start.recipe, None, gr.skip()
+    if start.recipe is not None:
+        found = panorama_controls.photo_of(pictures.checked(start.recipe, [MODEL]), start.photos)
+        size = None if found is None else photos.size(found[1] or SCENES[0])
+        values = panorama_controls.of_recipe(start.recipe, size)
+        key, photo = found or ("", None)
+        notice = pictures.wanting(start.recipe) if found is None else None
+        made_by = start.recipe if found is None else made_by
+    elif start.settings:
+        values = {name: start.settings.get(name) for name in DEFAULTS}
+        key = str(start.settings.get("photo") or "")
+        photo = uploads.path(key)
+        notice = uploads.GONE if key and photo is None else None
+        if start.drawn is not None and notice is None:
+            again = _drawn_before(controls, start)
+            if again is None and photo is None:
+                wanted = made_by = start.drawn
+                notice = pictures.wanting(wanted)
+    if start.recipe is not None or start.settings:
+        panorama_controls.check(controls, values)
+    shown = panorama_controls.shown(photo, values)
+    hidden, is_drawn = gr.update(visible=False), notice is None
+    empty = [gr.skip()] * 6 if is_drawn else [*NOTHING, None, hidden, NOTHING]
+    told = gr.update(value=notice, visible=not is_drawn)
+    *buttons, _, turn = _begin(current)
+    if not is_drawn:
+        buttons, turn = [*IDLE], gr.skip()
+    return *empty, photo, key, wanted, told, made_by, *shown, *buttons, again, turn
 
 
-def _idle() -> tuple[Any, Any]:
-    return gr.update(visible=True), gr.update(visible=False)
+def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
+    """The photo's key and the settings of what was drawn before a reload, if its photo is here."""
+    recipe = pictures.checked(start.drawn, [MODEL])
+    found = panorama_controls.photo_of(recipe, start.photos)
+    if found is None:
+        return None
+    values = panorama_controls.of_recipe(recipe, photos.size(found[1] or SCENES[0]))
+    return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
+
+
+def _begin(current: Any) -> tuple[Any, ...]:
+    """Another turn, which ends the one before; what the tab opened with is no longer asked for."""
+    current["begun"] = time.time()
+    return *BUSY, None, dict(current)
 
 
 def _strip(path: str, mode: str) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import closer, layers, models, pictures, widgets
+from genmodels.ui import address, closer, layers, models, pictures, widgets
+from genmodels.ui.address import Start, Visit
 from genmodels.ui.models import Card, Recipe
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
 
@@ -24,9 +25,14 @@ _FIT = f"""(count, ...lists) => lists.map(list => {{
 _ROLL = f"(count, ...lists) => ({_FIT})(count, ...lists.map(() => ''))"
 
 
-def build(load: Callable[[str], Any]) -> None:
-    """Lay out the tab inside the open gr.Blocks; `load` gives a model's pipeline on first use."""
-    cards = {card.name: card for card in models.cards(USE) if card.num_layers}
+def takes(recipe: Recipe) -> bool:
+    """Whether this tab draws what has the recipe: a picture that is mixed of two."""
+    return recipe["model"] in _cards() and recipe["settings"].get("mix_seed") is not None
+
+
+def build(load: Callable[[str], Any], visit: Visit) -> None:
+    """Lay out the tab inside the open gr.Tab; `load` gives a model's pipeline on first use."""
+    cards = _cards()
     default = next(iter(cards.values()))
     with gr.Row(elem_classes="studio"):
         with gr.Column():
@@ -48,6 +54,11 @@ def build(load: Callable[[str], Any]) -> None:
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("style_mixing.md").read_text())
     recipes = gr.JSON(visible=False)
+    controls = {
+        "model": model, "row_seeds": rows, "column_seeds": columns, "layers_taken": which,
+        "first": first, "last": last, "truncation_psi": truncation_psi, "size": size,
+    }  # fmt: skip
+    *inputs, _ = controls.values()
 
     @errors_told
     def style_mix(
@@ -71,13 +82,30 @@ def build(load: Callable[[str], Any]) -> None:
         shown, told = _table(load(model), *seeds, span, truncation_psi)
         return gr.update(value=shown, columns=len(seeds[1]) + 1), told
 
-    @errors_told
-    def style_open() -> tuple[Any, ...]:
-        """What a visitor sees first: a table of their own."""
-        rows, columns = (
-            ", ".join(str(random.randrange(widgets.MAX_SEED)) for _ in range(SIZE)) for _ in "rc"
-        )
-        return rows, columns, *style_mix(default.name, rows, columns)
+    def fill(start: Start) -> tuple[Any, ...]:
+        """The two pictures of a recipe and their mix, the table of before a reload, or another."""
+        seeds = (", ".join(map(str, random.sample(range(widgets.MAX_SEED), SIZE))) for _ in "rc")
+        first = (default.name, *seeds, "middle", min(3, end), min(6, end), PSI, SIZE)
+        values: dict[str, Any] = dict(zip(controls, first, strict=True))
+        if start.recipe is not None:
+            mixed, remade = pictures.again(load, start.recipe, list(cards))
+            values |= _settings_of(remade, cards)
+        elif start.settings:
+            address.check(controls, start.settings)
+            values |= {name: start.settings[name] for name in controls}
+        shown, told = style_mix(*list(values.values())[:-1])
+        if start.recipe is not None:  # Its own may be of conditions that no seed here gives.
+            pictures.tell_whether_same(start.recipe, remade)
+            shown["value"][-1:] = pictures.captioned([mixed], [remade])
+            told[-1] = remade
+        chosen = (values[name] for name in ("model", "layers_taken", "first", "last"))
+        explained, *_ = explain(*chosen)
+        free = {"visible": values["layers_taken"] == layers.FREE}
+        filled = [
+            gr.update(value=value, **(free if name in ("first", "last") else {}))
+            for name, value in values.items()
+        ]
+        return *filled, explained, shown, told
 
     def explain(model: str, which: str, first: int, last: int) -> tuple[Any, ...]:
         card, is_free = cards[model], which == layers.FREE
@@ -85,24 +113,30 @@ def build(load: Callable[[str], Any]) -> None:
         return layers.diagram(card, which, first, last), slider, slider
 
     choice, lists = [model, which, first, last], [rows, columns]
-    inputs, drawn = [model, *lists, which, first, last, truncation_psi], [table, recipes]
+    drawn = [table, recipes]
     live = {"show_progress": "minimal", "trigger_mode": "always_last", **IN_TURN}
     within = {"api_visibility": "private", **live}
-    changes = [one.change for one in (model, which, first, last, truncation_psi)]
+    # What the visitor changes is drawn at once; what the page sets is drawn already.
+    changes = [one.input for one in (model, which, first, last, truncation_psi)]
     seeded = [
         roll.click(None, [size, *lists], lists, js=_ROLL),
-        size.change(None, [size, *lists], lists, js=_FIT),
+        size.input(None, [size, *lists], lists, js=_FIT),
     ]
     batches = [
         gr.on(
             [rows.submit, columns.submit], style_mix, inputs, drawn, api_name="style_mix", **live
         ),
         gr.on(changes, style_mix, inputs, drawn, **within),
-        gr.on(None, style_open, None, [*lists, *drawn], **within),
+        visit.opens(fill, [*controls.values(), diagram, *drawn], **live),
         *(event.then(style_mix, inputs, drawn, **within) for event in seeded),
     ]
-    gr.on([one.change for one in choice], explain, choice, [diagram, first, last], **AT_ONCE)
+    gr.on([one.input for one in choice], explain, choice, [diagram, first, last], **AT_ONCE)
     close_up.follow(table, recipes, batches, opens_on=-1)
+    visit.keep(controls)
+
+
+def _cards() -> dict[str, Card]:
+    return {card.name: card for card in models.cards(USE) if card.num_layers}
 
 
 def _settings(cards: dict[str, Card], card: Card) -> list[Any]:
@@ -114,6 +148,24 @@ def _settings(cards: dict[str, Card], card: Card) -> list[Any]:
         gr.Textbox(label="Seeds of the columns", max_lines=1),
         gr.Slider(0, 1, PSI, step=0.05, label="Truncation", buttons=[]),
     ]
+
+
+def _settings_of(recipe: Recipe, cards: dict[str, Card]) -> dict[str, Any]:
+    """The controls' values for a table of one mixed picture and the two that it is mixed of."""
+    made = recipe["settings"]
+    span = tuple(made["mix_layers"])
+    named = (
+        name for name in layers.NAMED if layers.span(cards[recipe["model"]], name, 0, 0) == span
+    )
+    return {
+        "model": recipe["model"],
+        "row_seeds": str(recipe["seed"]),
+        "column_seeds": str(made["mix_seed"]),
+        "layers_taken": next(named, layers.FREE),
+        "first": span[0],
+        "last": span[1],
+        "truncation_psi": made.get("truncation_psi", PSI),
+    }
 
 
 def _table(

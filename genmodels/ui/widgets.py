@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import gradio as gr
+import pydantic
+
+from genmodels.ui import messages
+from genmodels.ui.queues import LIGHT
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Drawing is short and uses all cores: visitors take turns, and no one holds another up for long.
-IN_TURN: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 1}
+IN_TURN: dict[str, Any] = LIGHT.turns  # Drawing is short: no one holds another up for long.
 AT_ONCE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 MAX_SEED = 2**31 - 1
@@ -21,6 +24,8 @@ MAX_SEED = 2**31 - 1
 _ROLL = f"() => Math.floor(Math.random() * {MAX_SEED})"
 _ROLL_UNLESS_KEPT = f"(seed, kept) => kept ? seed : Math.floor(Math.random() * {MAX_SEED})"
 _KEEP = "() => true"
+
+_STRICT = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class SeedRow(NamedTuple):
@@ -50,25 +55,34 @@ def seed_row() -> SeedRow:
 
 
 def errors_told(handler: Callable[P, T]) -> Callable[P, T]:
-    """The handler, telling a ValueError to the visitor; anything else is our fault and loud."""
+    """The handler, telling a ValueError to the visitor; anything else is our fault and loud.
+
+    Its arguments are checked against their annotations first: anyone can send anything.
+    """
+    checked = pydantic.validate_call(config=_STRICT)(handler)
+    names = list(inspect.signature(handler).parameters)
 
     @functools.wraps(handler)
     def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _telling():
-            return handler(*args, **kwargs)
+        with _telling(names):
+            return checked(*args, **kwargs)
 
     @functools.wraps(handler)
     def told_on_the_way(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with _telling():
-            yield from cast("Iterator[Any]", handler(*args, **kwargs))
+        with _telling(names):
+            yield from cast("Iterator[Any]", checked(*args, **kwargs))
 
     return told_on_the_way if inspect.isgeneratorfunction(handler) else told
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _telling(names: list[str]) -> Iterator[None]:
+    """Tell a ValueError; `names` are those of the handler's arguments, by their place."""
     try:
         yield
+    except gr.Error:
+        raise  # It is told already.
+    except pydantic.ValidationError as error:
+        raise messages.refusal(messages.misfit(error, names)) from error
     except ValueError as error:
-        text = str(error)
-        raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from error
+        raise messages.refusal(str(error)) from error

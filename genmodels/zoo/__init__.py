@@ -20,6 +20,12 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/model_index.json"))
 
 
+def networks() -> list[str]:
+    """The names of embedded networks that draw nothing themselves, such as feature networks."""
+    found = {path.parent.name for path in FOLDER.glob("*/config.json")}
+    return sorted(found - set(names()))
+
+
 def facts(name: str) -> dict[str, Any]:
     """What the training run recorded of a model: its run.json."""
     if name not in names():
