@@ -16,7 +16,11 @@ def quoted(value: object) -> str:
     """For a message: what came, as Python writes it, and no more than a line of it."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = QUOTED
-    text = short.repr(value)
+    return cut(short.repr(value))
+
+
+def cut(text: str) -> str:
+    """No more of a text than a line."""
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
 
 

@@ -79,7 +79,7 @@ def to_rgb(
     One that is so already is given back itself. ValueError for anything else, and for a file that
     turns out to be damaged when its pixels are wanted.
     """
-    if hasattr(image, "__array_interface__") and not isinstance(image, Image.Image):
+    if not isinstance(image, Image.Image) and hasattr(image, "__array_interface__"):
         image = _from_array(image)
     if not isinstance(image, Image.Image):
         raise ValueError(f"image must be a PIL image or a uint8 array, got {type(image).__name__}")
@@ -88,6 +88,7 @@ def to_rgb(
             f"image must have 1 to {MAX_PIXELS} pixels, got {image.width}x{image.height}"
         )
     try:
+        image.load()
         return _shown(image, background, keep_alpha)
     except _DECODE_ERRORS as error:
         raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error

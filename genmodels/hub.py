@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from genmodels import weights
+from genmodels import checks, weights
 from genmodels.checks import (  # noqa: F401  (A family has all that it needs from here.)
     check_flag,
     check_image,
@@ -405,4 +405,5 @@ def _compare(expected: dict[str, str], came: dict[str, str], whose: str) -> None
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"{whose} weights do not fit: {'; '.join(problems[:5])}{more}")
+        shown = "; ".join(checks.cut(problem) for problem in problems[:5])
+        raise ValueError(f"{whose} weights do not fit: {shown}{more}")

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from tests.hostile import cases
-from tests.hostile.client import API, Answer, Visitor
+from tests.hostile.client import API, Answer, Function, Visitor
 from tests.hostile.server import ROOT, Server, end_tidily
 
 WAIT = 600  # Seconds that a visitor waits for an answer.
@@ -74,6 +74,14 @@ def sample(visitor: Visitor, seed: int) -> Answer:
     return visitor.join(function, data)
 
 
+def mix(visitor: Visitor, rng: random.Random) -> Answer:
+    """A table of style mixes."""
+    function = visitor.named("style_mix")
+    data = visitor.data(function)
+    data[1:3] = (", ".join(str(rng.randrange(2**31)) for _ in range(4)) for _ in "rc")
+    return visitor.join(function, data)
+
+
 def panorama(
     visitor: Visitor, photo: Any, width: int, height: int, seed: int, **how: Any
 ) -> Answer:
@@ -98,6 +106,13 @@ def train(visitor: Visitor, photo: Any, seconds: int, **how: Any) -> Answer:
     data = visitor.data(function)
     data[0], data[2] = photo, seconds
     return visitor.join(function, data, **how)
+
+
+def clicking(visitor: Visitor) -> Function:
+    """The click on one of the cars."""
+    shown = set(visitor.named("cars_sample").outputs)
+    found = (one for one in visitor.functions if one.event == "select")
+    return next(one for one in found if set(one.inputs) == shown)
 
 
 def waits(answers: list[Answer]) -> Figures:
@@ -228,11 +243,7 @@ def shared(server: Server) -> Figures:
         function = first.named("cars_sample")
         first.values[function.inputs[2]] = 7
         assert first.play(function).ok
-        click = next(
-            one
-            for one in first.functions
-            if one.event == "select" and set(one.inputs) == set(function.outputs)
-        )
+        click = clicking(first)
         shown = first.join(click, first.data(click))
         archive, picture = _path(shown.outputs, ".zip"), _path(first.data(click), ".png")
         for one in visitors[1:]:
@@ -339,12 +350,14 @@ def _kinds_of_work(
 
     def opened() -> Answer:
         visitor = visitors[2].another()
-        answer = played(visitor, "cars_open", "style_open")
+        answer = mix(visitor, rng)
         visitor.http.close()
         return answer
 
     def film() -> Answer:
-        return played(visitors[3], "cars_sample", "opened", "draw_and_play")
+        played(visitors[3], "cars_sample")
+        visitors[3].play(clicking(visitors[3]))
+        return played(visitors[3], "draw_and_play")
 
     def broken() -> None:
         broken_upload(server)
@@ -352,7 +365,7 @@ def _kinds_of_work(
     return {
         "hostile": (bad, 0.5),
         "samples": (lambda: sample(visitors[4], rng.randrange(2**31)), 1),
-        "mixes": (lambda: played(visitors[5], "style_open"), 5),
+        "mixes": (lambda: mix(visitors[5], rng), 5),
         "films": (film, 15),
         "translations": (lambda: translate(visitors[6], visitors[6].uploaded("a.jpg", large)), 10),
         "panoramas": (

@@ -137,6 +137,6 @@ def test_a_colour_is_put_by_keyboard(lab, tmp_path):
     lab.keyboard.press("Enter")
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     expect(lab.locator("#hint-board i")).to_have_count(1)
+    expect(board).to_be_focused()
     ((column, row, _),) = made(lab, tmp_path)[1]["settings"]["hints"]
     assert (column, row) == (57, 29)
-    expect(board).to_be_focused()

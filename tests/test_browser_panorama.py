@@ -170,10 +170,10 @@ def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path)
     page = panorama()
     told = page.locator("#panorama-size")
     expect(told).to_contain_text("Result: 1278 x 426 px. The example keeps its 640 x 426 px.")
-    scene(1280, 853).save(tmp_path / "large.png")
+    scene(1200, 800).save(tmp_path / "large.png")
     page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "large.png")
     expect(told).to_contain_text(
-        "Result: 1296 x 432 px. Your photo (1280 x 853) is reduced to 648 x 432, because a picture "
+        "Result: 1296 x 432 px. Your photo (1200 x 800) is reduced to 648 x 432, because a picture "
         "of this shape is drawn 432 px high at most (choose Exact pixels for more)."
     )
     type_in(page.get_by_label("number input for Size of the photo"), "0.5")
@@ -182,11 +182,11 @@ def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path)
     choose(page, "Size", "Exact pixels")
     page.get_by_label("Height", exact=True).fill("9")  # On the way to 900.
     expect(told).to_contain_text("height must be 16")
-    page.get_by_label("Height", exact=True).fill("1706")
-    page.get_by_label("Width", exact=True).fill("2560")
-    expect(told).to_contain_text("Result: 2560 x 1706 px. Your photo keeps its 1280 x 853 px.")
+    page.get_by_label("Height", exact=True).fill("1600")
+    page.get_by_label("Width", exact=True).fill("2400")
+    expect(told).to_contain_text("Result: 2400 x 1600 px. Your photo keeps its 1200 x 800 px.")
     type_in(page.get_by_label("number input for Size of the photo"), "1")
-    expect(told).to_contain_text("Your photo (1280 x 853) is enlarged to 2560 x 1706")
+    expect(told).to_contain_text("Your photo (1200 x 800) is enlarged to 2400 x 1600")
 
 
 def test_a_file_that_is_no_photo_is_refused_and_the_photo_stays(panorama, tmp_path):

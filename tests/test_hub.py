@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import genmodels
-from genmodels import hub, zoo
+from genmodels import hub, repo, zoo
 from genmodels.models import dcgan, stylegan2
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
@@ -417,3 +417,32 @@ def test_links_are_followed_as_in_the_hubs_cache_and_dangling_ones_are_refused(f
     (tmp_path / "blobs").rename(tmp_path / "gone")
     with pytest.raises(ValueError, match=r"must hold config\.json"):
         genmodels.load(folder)
+
+
+# Secrets.
+
+TOKEN = "hf_NOTAREALTOKEN12345"
+
+
+def test_a_token_is_stripped_and_one_that_cannot_be_one_is_refused_without_being_shown():
+    assert repo._clean_token(f" {TOKEN}\r\n") == TOKEN
+    for token in (f"{TOKEN}\n{TOKEN}", f"{TOKEN} and more", "", "\u2019", 5, True):
+        with pytest.raises(ValueError, match="token must be a Hub token") as caught:
+            genmodels.load("user/repo", token=token)
+        assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Illegal header value b'Bearer {TOKEN}\\n'",
+        "401 for https://somebody:secret@127.0.0.1/user/repo",
+        "Bearer hf_ANOTHERTOKEN999 is no token",
+        "the password is correct-horse",
+    ],
+)
+def test_what_the_client_says_is_told_without_secrets(text):
+    told = repo._told(OSError(text), "correct-horse")
+    for secret in (TOKEN, "secret@", "hf_ANOTHERTOKEN999", "correct-horse"):
+        assert secret not in told
+    assert "***" in told

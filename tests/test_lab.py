@@ -146,7 +146,7 @@ def test_many_photos_come_back_as_one_zip_with_their_recipes(toys, tmp_path):  #
         paths.append(str(tmp_path / f"{seed}.png"))
         scene(30 + seed, 24, seed).save(paths[-1])
     *told, (done, archive) = lab.many(models.load, paths, COMIC, FULLY)
-    assert [count for count, _ in told] == [0, 1, 2]
+    assert sorted({count for count, _ in told}) == [0, 1, 2]  # One comes again while it lasts.
     assert done == 3
     with zipfile.ZipFile(archive) as files:
         told = json.loads(files.read("recipes.json"))

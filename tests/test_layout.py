@@ -75,7 +75,8 @@ MAY_IMPORT = {
     "training.critics training.projected_features training.snapshots",
     "training.projected_features": "genmodels.models.efficientnet_lite",
     "training.critics": "genmodels.losses training.projected_features",
-    "training.snapshots": "genmodels.images genmodels.metrics genmodels.hub training.run",
+    "training.snapshots": "genmodels.figures genmodels.images genmodels.metrics genmodels.hub "
+    "training.run",
     "training.convert_efficientnet_lite": "genmodels.zoo genmodels.models.efficientnet_lite",
     "training.translator_run": "genmodels.translation training.run",
     "training.pair_run": "genmodels.colour genmodels.images genmodels.data genmodels.pairs "

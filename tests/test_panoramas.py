@@ -199,11 +199,11 @@ def test_grey_transparent_animated_and_turned_photos_are_understood(client, tmp_
         ({"height": 99_999}, "height must be 16"),
         ({"width": 16_000, "height": 4_000}, "at most"),
         ({"width": 16_384, "height": 16_384}, "at most 4200000 pixels here"),
-        ({"width": None}, "width must be 16"),
+        ({"width": None}, "Width must be a whole number"),
         ({"share": 1e-9}, "minimum|0.05 to 1"),
         ({"place": "[NaN, 0]"}, "two numbers"),
-        ({"seed": -1}, "minimum|seed"),
-        ({"mode": "explode"}, "choices|mode"),
+        ({"seed": -1}, "Seed must be a whole number from 0"),
+        ({"mode": "explode"}, "Mode must be one of Extend"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(client, asked, reason, tmp_path):

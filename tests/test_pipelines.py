@@ -461,7 +461,19 @@ def test_arrays_of_pixels_are_pictures(name):
         Image.new("F", (24, 20), -3.0),
         Image.new("RGB", (0, 0)),
     ],
-    ids=str,
+    ids=[
+        "nothing",
+        "text",
+        "bytes",
+        "number",
+        "tensor",
+        "float array",
+        "two pictures",
+        "five channels",
+        "empty array",
+        "negative floats",
+        "empty picture",
+    ],
 )
 def test_what_is_no_picture_is_refused_in_a_sentence(name, given):
     family = FAMILIES[name]

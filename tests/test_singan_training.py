@@ -225,9 +225,9 @@ def test_a_training_that_diverges_says_so(monkeypatch):
         (Image.new("RGB", (1, 1)), "sides of 25 pixels or more"),
         (Image.new("RGB", (10_000, 1)), "sides of 25 pixels or more"),
         (Image.new("RGB", (60, 60), (9, 9, 9)), "got a single colour"),
-        (Image.new("RGBA", (60, 60)), "image must be RGB, as from images.open_rgb, got RGBA"),
-        (Image.new("L", (60, 60)), "image must be RGB"),
-        ("photo.jpg", "image must be a PIL image, got str"),
+        (Image.new("RGBA", (60, 60)), "got a single colour"),
+        (Image.new("L", (60, 60)), "got a single colour"),
+        ("photo.jpg", "image must be a PIL image or a uint8 array, got str"),
         (photo(640, 60), "the shorter side must have 25 pixels or more, got 6"),
     ],
 )

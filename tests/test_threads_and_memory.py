@@ -1,8 +1,12 @@
 """How the CPU is used."""
 
+import os
 import platform
+import subprocess
+import sys
 import threading
 
+import pytest
 import torch
 
 from genmodels.allocator import keep_freed_memory
@@ -57,3 +61,27 @@ def test_within_another_it_gives_back_what_that_one_had():
     after = torch.get_num_threads()
     torch.set_num_threads(before)
     assert (within, after) == (1, 2)
+
+
+POLICY = "import os; print(os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
+
+
+@pytest.mark.parametrize(
+    ("imports", "own", "expected"),
+    [
+        ("import sys, genmodels", None, "PASSIVE False"),
+        ("import sys, genmodels", "ACTIVE", "ACTIVE False"),
+        ("import sys, torch, genmodels", None, "None True"),
+    ],
+)
+def test_threads_wait_passively_where_we_come_before_torch(imports, own, expected):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": own} if own else {}
+    out = subprocess.run(
+        [sys.executable, "-c", f"{imports}; {POLICY}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert out.stdout.strip() == expected

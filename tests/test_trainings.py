@@ -73,6 +73,17 @@ def test_a_trained_network_is_sampled_downloaded_and_there_for_the_next(line, ph
     assert left == {Path(last.result).name, f"{Path(last.result).name}.zip"}
 
 
+def test_a_network_that_was_swept_away_is_trained_again(line, photo):
+    token = singan_trainer.start(photo, SHORT)
+    *_, last = line.follow(token)
+    Path(f"{last.result}.zip").unlink()
+    with pytest.raises(ValueError, match="gone: train it again"):
+        singan_trainer._trained(token)
+    *_, again = line.follow(singan_trainer.start(photo, SHORT))
+    assert again.words.startswith("Trained in ")
+    assert singan_trainer._trained(token) == again.result
+
+
 def test_a_photo_that_is_none_is_refused_before_it_stands_in_line(line, tmp_path):
     (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
     with pytest.raises(ValueError, match=r"paper\.jpg: not a readable"):

@@ -16,6 +16,7 @@ class Visitor:
         config = self.http.get("/config").raise_for_status().json()
         self.components = {one["id"]: one for one in config["components"]}
         self.events = config["dependencies"]
+        self.warnings = []  # What the page has said beside its answers.
 
     def inputs(self, event):
         """The components whose values a handler takes."""
@@ -53,6 +54,8 @@ class Visitor:
         with self.http.stream("GET", address) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "log":
+                    self.warnings.append(message["log"])
                 if message.get("msg") == "process_completed":
                     made = message["output"]
                     return made["data"] if message["success"] else made["error"]

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genmodels import images, metrics
+from genmodels.figures import UndefinedFigureError
 from genmodels.hub import HubModel, HubPipeline
 from training.run import Run
 
@@ -90,14 +92,20 @@ class Snapshots:
     def judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> float:
         """Measure the pipeline's samples; keep its networks if they are the best so far.
 
-        Returns the coverage, on every process.
+        Returns the coverage, on every process; 0 where the images have none.
         """
-        coverage = self._judge(pipeline, discriminator).coverage if self.run.is_main else 0.0
+        found = self._judge(pipeline, discriminator) if self.run.is_main else None
+        coverage = 0.0 if found is None else found.coverage
         everywhere = torch.tensor(coverage, device=self.run.device)
         return float(self.run.accelerator.reduce(everywhere, "sum"))
 
-    def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot:
-        found = self._measure(pipeline)
+    def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot | None:
+        """None where these images have no such figures, as few ones or flat ones do not."""
+        try:
+            found = self._measure(pipeline)
+        except UndefinedFigureError as error:
+            self.run.print(f"no snapshot at {self.run.images_seen} images: {error}")
+            return None
         earlier = [each for each in self._found if each.images_seen < found.images_seen]
         is_best = all(found.score < each.score for each in earlier)
         if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
@@ -148,7 +156,7 @@ class Snapshots:
         structure = metrics.structure(fake, held_out)
         return Snapshot(
             images_seen=self.run.images_seen,
-            swd=metrics.texture(fake, held_out),
+            swd=_texture(fake, held_out),
             random_kid=structure["random_kid"],
             coverage=structure["coverage"],
             sameness=float(metrics.ms_ssim_diversity(fake)),
@@ -166,3 +174,11 @@ class Snapshots:
         (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+
+
+def _texture(samples: Tensor, held_out: Tensor) -> float | None:
+    """The sliced Wasserstein distance, if these images have one."""
+    try:
+        return float(metrics.swd(samples, held_out))
+    except UndefinedFigureError:
+        return None

@@ -157,6 +157,8 @@ def train(config: Config) -> None:
             if len(slopes) == 2:
                 slopes = [projected.joined(slopes[0], slopes[1], run.images_seen)]
             fake.backward(slopes[0] / config.accumulate)
+        if len(active) == 2:
+            projected.balance.follow()
         run.average(G)
         opt_G.step()
 

@@ -26,6 +26,7 @@ def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
             show_label=False,
             interactive=False,
             type="filepath",
+            image_mode=None,
             buttons=[],
             alt_text=ALT.get(use, "The same random numbers, from early in the training on"),
             elem_id=f"{use}-learning",

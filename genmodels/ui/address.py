@@ -68,6 +68,7 @@ class Visit:
         self.tab, self._tabs = tab, tabs
         self.start = gr.JSON(visible=False)
         self.is_open = gr.Checkbox(False, visible=False)
+        self.job = gr.BrowserState(storage_key=f"genmodels-{tab}-job")  # Token of a long job.
 
     def opens(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import gradio as gr
+import pydantic
 from gradio.block_function import BlockFunction
 from gradio.components import Component
 from gradio.data_classes import GradioRootModel
@@ -56,6 +57,8 @@ class Blocks(gr.Blocks):
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except gr.Error as error:
             raise messages.refusal(error.message) from error
+        except pydantic.ValidationError as error:
+            raise messages.refusal(messages.misfit(error)) from error
         except ValueError as error:
             raise messages.refusal(str(error)) from error
 

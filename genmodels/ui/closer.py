@@ -61,6 +61,7 @@ def build(load: Callable[[str], Any], name: str, years: tuple[int, int]) -> Clos
                 show_label=False,
                 interactive=False,
                 type="filepath",
+                image_mode=None,
                 buttons=["fullscreen"],
                 alt_text="The picked picture",
                 min_width=200,

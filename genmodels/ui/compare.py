@@ -61,7 +61,13 @@ class Compare(NamedTuple):
 
 def build(before: str, after: str, elem_id: str) -> Compare:
     """Lay it out; `before` and `after` say what each picture is, to those who cannot see it."""
-    pair = gr.ImageSlider(visible="hidden", interactive=False, type="filepath", format="png")
+    pair = gr.ImageSlider(
+        visible="hidden",
+        interactive=False,
+        type="filepath",
+        format="png",
+        image_mode=None,  # type: ignore[arg-type]  # Or Gradio would decode it.
+    )
     shown = gr.HTML(
         html_template=_HTML, js_on_load=_JS, before=before, after=after, elem_id=elem_id
     )

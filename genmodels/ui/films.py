@@ -115,7 +115,9 @@ def show(panels: Sequence[Panel], elem_id: str) -> None:
     hidden: dict[str, Any] = {"show_label": False, "interactive": False, "visible": False}
     with gr.Column(elem_id=elem_id, elem_classes="film"):
         video = gr.Video(**hidden, autoplay=True, loop=True, buttons=[])
-        picture = gr.Image(**hidden, type="filepath", buttons=[], alt_text="The film")
+        picture = gr.Image(
+            **hidden, type="filepath", image_mode=None, buttons=[], alt_text="The film"
+        )
         file = gr.DownloadButton("Download the film", size="md", visible=False)
 
     def play(path: str) -> tuple[Any, ...]:

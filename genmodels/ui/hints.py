@@ -17,7 +17,8 @@ Hint = tuple[int, int, str]  # Column and row in the photo, and a colour.
 
 # The value is JSON: the colour that is chosen, and strokes, each a colour and its points from 0 to
 # 1 across and down.
-EMPTY = '{"colour": "#c0392b", "strokes": []}'
+COLOUR = "#c0392b"
+EMPTY = json.dumps({"colour": COLOUR, "strokes": []})
 
 _HTML = """<div class="hints"><div class="row">
 <label>Colour <input type="color" value="${JSON.parse(value).colour}"></label>
@@ -161,7 +162,7 @@ def read(value: str, size: tuple[int, int]) -> list[Hint]:
     try:
         state = json.loads(value)
         points = [(float(x), float(y), code) for code, own in state["strokes"] for x, y in own]
-        codes = [state["colour"], *(code for _, _, code in points)]
+        codes = [state.get("colour", COLOUR), *(code for _, _, code in points)]
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         came = f"{value[:80]!r}"
         raise ValueError(f"strokes must be colours with their points, got {came}") from error

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genmodels import zoo
@@ -167,4 +165,4 @@ def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, 
 
 
 def _shown(picture: Image.Image) -> str:
-    return save_pil_to_cache(photos.preview(picture), get_upload_folder(), format="png")
+    return pictures.png(photos.preview(picture), "photo")

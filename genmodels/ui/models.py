@@ -117,7 +117,7 @@ def _card(folder: Path) -> Card:
     parts = (folder / "README.md").read_text().split("\n## ")[1:]
     return Card(
         name=folder.name,
-        family=index["_class_name"].removesuffix("Pipeline"),
+        family=index["_class_name"].removeprefix("genmodels.").removesuffix("Pipeline"),
         facts=zoo.facts(folder.name),
         schema=index.get("conditions") or {},
         sections={head: text.strip() for head, _, text in (p.partition("\n") for p in parts)},

@@ -63,7 +63,9 @@ def build() -> Controls:
     where = Place(width, height, 1, 0.5, 0.5)
     source = sources.build(SCENES, "panorama")
     place = frame.build(scene, where)
-    mode = gr.Radio(list(MODES), value=DEFAULTS["mode"], show_label=False, container=False)
+    mode = gr.Radio(
+        list(MODES), value=DEFAULTS["mode"], label="Mode", show_label=False, container=False
+    )
     size = gr.Dropdown([*SIZES, EXACT], value=DEFAULTS["size"], label="Size")
     with gr.Row(visible=False) as pixels:
         columns = gr.Number(width, label="Width", precision=0, min_width=100)
@@ -194,7 +196,7 @@ def _keep_in_step(controls: Controls) -> None:
         moving = ("width", "height", "place")
         return made[:2] + [made[2 + i] if n in moving else gr.skip() for i, n in enumerate(named)]
 
-    changes = [controls.mode.input, controls.size.input, controls.share.release]
+    changes = [controls.mode.input, controls.size.input, controls.share.input]
     gr.on(
         [*changes, controls.width.input, controls.height.input],
         moved,

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 import genmodels
-from genmodels.ui import photos, pictures, workers
+from genmodels.ui import photos, pictures, work_folder, workers
 from genmodels.ui.photos import MIN_SIDE
 
 MAX_KEPT = 32  # Pictures; the one that was unused for longest makes room.
@@ -132,7 +130,7 @@ def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> It
             made = recipe.read(picture)
             yield pictures.saved(picture, made), made
         else:
-            yield save_pil_to_cache(photos.preview(picture), get_upload_folder(), format="png")
+            yield pictures.png(photos.preview(picture), "preview")
 
 
 def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
@@ -150,7 +148,7 @@ def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
 def _take(key: str) -> tuple[str, dict[str, Any]] | None:
     with _keeping:
         kept = _kept.get(key)
-    return kept if kept is not None and Path(kept[0]).is_file() else None
+    return kept if kept is not None and work_folder.is_kept(Path(kept[0])) else None
 
 
 def _keep(key: str, drawn: tuple[str, dict[str, Any]]) -> None:

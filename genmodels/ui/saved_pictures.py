@@ -39,9 +39,12 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
     def of_file(path: str, photos: Any) -> list[Any]:
         return [None, *opened(pictures.recipe_of_file(path), photos)]  # Room for the next.
 
-    def of_link(value: str, start: Any) -> list[Any]:
+    def of_link(value: Any, start: Any) -> list[Any]:
+        photos = start.get("photos") if isinstance(start, dict) else None
         try:
-            return opened(pictures.recipe_of_link(value), start["photos"])
+            if not isinstance(value, str):
+                raise ValueError(f"a link must be text, got {type(value).__name__}")
+            return opened(pictures.recipe_of_link(value), photos)
         except ValueError as error:
             gr.Warning(f"The link cannot be opened: {told(error)}", duration=None)
             first, *others = names

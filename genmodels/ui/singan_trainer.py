@@ -12,11 +12,9 @@ from typing import Any, cast
 
 import gradio as gr
 from gradio.context import Context
-from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 
 import genmodels
-from genmodels.ui import films, photos, pictures, workers
+from genmodels.ui import films, photos, pictures, work_folder, workers
 from genmodels.ui.jobs import Line, News
 from genmodels.ui.queues import SAMPLING
 from genmodels.ui.widgets import AT_ONCE, MAX_SEED, errors_told
@@ -31,8 +29,11 @@ MEGABYTES = 400  # That training takes at most, or drawing.
 TRAININGS = Line()
 
 
-def build(photo: gr.File) -> None:
-    """Lay it out inside an open tab, for the photo that is chosen there."""
+def build(photo: gr.File, token: gr.BrowserState) -> None:
+    """Lay it out inside an open tab, for the photo that is chosen there.
+
+    `token` is the training's, which a reloaded page has, too.
+    """
     with gr.Accordion("Train a network on this photo", open=False, elem_id="trainer") as fold:
         gr.Markdown(
             "SinGAN learns the photo's textures at several sizes, and then draws as many new "
@@ -64,6 +65,7 @@ def build(photo: gr.File) -> None:
                 buttons=["fullscreen"],
                 alt_text="Likeness against time, by size and number of epochs",
                 elem_id="sweep",
+                image_mode=None,
             )
         train = gr.Button("Train", variant="primary", elem_id="train")
         finish = gr.Button("Stop, and use what is there", visible=False, elem_id="finish")
@@ -74,9 +76,9 @@ def build(photo: gr.File) -> None:
             visible=False,
             alt_text="What the network draws by now",
             elem_id="training",
+            image_mode=None,
         )
         words = gr.Markdown(elem_id="training-words")
-        token = gr.BrowserState(storage_key="genmodels-training")  # A reloaded page has it, too.
         with gr.Column(visible=False) as trained:
             with gr.Row():
                 wider = gr.Slider(0.5, 4, 2, step=0.25, label="Times as wide", buttons=[])
@@ -162,7 +164,7 @@ def start(path: str | None, asked: dict[str, Any]) -> str:
     folder = _folder(photo, asked)
 
     def work(finish: threading.Event) -> Iterator[News | None]:
-        if (folder / "model_index.json").is_file():
+        if _is_kept(folder):
             yield News("This network is there already.", result=str(folder))
             return
         told = (path, asked, str(folder))
@@ -179,7 +181,7 @@ def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
         for event in genmodels.SinGANPipeline.fit_steps(photo, **asked, finish=finish):
             preview = None
             if event.preview is not None:
-                preview = save_pil_to_cache(event.preview, get_upload_folder(), format="png")
+                preview = pictures.png(event.preview, "preview")
             if event.pipeline is not None:
                 words = f"Trained in {event.seconds:.0f} s."
                 if finish.is_set():  # Not what the next one asks for, and another each time.
@@ -200,10 +202,10 @@ def _saved(pipe: Any, folder: Path) -> str:
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
     named = part / folder.name  # As the folder that a visitor unpacks.
     pipe.save_pretrained(named)
-    archive = Path(shutil.make_archive(str(part / "network"), "zip", part, folder.name))
-    archive.replace(f"{folder}.zip")
     if not folder.exists():
         named.rename(folder)
+    archive = shutil.make_archive(str(part / "network"), "zip", folder.parent, folder.name)
+    Path(archive).replace(f"{folder}.zip")
     shutil.rmtree(part)
     return str(folder)
 
@@ -217,7 +219,7 @@ def _folder(photo: Any, asked: dict[str, Any]) -> Path:
     """Where the network of a photo and these settings is, or will be."""
     key = json.dumps([asked, photo.size]).encode()
     name = hashlib.sha256(key + photo.tobytes()).hexdigest()[:12]
-    return Path(get_upload_folder()) / f"singan-{name}"
+    return work_folder.path() / f"singan-{name}"
 
 
 def _trained(token: str | None) -> str:
@@ -225,7 +227,15 @@ def _trained(token: str | None) -> str:
     folder = None if token is None else TRAININGS.result(token)
     if folder is None:
         raise ValueError("train a network first")
+    if not _is_kept(Path(folder)):
+        raise ValueError("the network was not used for long and is gone: train it again")
     return str(folder)
+
+
+def _is_kept(folder: Path) -> bool:
+    """Whether a network is there, and its ZIP; they then count as used now."""
+    files = (folder / "model_index.json", Path(f"{folder}.zip"))
+    return all(work_folder.is_kept(file) for file in files)
 
 
 def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> Iterator[list[str]]:
@@ -240,10 +250,7 @@ def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> 
         start_scale=min(1, len(pipe.generator.channels) - 1) if keep else 0,
     )
     names = (f"{pipe.source}-seed-{one['seed']}" for one in made.recipes)
-    yield [
-        save_pil_to_cache(picture, get_upload_folder(), name=name, format="png")
-        for picture, name in zip(made.images, names, strict=True)
-    ]
+    yield [pictures.png(picture, name) for picture, name in zip(made.images, names, strict=True)]
 
 
 @errors_told

@@ -48,6 +48,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 show_label=False,
                 interactive=False,
                 type="filepath",
+                image_mode=None,  # It comes back as an input, and Gradio must not decode it.
                 format="png",
                 buttons=["fullscreen"],
                 alt_text="The panorama",
@@ -65,7 +66,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 pair, _ = compare.build("The photo in its place", "The panorama", "before-after")
             with gr.Accordion("Its recipe", open=False):
                 made_by = gr.JSON(show_label=False, container=False, open=True)
-            singan_trainer.build(controls.source.photo)
+            singan_trainer.build(controls.source.photo, visit.job)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("panorama.md").read_text())
     by_name = gr.Button(visible=False)  # Nobody sees it: its click is the API's `/panorama`.
@@ -123,6 +124,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         """What the controls ask for, or what the tab opens with, until another is asked for."""
         if again is not None:  # It was with the browser in between.
+            _check_again(again)
             address.check(controls.drawn_by(), again["settings"])
             photo = uploads.path(again["photo"])
             given = tuple(again["settings"][name] for name in controls.drawn_by())
@@ -142,9 +144,10 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     drawing = turn.change(drawn, inputs, outputs, api_visibility="private", **running)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     drawing.success(pictures.settled, [wanted, made_by], [wanted, notice], **private)
-    stopped = stop.click(None, None, None, cancels=drawing)
-    for event in (stopped.then, drawing.failure):  # What was drawn before is there again.
-        event(lambda last: (*last, *IDLE), finished, [*last, *buttons], **AT_ONCE)
+    stop.click(None, None, None, cancels=drawing)
+    # What failed or was stopped leaves what was drawn before.
+    restored = [*last, *buttons]
+    drawing.failure(lambda last: (*last, *IDLE), finished, restored, **AT_ONCE)
 
     def draw_after(event: Any) -> None:
         event(_begin, current, [*buttons, again, turn], **AT_ONCE)
@@ -158,8 +161,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
         """Another photo: in the middle, or where it lay in the saved picture that wants it."""
         values = dict(zip(controls.named(), given, strict=True)) | {"place": frame.MIDDLE}
-        if wanted is not None and panorama_controls.is_of(wanted, photo):
-            values = panorama_controls.of_recipe(wanted, photos.size(photo))
+        recipe = None if wanted is None else pictures.checked(wanted, [MODEL])
+        if recipe is not None and panorama_controls.is_of(recipe, photo):
+            values = panorama_controls.of_recipe(recipe, photos.size(photo))
         return [uploads.keep(photo), *panorama_controls.shown(photo, values)]
 
     bring = [controls.source.photo, wanted, *controls.named().values()]
@@ -223,6 +227,14 @@ def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
         return None
     values = panorama_controls.of_recipe(recipe, photos.size(found[1] or SCENES[0]))
     return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
+
+
+def _check_again(again: Any) -> None:
+    """Of what a browser says was drawn before: that it has a photo's key and settings."""
+    parts = again if isinstance(again, dict) else {}
+    is_key = isinstance(parts.get("photo"), str | None)
+    if not is_key or not isinstance(parts.get("settings"), dict):
+        raise ValueError("what was drawn before cannot be read: press Draw")
 
 
 def _begin(current: Any) -> tuple[Any, ...]:

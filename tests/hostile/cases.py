@@ -107,7 +107,7 @@ def settle(server: Server, visitor: Visitor, seed: int = 0) -> Place:
     """Use the page a little, as an honest visitor does."""
     for id, one in visitor.components.items():
         visitor.values[id] = SMALL.get(one["props"].get("label"), visitor.values[id])
-    for name in ("cars_open", "style_open"):
+    for name in ("cars_sample", "style_mix"):
         answer = visitor.play(visitor.named(name))
         if not answer.ok:
             raise RuntimeError(f"{name} did not draw: {answer.status} {answer.message}")
@@ -123,7 +123,7 @@ def settle(server: Server, visitor: Visitor, seed: int = 0) -> Place:
             is_many = one["props"].get("file_count") == "multiple"
             visitor.values[id] = [photo, photo] if is_many else drawn if is_recipe else photo
     for function in visitor.functions * 2:  # What one shows is another's to send.
-        if re.match(r"opened|_?clicked|vary|add_stop|laid|explain|chosen", function.name):
+        if re.match(r"of_file|opened|_clicked|vary|add_stop|brought|explain|moved", function.name):
             visitor.play(function)
     return Place(server, visitor, photo, recipes.read(Image.open(io.BytesIO(content))), seed)
 
@@ -196,13 +196,13 @@ def _bodies(place: Place) -> Iterator[Case]:
 
 
 def _recipes(place: Place) -> Iterator[Case]:
-    """In the page's address, and in PNGs that are dropped to be drawn again."""
-    function, rng = place.visitor.named("cars_replay"), place.rng("recipes")
-    opening = [one for one in place.visitor.functions if one.name.endswith("_open")]
+    """In links, and in PNGs that are dropped to be drawn again."""
+    of_file, of_link = (place.visitor.named(name) for name in ("of_file", "of_link"))
+    rng, others = place.rng("recipes"), place.visitor.data(of_link)[1:]
     spoiled = dict(values.spoiled(place.recipe, place.bad, rng, 160))
     texts = {name: json.dumps(value) for name, value in spoiled.items()}
     for name, text in (texts | {f"raw {k}": v for k, v in values.TEXTS.items()}).items():
-        sent = (function, 0, "drawn.png", files.png_with(recipes.KEY, text))
+        sent = (of_file, 0, "drawn.png", files.png_with(recipes.KEY, text))
         yield Case(f"PNG {name}", "PNG", "bring", sent, text=text)
     links = {name: recipes.to_query(value) for name, value in spoiled.items()}
     links |= {f"raw {name}": text for name, text in values.TEXTS.items()}
@@ -210,12 +210,11 @@ def _recipes(place: Place) -> Iterator[Case]:
     links |= {"cut": whole[:-6], "doubled": 2 * whole}
     links |= {"a bomb": recipes.to_query({"x": "x" * 9_000_000})}
     for name, link in links.items():
-        query, opens = f"?{httpx.QueryParams({'recipe': link})}", rng.choice(opening)
-        sent = (opens, place.visitor.data(opens))
-        text, address = texts.get(name, ""), {"query": query}
-        yield Case(f"link to {opens.name} {name}", "link", "join", sent, address, text=text)
+        text = texts.get(name, "")
+        yield Case(f"link {name}", "link", "join", (of_link, [link, *others]), text=text)
         if rng.random() < 0.2:
-            yield Case(f"GET / {name}", "page", "request", ("GET", f"/{query}"))
+            address = f"/?{httpx.QueryParams({'recipe': link})}"
+            yield Case(f"GET / {name}", "page", "request", ("GET", address), text=text)
 
 
 def _takers(place: Place) -> list[tuple[Function, int]]:

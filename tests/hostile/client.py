@@ -13,6 +13,7 @@ import httpx
 
 API = "/gradio_api"
 META = {"_type": "gradio.FileData"}
+MAX_WAITS = 60  # For leave to upload.
 MAX_READ = 16 << 20  # Bytes of an answer; whoever sends more is not read to the end.
 
 
@@ -119,8 +120,14 @@ class Visitor:
         return self.request("POST", f"{API}/run/{name}", json.dumps({"data": data}))
 
     def upload(self, name: str, content: bytes) -> Answer:
-        """Bring a file."""
-        return self.request("POST", f"{API}/upload", files={"files": (name, content, "image/png")})
+        """Bring a file; who is told to wait a moment does so."""
+        sent = {"files": (name, content, "image/png")}
+        for _ in range(MAX_WAITS):
+            answer = self.request("POST", f"{API}/upload", files=sent)
+            if answer.status != 429:
+                break
+            time.sleep(1)
+        return answer
 
     def uploaded(self, name: str, content: bytes) -> dict[str, Any]:
         """A file that was brought, as components' values name it."""

@@ -94,9 +94,9 @@ def _afterwards(server: Server) -> Iterator[Finding]:
     for path in server.changed():
         yield Finding("outside", "afterwards", "", path)
     visitor = Visitor(server.address, SECONDS)
-    answer = visitor.play(visitor.named("cars_open"))
+    answer = visitor.play(visitor.named("cars_sample"))
     if not answer.ok:
-        yield Finding("dead", "afterwards", "cars_open", f"{answer.status} {answer.message}")
+        yield Finding("dead", "afterwards", "cars_sample", f"{answer.status} {answer.message}")
     kept = server.rss_mb()
     if kept > checks.MAX_RSS_MB:
         yield Finding("memory", "afterwards", "", f"{kept:.0f} MB")
