@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
+from genmodels.ui import enlarging
 from tests.looking import opened, pick, recipe_as_drawn, saved, seen
 
 pytestmark = pytest.mark.browser
@@ -104,3 +105,20 @@ def test_a_reload_and_a_link_find_the_switch_as_it_was(visit):
     assert seen(third, 1) == large
     expect(third.get_by_label("Enlarged", exact=True).first).to_be_checked()
     expect(third.get_by_text("The same picture, pixel for pixel.")).to_be_visible()
+
+
+def test_what_was_enlarged_never_takes_the_place_of_what_was_drawn_since(browser):
+    page = browser.new_page()
+    first, other = ({"model": "cars", "seed": seed, "settings": {}} for seed in (7, 8))
+    large = {"model": "upscaler-x4", "seed": 7, "settings": {}, "image": {"recipe": first}}
+
+    def put(told, remade):
+        given = ["shown", told, "made", remade]
+        return page.evaluate(f"given => ({enlarging.PUT})(...given)", given)
+
+    assert put([None, first], [None, large]) == ["made", [None, large]]
+    assert put([None, large], [None, first]) == ["made", [None, first]]
+    for told in ([None, other], [first], [first, None], [None, first, first], None):
+        assert put(told, [None, large]) == ["shown", told]
+    assert put([None, first], None) == ["shown", [None, first]]
+    page.close()

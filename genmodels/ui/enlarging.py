@@ -19,7 +19,7 @@ ENLARGED, AS_DRAWN = "Enlarged", "As drawn"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # Run in the browser: what was made takes the place of what is shown, unless that is of others by
 # now.
-_PUT = f"""(files, told, made, remade) => {{
+PUT = f"""(files, told, made, remade) => {{
     const drawn = one => one?.model == "{models.UPSCALER}" && one.image?.recipe || one
     const named = one => one && [drawn(one).model, drawn(one).seed, drawn(one).settings]
     const which = list => JSON.stringify((list || []).map(named))
@@ -79,7 +79,7 @@ def follow(
     }
     triggers = [switch.input, *(one.success for one in drawn)]
     events = [trigger(show, [told, switch], ready, **event) for trigger in triggers]
-    return [one.success(None, [*shown, *ready], shown, js=_PUT, **_PRIVATE) for one in events]
+    return [one.success(None, [*shown, *ready], shown, js=PUT, **_PRIVATE) for one in events]
 
 
 def _list(told: Any) -> list[Any]:
