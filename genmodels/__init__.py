@@ -26,6 +26,7 @@ _LAZY = {
     "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
+    "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
 }
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Pix2PixPipeline",
     "SinGANPipeline",
     "StyleGAN2Pipeline",
+    "UpscalerPipeline",
     "__version__",
     "list_models",
     "load",

@@ -1,7 +1,7 @@
 """Figures as cards print them: a number with what belongs to it, or none with the reason."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Figure = dict[str, Any]  # "value" and what belongs to it, ready for JSON; None has a "reason".
@@ -49,7 +49,7 @@ def _named(compute: Callable[[], Any]) -> Callable[[], Mapping[str, Any]]:
     return lambda: {"figure": compute()}
 
 
-def undefined(names: Sequence[str], reason: str) -> dict[str, Figure]:
+def undefined(names: Iterable[str], reason: str) -> dict[str, Figure]:
     """Figures of which none is defined."""
     return {name: {"value": None, "reason": reason} for name in names}
 
