@@ -27,7 +27,7 @@ golden: .venv/dev
 	GENMODELS_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
 
 bench: .venv/dev
-	$(BIN)/python training/bench.py
+	$(BIN)/python -m training.benchmarks.networks
 	$(BIN)/python -m tests.load crowd photos queue refused bodies uploads shared
 	$(BIN)/python -m tests.hostile --all
 

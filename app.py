@@ -13,23 +13,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 import genmodels
-from genmodels.ui import (
-    address,
-    health,
-    models,
-    queues,
-    saved_pictures,
-    server,
-    tab_cars,
-    tab_panorama,
-    tab_style_mixing,
-    tab_translation,
-    theme,
-    uploads_limit,
-    work_folder,
-    workers,
-)
-from genmodels.ui.blocks import Blocks
+from genmodels.ui.components import address, saved_pictures, theme
+from genmodels.ui.server import asgi, health, queues, uploads_limit, work_folder
+from genmodels.ui.server.blocks import Blocks
+from genmodels.ui.services import models, workers
+from genmodels.ui.tabs import cars, panorama, style_mixing, translation
 
 
 class Tab(NamedTuple):
@@ -41,10 +29,10 @@ class Tab(NamedTuple):
 
 
 TABS = {  # By the name in an address.
-    "cars": Tab("Cars", tab_cars.build, tab_cars.takes),
-    "mixing": Tab("Style mixing", tab_style_mixing.build, tab_style_mixing.takes),
-    "translation": Tab("Translation", tab_translation.build, tab_translation.takes),
-    "panorama": Tab("Panorama", tab_panorama.build, tab_panorama.takes),
+    "cars": Tab("Cars", cars.build, cars.takes),
+    "mixing": Tab("Style mixing", style_mixing.build, style_mixing.takes),
+    "translation": Tab("Translation", translation.build, translation.takes),
+    "panorama": Tab("Panorama", panorama.build, panorama.takes),
 }
 
 MASTHEAD = f"""
@@ -84,7 +72,7 @@ def build() -> gr.Blocks:
 
 
 def _get_ready() -> None:
-    models.warm_up(tab_cars.USE)
+    models.warm_up(cars.USE)
     workers.keep_ready()
 
 
@@ -115,7 +103,7 @@ def main() -> None:
         strict_cors=True,
         max_file_size=uploads_limit.MAX_FILE,
         state_session_capacity=200,
-        app_kwargs=server.app_kwargs(page),
+        app_kwargs=asgi.app_kwargs(page),
     )
     threading.Thread(target=_get_ready, daemon=True).start()
     page.block_thread()

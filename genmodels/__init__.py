@@ -17,8 +17,8 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _LAZY = {
-    "load": "genmodels.hub",
-    "replay": "genmodels.recipe",
+    "load": "genmodels.hub.pipelines",
+    "replay": "genmodels.hub.recipe",
     "list_models": "genmodels.zoo",
     "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",

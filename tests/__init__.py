@@ -1,1 +1,1 @@
-"""Tests of genmodels. A package, so that tests can share the Hub double in tests/hub_server.py."""
+"""Tests of genmodels, by its rooms. A package: they share the Hub double in tests/support/."""

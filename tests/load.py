@@ -28,6 +28,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from genmodels.ui.assets import ASSETS
 from tests.hostile import cases
 from tests.hostile.client import API, Answer, Function, Visitor
 from tests.hostile.server import ROOT, Server, end_tidily
@@ -40,7 +41,7 @@ FLAT = {
     "rss_mb": 200, "pss_mb": 200, "threads": 8, "fds": 16, "children": 2, "entries": 300,
     "disk_mb": 100,
 }  # fmt: skip
-SCENES = sorted((ROOT / "genmodels" / "ui" / "scenes").glob("*.jpg"))
+SCENES = sorted((ASSETS / "scenes").glob("*.jpg"))
 
 Figures = dict[str, Any]
 

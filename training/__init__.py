@@ -1,1 +1,1 @@
-"""Training: one script per family, each with its loop in full view."""
+"""Training: one script per family, each with its loop in full view. Run from the clone."""

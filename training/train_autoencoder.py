@@ -14,11 +14,11 @@ import torch.nn.functional as F
 import tyro
 from torch.optim import Adam
 
-from genmodels.ema import EMA
 from genmodels.models import autoencoder
+from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_autoencoder import AutoencoderPipeline
-from training.pair_run import PairConfig, PairRun
-from training.publish_pairs import publish
+from training.publish.paired import publish
+from training.runs.paired import PairConfig, PairRun
 
 ERRORS = {"squared": F.mse_loss, "absolute": F.l1_loss}
 

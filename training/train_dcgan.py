@@ -12,13 +12,13 @@ import torch
 import tyro
 from torch.optim import Adam
 
-from genmodels import losses
-from genmodels.augment import classical_augment, diff_augment
-from genmodels.ema import EMA
 from genmodels.models import dcgan
+from genmodels.nn import losses
+from genmodels.nn.augment import classical_augment, diff_augment
+from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
-from training.publish import publish
-from training.run import Run, RunConfig
+from training.publish.publish import publish
+from training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 import tyro
 from torch.optim import Adam
 
-from genmodels import losses
-from genmodels.ema import EMA
 from genmodels.models import pix2pix
+from genmodels.nn import losses
+from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
-from training.pair_run import PairConfig, PairRun
-from training.publish_pairs import publish
+from training.publish.paired import publish
+from training.runs.paired import PairConfig, PairRun
 
 
 @dataclass(frozen=True, kw_only=True)

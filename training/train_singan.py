@@ -13,12 +13,12 @@ from typing import Literal
 import torch
 import tyro
 
-from genmodels import images
+from genmodels.data import images
+from genmodels.models.singan.training import Progress
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
-from genmodels.singan_training import Progress
-from training.disk import whole_file
-from training.lock import lock
-from training.stopping import tell
+from training.runs.disk import whole_file
+from training.runs.lock import lock
+from training.runs.stopping import tell
 
 
 @dataclass(frozen=True, kw_only=True)

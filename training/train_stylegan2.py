@@ -13,16 +13,16 @@ import tyro
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from genmodels import losses
-from genmodels.augment import AdaptiveAugment, diff_augment
-from genmodels.ema import EMA
 from genmodels.models import stylegan2
+from genmodels.nn import losses
+from genmodels.nn.augment import AdaptiveAugment, diff_augment
+from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
-from training.critics import OwnCritic, ProjectedCritic
-from training.projected_features import Heads, Projection
-from training.publish import publish
-from training.run import Run, RunConfig
-from training.snapshots import Snapshots
+from training.critics.critics import OwnCritic, ProjectedCritic
+from training.critics.projected_features import Heads, Projection
+from training.publish.publish import publish
+from training.runs.run import Run, RunConfig
+from training.runs.snapshots import Snapshots
 
 SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
 

@@ -17,13 +17,13 @@ import torch
 import tyro
 from torch.optim import Adam
 
-from genmodels import losses
-from genmodels.ema import EMA
 from genmodels.models import pix2pix
+from genmodels.nn import losses
+from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
-from training.patch_nce import PatchNCE
-from training.publish_unpaired import publish
-from training.unpaired_run import UnpairedConfig, UnpairedRun
+from training.critics.patch_nce import PatchNCE
+from training.publish.unpaired import publish
+from training.runs.unpaired import UnpairedConfig, UnpairedRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,10 @@ import torch
 import tyro
 
 from genmodels import zoo
-from training import publish, publish_translator
+from training.publish import publish, translator
 
 INSTALLED = zoo.FOLDER
-RESULTS = Path(__file__).with_name("results")
+RESULTS = Path(__file__).parent / "experiments" / "results"
 CARS = (
     "Stanford Cars (Krause et al. 2013), the training photographs as bounding-box crops: "
     "one square per car, background kept"
@@ -84,7 +84,7 @@ class Recipe:
     data_name: str  # For the card.
     licence: str  # For the card.
     has_held_out: bool = True  # The data is split into train/ and held_out/, or holds images only.
-    card_notes: tuple[str, ...] = ()  # Tables in training/results for the card.
+    card_notes: tuple[str, ...] = ()  # Tables in training/experiments/results for the card.
     parent: str | None = None  # On a CPU, start from this model of the zoo.
 
 
@@ -280,7 +280,7 @@ def _recard(config: Config, name: str) -> None:
     recipe = ZOO[name]
     notes = [RESULTS / note for note in recipe.card_notes]
     if recipe.script in PAIRED:
-        publish_translator.recard(INSTALLED / name, notes)
+        translator.recard(INSTALLED / name, notes)
         return
     data = config.data / recipe.data
     publish.recard(INSTALLED / name, notes, data / "train", data / "held_out")

@@ -1,1 +1,1 @@
-"""One file per family of networks."""
+"""One file or package per family of networks."""

@@ -14,7 +14,8 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_image, check_range, check_whole
+from genmodels.hub.checks import check_image, check_range, check_whole
+from genmodels.hub.modeling import HubModel
 
 SLOPE = 0.3  # Of the leaky ReLU below zero.
 HALVINGS = 5

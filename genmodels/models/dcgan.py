@@ -9,7 +9,8 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_resolution, check_whole
+from genmodels.hub.checks import check_resolution, check_whole
+from genmodels.hub.modeling import HubModel
 
 
 class Generator(HubModel):

@@ -16,7 +16,7 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel
+from genmodels.hub.modeling import HubModel
 
 # Per stage: expansion, kernel size, stride of its first block, channels, blocks.
 STAGES = (

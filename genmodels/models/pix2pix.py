@@ -21,7 +21,8 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_image, check_range, check_whole
+from genmodels.hub.checks import check_image, check_range, check_whole
+from genmodels.hub.modeling import HubModel
 
 SLOPE = 0.2  # Of the leaky ReLU below zero.
 MAX_IMAGE_CHANNELS = 8  # Of what comes in and of what goes out.

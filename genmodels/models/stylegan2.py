@@ -22,8 +22,9 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_resolution, check_whole
-from genmodels.resample import downsample2x, upsample2x
+from genmodels.hub.checks import check_resolution, check_whole
+from genmodels.hub.modeling import HubModel
+from genmodels.nn.resample import downsample2x, upsample2x
 
 SQRT2 = math.sqrt(2)
 ALONE = 20_480  # Numbers up to which torch convolves a single image by another kernel than several.

@@ -10,7 +10,8 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from genmodels.hub import HubModel, check_image, check_whole
+from genmodels.hub.checks import check_image, check_whole
+from genmodels.hub.modeling import HubModel
 
 
 class Generator(HubModel):

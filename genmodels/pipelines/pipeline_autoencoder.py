@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from genmodels.hub import HubModel
+from genmodels.hub.modeling import HubModel
 from genmodels.models import autoencoder
-from genmodels.translation import TranslationPipeline
+from genmodels.pipelines.translation import TranslationPipeline
 
 
 class AutoencoderPipeline(TranslationPipeline):

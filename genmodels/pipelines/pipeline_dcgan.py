@@ -7,10 +7,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genmodels import batches, images, latents, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole, plain
+from genmodels.data import images
+from genmodels.hub import recipe
+from genmodels.hub.checks import check_range, check_whole, plain
+from genmodels.hub.modeling import HubModel
+from genmodels.hub.pipelines import HubPipeline, ImageOutput
 from genmodels.models import dcgan
-from genmodels.threads import threads_for
+from genmodels.nn.threads import threads_for
+from genmodels.pipelines import batches, sampling
 
 
 class DCGANPipeline(HubPipeline):
@@ -46,7 +50,7 @@ class DCGANPipeline(HubPipeline):
         asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
-        placed = [latents.of(one, self._placed, "a picture") for one in asked]
+        placed = [sampling.of(one, self._placed, "a picture") for one in asked]
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
@@ -70,7 +74,7 @@ class DCGANPipeline(HubPipeline):
         num_images: int = 8,  # How many, 1 to 256.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
-        return self.pictures(latents.around(seed, strength, num_images))
+        return self.pictures(sampling.around(seed, strength, num_images))
 
     def interpolate(
         self,
@@ -81,8 +85,8 @@ class DCGANPipeline(HubPipeline):
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
-            return self.pictures(latents.through(self, recipes, frames))
-        return self.pictures(latents.between(seeds, frames))
+            return self.pictures(sampling.through(self, recipes, frames))
+        return self.pictures(sampling.between(seeds, frames))
 
     def _placed(
         self,
@@ -97,7 +101,7 @@ class DCGANPipeline(HubPipeline):
         toward_strength = check_range("toward_strength", toward_strength, 0, 1)
         if toward is not None:
             toward = plain(toward)
-            z = latents.walk(z, latents.of(toward, self._latent)[0], toward_strength)
+            z = sampling.walk(z, sampling.of(toward, self._latent)[0], toward_strength)
             settings |= {"toward": toward, "toward_strength": toward_strength}
         return z, settings
 
@@ -106,10 +110,10 @@ class DCGANPipeline(HubPipeline):
     ) -> tuple[Tensor, dict[str, Any]]:
         """As `_placed`, of what is no walk towards another picture."""
         z_dim = self.networks["generator"].z_dim
-        z = latents.draw(check_whole("seed", seed, 0, 2**63 - 257), z_dim)
+        z = sampling.draw(check_whole("seed", seed, 0, 2**63 - 257), z_dim)
         variation_strength = check_range("variation_strength", variation_strength, 0, 1)
         if variation_seed is None:
             return z, {}
         variation_seed = check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
-        z = latents.walk(z, latents.draw(variation_seed, z_dim), variation_strength)
+        z = sampling.walk(z, sampling.draw(variation_seed, z_dim), variation_strength)
         return z, {"variation_seed": variation_seed, "variation_strength": variation_strength}

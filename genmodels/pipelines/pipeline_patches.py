@@ -7,27 +7,20 @@ from typing import Any
 
 from PIL import Image
 
-from genmodels import images, recipe
-from genmodels.hub import (
-    HubPipeline,
-    ImageOutput,
-    ambient,
-    check_flag,
-    check_range,
-    check_whole,
-    plain,
-    quoted,
-)
-from genmodels.models import patches
-from genmodels.nnf import Frame
-from genmodels.patch_source import Settings
+from genmodels.data import images
+from genmodels.hub import recipe
+from genmodels.hub.checks import check_flag, check_range, check_whole, plain, quoted
+from genmodels.hub.pipelines import HubPipeline, ImageOutput, ambient
+from genmodels.models.patches import synthesis
+from genmodels.models.patches.field import Frame
+from genmodels.models.patches.source import Settings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
 MAX_ASPECT = 8  # Of a photo: the coarsest level is so many times larger.
 
 # What a picture begins with.
-STARTS: dict[str, patches.Start] = {
+STARTS: dict[str, synthesis.Start] = {
     "extend": "grow",
     "resample": "strip",
     "retarget": "path",
@@ -145,7 +138,7 @@ class PatchPipeline(HubPipeline):
             chosen = replace(chosen, **IN_ORDER)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
-        levels = patches.synthesize(photo, frame, start, seed=seed, settings=chosen)
+        levels = synthesis.synthesize(photo, frame, start, seed=seed, settings=chosen)
         while True:
             with ambient(self.device):  # Not while somebody looks at what has been yielded.
                 level = next(levels, None)
@@ -161,7 +154,7 @@ class PatchPipeline(HubPipeline):
 def check_photo(image: Any) -> Image.Image:
     """The photo as RGB, if there is something to learn from."""
     image = images.to_rgb(image)
-    low, most = patches.MIN_SIDE, MAX_PIXELS
+    low, most = synthesis.MIN_SIDE, MAX_PIXELS
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ValueError(
             f"a photo must be at most {MAX_ASPECT} times as long as wide, got "
@@ -188,7 +181,7 @@ def _frame(
     width = image.width * (1 + is_kept) if size[0] is None else size[0]
     height = image.height if size[1] is None else size[1]
     for name, own, side in (("width", image.width, width), ("height", image.height, height)):
-        low = own if is_kept else max(patches.MIN_SIDE, -(-own // MAX_FACTOR))
+        low = own if is_kept else max(synthesis.MIN_SIDE, -(-own // MAX_FACTOR))
         check_whole(name, side, low, MAX_FACTOR * own)
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width} x {height}")

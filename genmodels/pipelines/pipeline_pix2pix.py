@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from genmodels.hub import HubModel
+from genmodels.hub.modeling import HubModel
 from genmodels.models import pix2pix
-from genmodels.translation import TranslationPipeline
+from genmodels.pipelines.translation import TranslationPipeline
 
 
 class Pix2PixPipeline(TranslationPipeline):

@@ -15,21 +15,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from genmodels import images, recipe, singan_layouts, singan_training
-from genmodels.hub import (
-    HubModel,
-    HubPipeline,
-    ImageOutput,
-    check_flag,
-    check_range,
-    check_whole,
-    plain,
-)
-from genmodels.models import singan
-from genmodels.singan_settings import Settings
-from genmodels.singan_training import Progress
-from genmodels.threads import threads_for
-from genmodels.weights import unwrapped
+from genmodels.data import images
+from genmodels.hub import recipe
+from genmodels.hub.checks import check_flag, check_range, check_whole, plain
+from genmodels.hub.modeling import HubModel
+from genmodels.hub.pipelines import HubPipeline, ImageOutput
+from genmodels.hub.weights import unwrapped
+from genmodels.models.singan import layouts, networks, training
+from genmodels.models.singan.settings import Settings
+from genmodels.models.singan.training import Progress
+from genmodels.nn.threads import threads_for
 
 MIN_SIDE, MAX_SIDE = 25, 8192
 MAX_PIXELS = 1 << 24  # 4096 x 4096.
@@ -41,9 +36,9 @@ SEAM = 3  # Pixels by which a mask grows and over which it then fades.
 class SinGANPipeline(HubPipeline):
     """Draws pictures of any size from a `singan.SinGAN`; `fit` trains one on a photo."""
 
-    components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": singan.SinGAN}
+    components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": networks.SinGAN}
 
-    def __init__(self, generator: singan.SinGAN) -> None:
+    def __init__(self, generator: networks.SinGAN) -> None:
         super().__init__()
         self.register_modules(generator=generator)
 
@@ -89,7 +84,7 @@ class SinGANPipeline(HubPipeline):
             seed=seed,
         )
         return cls._with_pipeline(
-            singan_training.fit_steps(images.to_rgb(image), settings, out=out, finish=finish)
+            training.fit_steps(images.to_rgb(image), settings, out=out, finish=finish)
         )
 
     def __call__(
@@ -192,7 +187,7 @@ class SinGANPipeline(HubPipeline):
                 way = factor ** (i / steps)
                 inner = size if i == steps else (round(height * way), round(width * way))
                 noise = _normal((1, 3, *inner), rng).to(model.z_rec)
-                picture = model.refine(last, singan.resize(picture, inner), noise)
+                picture = model.refine(last, networks.resize(picture, inner), noise)
             add(picture, seed, settings)
         return add.output
 
@@ -241,7 +236,7 @@ class SinGANPipeline(HubPipeline):
                 yield replace(event, pipeline=cls(event.model)) if event.model else event
 
     @contextmanager
-    def _drawing(self, size: tuple[int, int]) -> Iterator[tuple[singan.SinGAN, "_Output"]]:
+    def _drawing(self, size: tuple[int, int]) -> Iterator[tuple[networks.SinGAN, "_Output"]]:
         """The networks, ready to draw pictures of a size, and where the pictures go."""
         elements = size[0] * size[1] * max(self.networks["generator"].channels)
         with self.drawing() as generator, threads_for(elements):
@@ -272,7 +267,7 @@ class _Output:
 
 
 def _draw(
-    model: singan.SinGAN,
+    model: networks.SinGAN,
     seed: int,
     size: tuple[int, int],
     start_scale: int,
@@ -283,14 +278,14 @@ def _draw(
     rng = torch.Generator().manual_seed(seed)
     shapes = model.shapes(*size)
     if model.has_layouts and start_scale == 0:
-        *_, layout = singan_layouts.draw(model.z_rec, shapes[0], seed=seed, wrap=wrap)
+        *_, layout = layouts.draw(model.z_rec, shapes[0], seed=seed, wrap=wrap)
         start_scale, below = 1, layout.to(model.z_rec)
     noises = [_normal((1, 3, *shape), rng).to(model.z_rec) for shape in shapes[start_scale:]]
     return _above(model, noises, start_scale, below, wrap, size)
 
 
 def _above(
-    model: singan.SinGAN,
+    model: networks.SinGAN,
     noises: list[Tensor],
     start_scale: int,
     below: Tensor | None,
@@ -300,19 +295,19 @@ def _above(
     """The model's picture at a size, the photo's by default; or a layout that has no more."""
     size = size or model.sizes[-1]
     if not noises and below is not None:
-        return singan.resize(below, size, wrap)
+        return networks.resize(below, size, wrap)
     return model(noises, start_scale, below, wrap, size)
 
 
-def _through(model: singan.SinGAN, image: Image.Image, start_scale: int, seed: int) -> Tensor:
+def _through(model: networks.SinGAN, image: Image.Image, start_scale: int, seed: int) -> Tensor:
     """The image, shrunk to what the scale expects from below, and all scales from there on."""
     picture, size = _to_float(image).to(model.z_rec), image.size[::-1]
     if start_scale == 0:
         shape = model.shapes(*size)[0]
-        below = singan_layouts.project(model.z_rec, picture, shape, seed=seed).to(model.z_rec)
+        below = layouts.project(model.z_rec, picture, shape, seed=seed).to(model.z_rec)
         return _draw(model, seed, size, 1, below)
     shape = model.shapes(*size)[start_scale - 1]
-    return _draw(model, seed, size, start_scale, singan.resize(picture, shape))
+    return _draw(model, seed, size, start_scale, networks.resize(picture, shape))
 
 
 def _normal(shape: Sequence[int], rng: torch.Generator) -> Tensor:

@@ -11,12 +11,16 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from genmodels import batches, conditions, images, latents, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_range, check_whole, plain
+from genmodels.data import conditions, images
+from genmodels.hub import recipe
+from genmodels.hub.checks import check_range, check_whole, plain
+from genmodels.hub.modeling import HubModel
+from genmodels.hub.pipelines import HubPipeline, ImageOutput
+from genmodels.hub.weights import unwrapped
 from genmodels.models import stylegan2
-from genmodels.stylegan2_styles import LAYERS, MAX_SEED, Styles, check_schema, layers
-from genmodels.threads import threads_for
-from genmodels.weights import unwrapped
+from genmodels.nn.threads import threads_for
+from genmodels.pipelines import batches, sampling
+from genmodels.pipelines.stylegan2_styles import LAYERS, MAX_SEED, Styles, check_schema, layers
 
 
 class StyleGAN2Pipeline(HubPipeline):
@@ -83,7 +87,7 @@ class StyleGAN2Pipeline(HubPipeline):
             sha256 = self.weights_sha256
             network = unwrapped(generator)
             styles = Styles(network, self.schema, sha256)
-            placed = [latents.of(one, styles.of, "a picture") for one in asked]
+            placed = [sampling.of(one, styles.of, "a picture") for one in asked]
             for one, (_, settings), image in zip(
                 asked, placed, _drawn(network, placed), strict=True
             ):
@@ -102,7 +106,7 @@ class StyleGAN2Pipeline(HubPipeline):
         **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
-        asked = latents.around(seed, strength, num_images)
+        asked = sampling.around(seed, strength, num_images)
         return self.pictures([settings | one for one in asked])
 
     def interpolate(
@@ -117,8 +121,8 @@ class StyleGAN2Pipeline(HubPipeline):
         if recipes:
             if seeds or settings:
                 raise ValueError(f"recipes say all, got also {[*seeds, *settings]}")
-            return self.pictures(latents.through(self, recipes, frames))
-        way = latents.between(seeds, frames)
+            return self.pictures(sampling.through(self, recipes, frames))
+        way = sampling.between(seeds, frames)
         # One condition for the whole way: between two bodies there is no third.
         settings["condition"] = self._condition(settings.get("condition"), seeds[0])
         return self.pictures([settings | one for one in way])

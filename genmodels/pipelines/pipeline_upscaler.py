@@ -7,10 +7,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from genmodels import images, recipe
-from genmodels.hub import HubModel, HubPipeline, ImageOutput, check_whole
+from genmodels.data import images
+from genmodels.hub import recipe
+from genmodels.hub.checks import check_whole
+from genmodels.hub.modeling import HubModel
+from genmodels.hub.pipelines import HubPipeline, ImageOutput
 from genmodels.models import upscaler
-from genmodels.threads import threads_for
+from genmodels.nn.threads import threads_for
 
 TILE = 256  # Side, in pixels of the input, of what is enlarged at once; activations take 80 MB.
 MAX_IMAGES = 256

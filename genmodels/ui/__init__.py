@@ -1,1 +1,1 @@
-"""The page: a theme, and one file per tab. Gradio is imported here and in app.py only."""
+"""The page: tabs, over components, over services, over the server. Gradio is here and in app.py."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from genmodels import recipe as recipes
+from genmodels.hub import recipe as recipes
 from tests.hostile import files, values
 from tests.hostile.client import API, Answer, Function, Visitor
 from tests.hostile.server import Server

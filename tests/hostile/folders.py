@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import genmodels
-from genmodels import hub
+from genmodels.hub import modeling, pipelines
 from genmodels.models import autoencoder, dcgan, pix2pix, stylegan2
 from tests.hostile import values
 from tests.hostile.checks import Finding, of_message
@@ -28,7 +28,7 @@ SECONDS = 30  # For a folder.
 MAX_GROWTH_MB = 500
 FAMILIES = ("dcgan", "stylegan2", "pix2pix", "autoencoder", "singan")
 PHOTO = Image.linear_gradient("L").convert("RGB").resize((48, 32))
-CONFIG, WEIGHTS = f"generator/{hub.CONFIG}", f"generator/{hub.WEIGHTS}"
+CONFIG, WEIGHTS = f"generator/{modeling.CONFIG}", f"generator/{modeling.WEIGHTS}"
 LFS = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 53412\n"
 
 # fmt: off
@@ -110,7 +110,7 @@ def every(seed: int) -> Iterator[Case]:
     for family in FAMILIES:
         rng = random.Random(f"{seed} {family}")
         ways = {
-            hub.INDEX: _json(hub.INDEX, rng),
+            pipelines.INDEX: _json(pipelines.INDEX, rng),
             CONFIG: _json(CONFIG, rng),
             WEIGHTS: _weights(rng),
         }

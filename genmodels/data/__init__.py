@@ -1,0 +1,1 @@
+"""Pixels and labels: image files, folders, colours, conditions, splits."""

@@ -1,0 +1,1 @@
+"""Loading, saving and publishing models and pipelines, and their recipes: safetensors only."""

@@ -1,0 +1,57 @@
+"""The state of a training in one folder, as safetensors + JSON: whole or not there, never a pickle.
+
+For trainings inside the package; scripts that keep several checkpoints have
+`training.runs.checkpoint`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genmodels.hub.repo import read_json
+
+RECORD = "state.json"
+
+
+def save(
+    folder: Path,  # Made when it does not exist.
+    tensors: dict[str, Tensor],  # Every tensor of the state.
+    record: dict[str, Any],  # What else there is to keep, JSON-able.
+) -> None:
+    """Replace the folder's state. Killed at any moment, it leaves the old one or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "state.partial"
+    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
+    digest = _sha256(partial)
+    path = folder / f"state-{digest[:16]}.safetensors"
+    partial.replace(path)
+    partial.write_text(json.dumps(record | {"tensors_sha256": digest}, indent=1))
+    partial.replace(folder / RECORD)  # From here on the new state counts.
+    for old in folder.glob("state-*.safetensors"):
+        if old != path:
+            old.unlink()
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The folder's tensors and record, None when it has none. ValueError when they are damaged."""
+    if not (folder / RECORD).is_file():
+        return None
+    record = read_json(folder / RECORD)
+    digest = str(record.pop("tensors_sha256", ""))
+    path = folder / f"state-{digest[:16]}.safetensors"
+    try:
+        if not digest.isalnum() or _sha256(path) != digest:
+            raise ValueError("its content is not what was written")
+        return load_file(path), record
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove {folder} to start anew") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Pictures put together from the patches of one photo: source, nearest neighbours, synthesis."""

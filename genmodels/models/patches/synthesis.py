@@ -1,0 +1,205 @@
+"""Pictures from one photo by its own patches, without training. Start at `synthesize`.
+
+Coarse to fine: each level keeps, for every 7x7 patch of the picture, which patch of the photo it is
+(the nearest-neighbour field), finds better ones, and paints the picture as their average, as in
+Wexler et al. 2007, PatchMatch (Barnes et al. 2009) and GPNN (Granot et al. 2022, arXiv:2103.15545).
+
+Departs from GPNN:
+- patches are compared by their principal components, so that even exact search is a small matrix
+  product; fine levels refine the field of the level before by propagation (PatchMatch), so that
+  the picture is as sharp as the photo at its full resolution;
+- the coarsest level is not noise: the picture grows outward from the photo, patch by patch
+  (Efros & Leung 1999), or follows the cheapest way through the photo's columns and rows;
+- a patch knows its height in the photo, so that sky stays above and water below;
+- what exists only once in the photo (a building) costs more to repeat than what repeats already;
+- the photo's mirror image offers its patches too, and so do a wider and a narrower copy;
+- what has been taken costs more to take again, at every level that is searched exactly;
+- patches vote for differences between pixels, and the picture is blended from those.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genmodels.models.patches.field import Frame, Level
+from genmodels.models.patches.source import HALF, PATCH, Settings, patches_of, resize
+from genmodels.nn.threads import threads_for
+
+MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
+NEVER = 1e9  # A cost.
+TASTE = (3, 10)  # Parts of the source that a seed likes more or less, down and across.
+
+Start = Literal["grow", "strip", "path"]
+
+
+def synthesize(
+    photo: Tensor,  # [3, h, w] in [-1, 1], h and w at least MIN_SIDE.
+    frame: Frame,
+    start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
+    *,
+    seed: int,  # 0 to 2**63 - 1.
+    settings: Settings | None = None,
+) -> Iterator[Tensor]:
+    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
+    settings = settings or Settings()
+    check_default_dtype()
+    rng = torch.Generator().manual_seed(seed)
+    taste = torch.rand(1, 1, *TASTE, generator=rng)
+    side = min(photo.shape[1:])
+    # A path needs columns that can be told apart, growth wants patches that see half the picture.
+    coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
+    num_levels = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio)) + 1
+    level: Level | None = None
+    field = picture = None
+    for i in range(num_levels):
+        scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
+        before = level
+        scale = 1.0 if i == num_levels - 1 else scale
+        level = Level(photo, frame, scale, settings, taste if before is None else None)
+        with threads_for(level.height * level.width * settings.components):
+            if before is None or field is None or picture is None:
+                begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
+                field = begin(level, rng)
+                picture = level.paint(field)
+                rounds = 10
+            else:
+                field = level.carry(before, field)
+                level.guide = (
+                    None if level.is_blended else resize(picture, (level.height, level.width))
+                )
+                picture = level.paint(field)
+                rounds = 3 if level.is_exact else 2 if level.is_searched else 0
+            for _ in range(rounds):
+                field = level.search(field, picture, rng)
+                picture = level.paint(field)
+        level.source.forget()
+        yield picture
+
+
+def check_default_dtype() -> None:
+    """Raise `ValueError` where numbers would be made of another type than the photo's."""
+    if torch.get_default_dtype() != torch.float32:
+        raise ValueError(
+            "patches are put together in float32, which must be torch's default type: it is "
+            f"{torch.get_default_dtype()}, see torch.set_default_dtype"
+        )
+
+
+def grow(level: Level, rng: torch.Generator) -> Tensor:
+    """A field [gh * gw] that continues the photo outward."""
+    del rng  # The level's taste has all the chance in it.
+    return _grown(level, level.base, level.known, level.own)
+
+
+def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
+    """A field that continues an upright strip of the photo, from anywhere in it, put anywhere."""
+    width = min(level.w, level.width, max(PATCH + 2, round(level.settings.strip * level.w)))
+    column = int(torch.randint(level.w - width + 1, (), generator=rng))
+    at = int(torch.randint(level.width - width + 1, (), generator=rng))
+    top = (level.height - level.h) // 2  # Below 0 where the picture is lower than the photo.
+    rows = slice(max(top, 0), min(top + level.h, level.height))
+    base, known = torch.zeros_like(level.base), torch.zeros_like(level.known)
+    kept = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
+    base[:, rows, at : at + width], known[rows, at : at + width] = kept, True
+    inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
+    inside &= (level.x >= at) & (level.x <= at + width - PATCH)
+    own = (level.y - top) * level.pw + level.x - at + column
+    return _grown(level, base, known, torch.where(inside, own, -1))
+
+
+def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
+    """The field of a picture that grows from what is known of it, ring by ring.
+
+    In each ring the patches that are more than half known, or else the most known ones, choose what
+    fits best; the unknown rest of them is painted with the mean of the chosen.
+    """
+    field, source = own.clone(), level.source
+    patches = patches_of(source.image)
+    squares = patches.square()
+    taken = source.taken(own)
+    while not known.all():
+        mask = known.float()[None]
+        shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
+        is_open = shown < 1 - 1e-4
+        threshold = min(0.55, float(shown[is_open].max()) - 1e-4)
+        ring = (is_open & (shown >= threshold)).nonzero()[:, 0]
+        queries = patches_of(level.padded(picture))[ring]
+        weights = patches_of(level.padded(mask))[ring].repeat(1, 3)
+        queries = queries * weights
+        cost = weights @ squares.T - 2 * queries @ patches.T
+        cost += queries.square().sum(1, keepdim=True)
+        cost /= weights.mean(1, keepdim=True)
+        cost += (
+            level.source.row_weight * (level.rows_wanted[ring, None] - level.source.row)
+        ).square()
+        cost += level.source.dislike + level.source.crowding(taken)
+        cost = cost.masked_fill(level.source.straddles, 2 * NEVER)
+        if level.frame.anchored:
+            cost = cost.masked_fill(level.is_too_near(ring), NEVER)
+        field[ring] = cost.argmin(1)
+        taken += source.taken(field[ring])
+        picture, known = _painted(level, picture, known, ring, patches[field[ring]])
+    rest = (field < 0).nonzero()[:, 0]  # Where others have painted all that was unknown.
+    return field.index_copy(0, rest, level.match(picture, rest)) if len(rest) else field
+
+
+def _painted(
+    level: Level, picture: Tensor, known: Tensor, ring: Tensor, patches: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The picture and what is known of it, with a ring's patches [n, 147] over the unknown."""
+    full = torch.zeros(4 * PATCH**2, level.gh * level.gw)
+    full[: -(PATCH**2), ring], full[-(PATCH**2) :, ring] = patches.T, 1.0
+    size = (level.height, level.gw + PATCH - 1)
+    total = level.folded(F.fold(full[None], size, PATCH)[0])
+    is_new = (total[3] > 0) & ~known
+    return torch.where(is_new, total[:3] / total[3].clamp_min(1), picture), known | is_new
+
+
+def follow_paths(level: Level, rng: torch.Generator) -> Tensor:
+    """A field that keeps the photo's order: all its columns and rows, with loops or cuts."""
+    del rng  # There is one best way.
+    rows = cheapest_path(level.source.photo.transpose(1, 2), level.height, level.settings)
+    columns = cheapest_path(level.source.photo, level.width, level.settings)
+    row = (rows[level.y + HALF] - HALF).clamp(0, level.ph - 1)
+    column = columns[(level.x + HALF) % level.width] - HALF
+    return row * level.pw + column.clamp(0, level.w - PATCH)
+
+
+def cheapest_path(photo: Tensor, length: int, settings: Settings) -> Tensor:
+    """Which column of the photo [3, h, w] stands at each of `length` places.
+
+    From its first column to its last, each followed by the next or by a jump to one like the next
+    (video textures, Schoedl et al. 2000), which costs more if it leaves out, or repeats, what is
+    alone of its kind.
+    """
+    w = photo.shape[2]
+    if length == w:
+        return torch.arange(w)
+    windows = F.pad(photo[None], (2, 2, 0, 0), mode="replicate")[0].unfold(2, 5, 1)
+    windows = windows.permute(2, 0, 1, 3).flatten(1)
+    alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w, w]
+    place = torch.arange(w)
+    reach = max(PATCH, round(settings.min_shift * w))
+    unique = alike.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
+    unique = unique.nan_to_num(posinf=float(alike.max()))
+    # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1, and that the
+    # columns between are left out or come again.
+    upto = F.pad(unique.cumsum(0), (1, 0))
+    jump = torch.cat([alike[1:], alike[-1:]]) + 0.5 * unique.mean()
+    jump += (upto[:w] - upto[1:, None]).abs()
+    jump = jump.masked_fill((place - place[:, None] - 1).abs() < reach, NEVER)
+    jump[place[:-1], place[1:]] = 0
+    cost = torch.full((w,), NEVER)
+    cost[0] = 0
+    came_from = []
+    for _ in range(length - 1):  # Dynamic programming: the cheapest way to each column.
+        cost, before = (cost[:, None] + jump).min(0)
+        came_from.append(before)
+    path = [w - 1]
+    for before in reversed(came_from):
+        path.append(int(before[path[-1]]))
+    return torch.tensor(path[::-1])

@@ -1,0 +1,1 @@
+"""SinGAN: its networks, and how they are trained on one photo."""

@@ -1,0 +1,1 @@
+"""What networks compute with: losses, augmentation, EMA, resampling, threads, memory."""

@@ -1,0 +1,1 @@
+"""What tabs lay out: panels, controls, galleries."""

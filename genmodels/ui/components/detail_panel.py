@@ -1,0 +1,183 @@
+"""A closer look at one picture: large, its file and recipe, and the ways on from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from genmodels.ui.components import enlarging, films
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.services import models, pictures, recipes
+
+KIN = 8  # Variations drawn at a time.
+
+
+@dataclass(frozen=True)
+class Closer:
+    """What shows the picked picture."""
+
+    name: str  # Begins the names of its elements.
+    picture: gr.Image
+    words: gr.Markdown
+    file: gr.DownloadButton
+    all_files: gr.DownloadButton
+    recipe: gr.JSON
+    years: gr.Tab  # Shut where a model knows none.
+    load: Callable[[str], Any]
+    switch: gr.Radio  # Whether pictures are shown enlarged.
+
+    def follow(
+        self,
+        gallery: gr.Gallery,
+        told: gr.JSON,  # The recipes, one per picture.
+        batches: Sequence[Any] = (),  # The events that fill the gallery.
+        opens_on: int | None = 0,  # Which picture of a batch is shown at first; None: it stays.
+    ) -> None:
+        """Show one picture of every batch, then the one that is clicked, as the switch says."""
+        shown = [
+            *(self.picture, self.words, self.file, self.all_files),
+            *(self.recipe, self.years),
+        ]
+
+        @errors_told
+        def opened(files: Any, told: Any) -> tuple[Any, ...]:
+            return _portrait(files, told, opens_on or 0)
+
+        drawn = list(batches)
+        if opens_on is not None:
+            drawn = [one.success(opened, [gallery, told], shown, **AT_ONCE) for one in batches]
+        for event in enlarging.follow(self.load, self.switch, gallery, told, drawn):
+            event.then(_opened_again, [gallery, told, self.recipe], shown, **AT_ONCE)
+        clicked = gallery.select(_clicked, [gallery, told], shown, **AT_ONCE)
+        # On a phone the large picture may be screens away.
+        element = f"document.getElementById('{self.name}-closer')"
+        scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
+        clicked.success(None, js=scroll)
+
+
+def build(
+    load: Callable[[str], Any], name: str, years: tuple[int, int], switch: gr.Radio
+) -> Closer:
+    """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at.
+
+    `years` are the first and the last of the data's.
+    """
+    with gr.Column(elem_id=f"{name}-closer", elem_classes="closer"):
+        with gr.Row(elem_classes="portrait"):
+            picture = gr.Image(
+                show_label=False,
+                interactive=False,
+                type="filepath",
+                image_mode=None,
+                buttons=["fullscreen"],
+                alt_text="The picked picture",
+                min_width=200,
+            )
+            with gr.Column(min_width=200):
+                words = gr.Markdown(elem_id=f"{name}-picked")
+                file = gr.DownloadButton("Download PNG", size="md", visible=False)
+                all_files = gr.DownloadButton("All of them as a ZIP", size="md", visible=False)
+                with gr.Accordion("Its recipe", open=False):
+                    recipe = gr.JSON(
+                        show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
+                    )
+        with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
+            with gr.Tab("More like this"):
+                kin, told, varied = _kin(load, recipe, f"{name}-kin")
+            with gr.Tab("Years") as years_tab:
+                through_years = films.through_years(load, recipe, years)
+            with gr.Tab("Film"):
+                journey = films.journey(load, recipe, f"{name}-stops")
+        films.show([through_years, journey], f"{name}-film")
+    closer = Closer(name, picture, words, file, all_files, recipe, years_tab, load, switch)
+    closer.follow(kin, told, [varied], opens_on=None)
+    return closer
+
+
+def _kin(
+    load: Callable[[str], Any], recipe: gr.JSON, elem_id: str
+) -> tuple[gr.Gallery, gr.JSON, Any]:
+    """Variations of the picked picture: the gallery, its recipes, and the event that draws."""
+    with gr.Row(elem_classes="way"):
+        strength = gr.Slider(
+            *(0.05, 1, 0.3),
+            step=0.05,
+            label="How far to stray",
+            info="A little: the same one, other details. 1: another one.",
+            buttons=[],
+            min_width=200,
+        )
+        button = gr.Button(f"Draw {KIN} more like it", size="md", min_width=170, scale=0)
+    gallery, told = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
+
+    @errors_told
+    def vary(picked: Any, strength: float) -> tuple[Any, Any]:
+        if picked is None:
+            raise ValueError("pick a picture first")
+        recipe = models.as_drawn(recipes.checked(picked))
+        made = load(recipe["model"]).vary(
+            seed=recipe["seed"],
+            strength=strength,
+            num_images=KIN,
+            **{k: v for k, v in recipe["settings"].items() if not k.startswith("variation_")},
+        )
+        shown = pictures.captioned(made.images, made.recipes)
+        return gr.update(value=shown, visible=True), made.recipes
+
+    varied = button.click(
+        *(vary, [recipe, strength], [gallery, told]),
+        api_visibility="private",
+        show_progress_on=button,
+        **IN_TURN,
+    )
+    return gallery, told, varied
+
+
+@errors_told
+def _opened_again(files: Any, told: Any, picked: Any) -> tuple[Any, ...]:
+    """The picked picture as the gallery shows it now, if it is one of the gallery's."""
+    drawn = models.as_drawn(picked)
+    same = [] if drawn is None else [models.as_drawn(one) for one in told or []]
+    return _portrait(files, told, same.index(drawn)) if drawn in same else _as_it_is()
+
+
+@errors_told
+def _clicked(files: Any, told: Any, event: gr.SelectData) -> tuple[Any, ...]:
+    return _portrait(files, told, event.index)
+
+
+def _portrait(
+    files: Any,  # What the gallery shows: paths and captions, or None.
+    told: Any,  # A recipe for each, None where it shows nothing. Both come from the page: anyone's.
+    index: int,
+) -> tuple[Any, ...]:
+    """What is shown of one picture of a gallery."""
+    drawn = recipes.of_gallery(files, told)
+    if not -len(drawn) <= index < len(drawn):
+        raise ValueError(f"the gallery shows {len(drawn)} pictures, got number {index}")
+    path, recipe = drawn[index]
+    if recipe is None:
+        return _as_it_is()
+    drawn_as = models.as_drawn(recipe)
+    card = models.card(drawn_as["model"])
+    enlarged = "" if drawn_as is recipe else f", enlarged by {recipe['model']}"
+    words = f"""### {models.in_words(recipe)}
+
+Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
+[A link that draws it again]({pictures.link(recipe)})
+"""
+    shown = [(file, one) for file, one in drawn if one is not None]
+    archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])
+    return (
+        path,
+        words,
+        gr.update(value=path, visible=True),
+        gr.update(value=archive, visible=len(shown) > 1),
+        recipe,
+        gr.update(interactive="year" in card.schema),
+    )
+
+
+def _as_it_is() -> tuple[Any, ...]:
+    return tuple(gr.skip() for _ in range(6))

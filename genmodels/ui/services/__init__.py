@@ -1,0 +1,1 @@
+"""What does the tabs' work: models, pictures, photos, workers, jobs."""

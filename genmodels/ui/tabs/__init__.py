@@ -1,0 +1,1 @@
+"""The tabs: each is `build(load, visit)`."""

@@ -1,0 +1,1 @@
+"""What tests share: the Hub double, visitors of the page, toy data and toy trainings."""

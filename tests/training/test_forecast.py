@@ -1,0 +1,76 @@
+"""The forecast disturbs nothing and says something finite."""
+
+import math
+
+import pytest
+import torch
+
+from genmodels.models import dcgan, stylegan2
+from training.runs import forecast as module
+from training.runs.forecast import BANDS, forecast
+
+
+@pytest.fixture(autouse=True)
+def short_probe(monkeypatch):
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.05)
+
+
+def networks(family):
+    """G, D, latents and conditions of a tiny model in training mode."""
+    torch.manual_seed(0)
+    size = {"base_channels": 4, "max_channels": 8}
+    z = torch.randn(4, 8)
+    if family == "dcgan":
+        return dcgan.Generator(16, 8, **size), dcgan.Discriminator(16, **size), z, None
+    G = stylegan2.Generator(16, 8, 8, c_dim=2, **size)
+    return G, stylegan2.Discriminator(16, 2, **size), z, torch.eye(2).repeat(2, 1)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "stylegan2"])
+def test_networks_and_random_numbers_are_as_before(family):
+    G, D, z, c = networks(family)
+    before = {
+        k: v.clone() for n in (G, D) for k, v in n.state_dict(prefix=type(n).__name__).items()
+    }
+    rng = torch.get_rng_state()
+    forecast(G, D, z, c, images_left=100, images_at_end=100)
+    after = {k: v for n in (G, D) for k, v in n.state_dict(prefix=type(n).__name__).items()}
+    assert [key for key in before if not torch.equal(before[key], after[key])] == []
+    assert torch.equal(rng, torch.get_rng_state())
+    assert all(p.grad is None and p.requires_grad for n in (G, D) for p in n.parameters())
+    assert G.training and D.training
+
+
+def test_figures_are_finite_and_scale_with_the_work():
+    G, D, z, c = networks("stylegan2")
+    estimate = forecast(G, D, z, c, images_left=1000, images_at_end=10_000)
+    for figure in (estimate.images_per_second, estimate.seconds, estimate.memory_gib):
+        assert math.isfinite(figure)
+        assert figure > 0
+    assert estimate.seconds == pytest.approx(1000 / estimate.images_per_second)
+    assert estimate.memory_gib < 64
+
+
+def test_processes_share_the_work():
+    G, D, z, c = networks("dcgan")
+    one, many = (
+        forecast(G, D, z, c, images_left=1000, images_at_end=1000, processes=n) for n in (1, 1000)
+    )
+    assert many.images_per_second > 10 * one.images_per_second
+
+
+def test_more_images_promise_more():
+    G, D, z, c = networks("dcgan")
+    limits = [limit for limit, _ in BANDS]
+    assert limits == sorted(set(limits))
+    assert limits[-1] == math.inf  # Every run lies in some band.
+    counts = [0, *(limit for limit in limits[:-1]), 10**9]
+    bands = [forecast(G, D, z, c, images_left=1, images_at_end=n).band for n in counts]
+    assert bands[0] == BANDS[0][1]
+    assert bands[1:-1] == [text for _, text in BANDS[1:]]  # A limit belongs to the next band.
+    assert bands[-1] == BANDS[-1][1]
+
+
+def test_the_line_gives_pace_time_memory_and_expectation():
+    line = str(module.Forecast(12.4, 3 * 3600 + 90, 1.25, "silhouettes"))
+    assert line == "forecast: 12 images/s, 3:02 h, 1.2 GiB per process; expect silhouettes"

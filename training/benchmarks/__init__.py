@@ -1,0 +1,1 @@
+"""How fast networks and engines are, and what metrics see."""

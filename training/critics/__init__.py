@@ -1,0 +1,1 @@
+"""Discriminators and losses with features of another network."""

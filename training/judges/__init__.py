@@ -1,0 +1,1 @@
+"""Classifiers and tests that judge generated images."""

@@ -1,0 +1,1 @@
+"""From photographs, paintings and others' weights to what training takes."""

@@ -1,0 +1,1 @@
+"""From a run to a repo: measurements, facts, card."""

@@ -1,0 +1,85 @@
+"""How like pictures of another kind translated ones are, and how much of the picture stays."""
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from genmodels import metrics
+from genmodels.data import color
+from genmodels.data.image_folder import evenly
+from genmodels.metrics.figures import UndefinedFigureError, figure
+from genmodels.metrics.figures import figures as named_figures
+
+
+def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over L*, a* and b* of how far two sets' values lie apart."""
+    channels = metrics.colour_panel(a, b).values()
+    return float(np.mean([channel["wasserstein"] for channel in channels]))
+
+
+# Of two sets; lower is more alike. A KID of so few says nothing.
+KINDS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "swd": metrics.swd,
+    "colour": colour_distance,
+}
+
+
+def figures(
+    made: Tensor,  # Translations, uint8 [N, 3, R, R].
+    sources: Tensor,  # What they were made of, uint8 [N, 3, R, R].
+    targets: Tensor,  # Pictures of the wanted kind that no training saw, uint8 [M, 3, R, R].
+) -> dict[str, Any]:
+    """Value and 95 % interval of each figure: those of KINDS, and "kept"; None has a "reason".
+
+    Of the larger set, as many as of the smaller one are compared. kept: SSIM of the pictures in
+    grey, 1 where nothing but colour was changed; near 0 where the picture is forgotten.
+    """
+    n = min(len(made), len(targets))
+    sets = [rows(x[evenly(len(x), n)]) for x in (made, targets)]
+    panel: dict[str, Any] = {"n": len(made), "n_targets": len(targets)}
+    for name in KINDS:
+        distance = partial(_distance, name)
+        panel |= named_figures(
+            [name],
+            value=partial(distance, *sets),
+            interval=partial(metrics.subset_intervals, distance, *sets),
+        )
+    kept = partial(_kept, made, sources)
+    panel["kept"] = figure(
+        value=lambda: kept().mean(), interval=lambda: metrics.bootstrap_interval(kept())
+    )
+    return panel
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    """How unlike two sets of as many pictures are, uint8 [N, R, R, 3], by each of KINDS.
+
+    Without what they do not have: "swd" where a colour is flat in one of them.
+    """
+    found: dict[str, float] = {}
+    for name in KINDS:
+        with contextlib.suppress(UndefinedFigureError):
+            found |= _distance(name, a, b)
+    return found
+
+
+def _distance(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    if min(len(a), len(b)) < 2:
+        raise UndefinedFigureError("it needs 2 or more held-out pictures of each kind")
+    return {name: KINDS[name](a, b)}
+
+
+def _kept(made: Tensor, sources: Tensor) -> np.ndarray:
+    """How much of each picture is left, [N]."""
+    if not len(made):
+        raise UndefinedFigureError("no pictures are held out")
+    return metrics.ssim(color.to_grey(made), color.to_grey(sources)).values
+
+
+def rows(pictures: Tensor) -> np.ndarray:
+    """uint8 [N, 3, R, R] -> uint8 [N, R, R, 3]."""
+    return np.ascontiguousarray(pictures.permute(0, 2, 3, 1).numpy())

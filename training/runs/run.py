@@ -1,0 +1,458 @@
+"""Run: what every training script shares. It offers verbs; the loop stays in the script.
+
+Everything random depends on (seed, step, part of the batch) alone, so a resumed run draws the same
+numbers. Images, how they are cut, latents, grain and hints do not even depend on the part: they are
+the same however a batch is split over processes or micro-batches. All else (a network's dropout,
+noise and mixed styles, augmentation, what a loss samples) each part draws for itself.
+"""
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from genmodels import metrics
+from genmodels.data import images
+from genmodels.data.image_folder import ImageFolder, epoch_flips, epoch_indices
+from genmodels.hub import repo
+from genmodels.hub.modeling import HubModel
+from genmodels.nn.allocator import keep_freed_memory
+from training.runs import checkpoint
+from training.runs.config_record import ConfigRecord
+from training.runs.disk import read_json, whole_file
+from training.runs.forecast import forecast
+from training.runs.held_out import check_apart, check_places, divide, few_lines, skipped_lines
+from training.runs.launching import mixed_precision
+from training.runs.lock import lock
+from training.runs.stopping import StopSignals, tell
+
+# What a resumed command may change: where things are, how long it runs, what it shows.
+MAY_CHANGE = {
+    *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
+    *("targets", "targets_held_out"),
+    *("save_every", "log_every", "keep_checkpoints", "snapshot_images"),
+    *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
+    *("network_size", "margin"),  # Of the published pipeline.
+}
+# What it may change too, but said aloud and recorded: the weights depend on it.
+TUNABLE = {
+    *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
+    *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
+    *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
+}
+FOLDERS = ("data", "held_out", "targets", "targets_held_out")  # Flags, where a script has them.
+FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Flags that all training scripts share."""
+
+    data: str  # Folder of images, or "user/repo" of a data set on the Hub.
+    out: Path  # Folder of the run; the same command again resumes from it.
+    held_out: str | None = None  # Images never trained on; default: a share of --data, by name.
+    resolution: int = 64  # Side of the images in pixels, 32 or more.
+    steps: int = 10_000  # Updates of the generator.
+    budget_seconds: float | None = None  # Finish after this much time; 0 publishes what is there.
+    batch_size: int = 32  # Images per update, over all processes and micro-batches.
+    accumulate: int = 1  # Micro-batches per process and update; saves memory.
+    seed: int = 0  # Of everything random.
+    x_flip: bool = True  # Mirror half of the images; no for text and such.
+    # bf16 where the hardware has it; default: as accelerate is configured, or no.
+    mixed_precision: Literal["no", "bf16"] | None = None
+    threads: int | None = None  # CPU threads; part of what "bit-equal" means.
+    save_every: int = 500  # Steps between checkpoints.
+    log_every: int = 50  # Steps between lines of the log.
+    keep_checkpoints: int = 2  # The newest so many stay.
+    name: str | None = None  # Of the model on its card; default: the folder's name.
+    summary: str | None = None  # One line on it for lists of models; default: family and size.
+    data_name: str | None = None  # What the card calls the images and says of their origin.
+    licence: str = "unknown: say with --licence what the images' owners allow"  # On the card.
+    card_notes: tuple[Path, ...] = ()  # Markdown files to append to the card, such as tables.
+    push_to_hub: str | None = None  # Publish the finished model as "user/name".
+    private: bool = False  # Whether that repo, when it is new, is private.
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch_size", "accumulate", "save_every", "log_every")
+        for field in (*counts, "keep_checkpoints"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
+        if self.resolution < 32:  # The metrics of the card need as much.
+            raise ValueError(f"resolution must be 32 or more, got {self.resolution}")
+        for path in self.card_notes:  # Better now than after days of training.
+            if not path.is_file():
+                raise ValueError(f"card_notes must be Markdown files, there is no {path}")
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One process's part of a batch, on its device."""
+
+    real: Tensor  # [n, 3, R, R] in [-1, 1].
+    c: Tensor  # Conditions [n, c_dim].
+    z: Tensor  # Latents [n, z_dim].
+
+
+class Run:
+    """One training run: its processes, its data, its clock, its folder."""
+
+    min_held_out = metrics.MIN_SET
+    tunable = TUNABLE
+
+    def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
+        check_places(config.out, {flag: getattr(config, flag, None) for flag in FOLDERS})
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        # Denormal numbers, common in a young discriminator's gradients, are ten times slower.
+        torch.set_flush_denormal(True)
+        keep_freed_memory()
+        notes: list[str] = []
+        precision: Any = mixed_precision(config.mixed_precision, notes.append)
+        config = self.config = dataclasses.replace(config, mixed_precision=precision)
+        self.accelerator = Accelerator(mixed_precision=precision)
+        for note in notes:
+            self.print(note)
+        self.device = self.accelerator.device
+        self.world = self.accelerator.num_processes
+        parts = self.world * config.accumulate
+        if config.batch_size % parts:
+            raise ValueError(
+                f"batch_size must be a multiple of processes x accumulate = {parts}, "
+                f"got {config.batch_size}"
+            )
+        self.micro_batch_size = config.batch_size // parts
+        self._lock = lock(config.out) if self.is_main else None
+        fields = dataclasses.fields(config)
+        known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+        self._record = ConfigRecord(
+            config.out,
+            dataclasses.asdict(config),
+            known | {"mixed_precision": "no"},
+            tunable=self.tunable,
+            may_change=MAY_CHANGE,
+            tell=self.print,
+        )
+        with self.accelerator.main_process_first():
+            self.data, self.held_out = self._load_data(conditions)
+        self.step = 0
+        self.seconds = 0.0  # Spent on training by all commands of this run.
+        self._state: dict[str, Any] = {}
+        self._noted: dict[str, tuple[Tensor, int]] = {}  # Sum and count since the last log line.
+        self._writer = SummaryWriter(config.out / "tensorboard") if self.is_main else None
+        self._signals = StopSignals(is_loud=self.is_main)
+        self._is_interrupted = False  # Any process has, and all of them know.
+        self._is_stopping = False  # For that reason or for the budget, all of them.
+        self._started = self._counted = self._logged_at = time.monotonic()
+        self._logged_step = 0
+        self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
+        for line in (
+            *skipped_lines(self.data.skipped),
+            *few_lines(len(self.held_out), self.min_held_out),
+        ):
+            self.print(line)
+
+    def copy_weights(self, source: str, **networks: HubModel) -> None:
+        """Start from a published model's weights: fine-tune it, or grow it to more pixels.
+
+        Networks are named as in its folder: generator, discriminator.
+        """
+        for subfolder, network in networks.items():
+            parent = type(network).from_pretrained(source, subfolder=subfolder)
+            can_grow = hasattr(network, "grow_from")
+            try:
+                if can_grow and parent.config.resolution < network.config.resolution:
+                    network.grow_from(parent)
+                else:
+                    network.load_state_dict(parent.state_dict())
+                    _check_settings(parent.config, network.config)
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(f"{source} has another {subfolder} than asked: {error}") from error
+        self._note_parent(source)
+
+    def _note_parent(self, source: str) -> None:
+        """Keep what the parent says of itself: its folder may soon hold this run's own model."""
+        path = self.config.out / "parent.json"
+        if path.is_file() or not self.is_main:
+            return
+        record = repo.resolve(source) / "run.json"
+        advice = f"start from another model, or without {record.name}"
+        told = read_json(record, advice) if record.is_file() else {}
+        is_path = Path(source).is_dir()  # A path of this machine is nobody else's business.
+        parent = {
+            "name": told.get("name", Path(source).name if is_path else source),
+            "data_fingerprint": told.get("data", {}).get("fingerprint"),
+            "images_seen": told.get("images_seen", 0) + (told.get("images_seen_by_parent") or 0),
+        }
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(parent, indent=1) + "\n")
+
+    @property
+    def parent(self) -> dict[str, Any] | None:
+        """What this run's weights came from: name, data_fingerprint, images_seen in all."""
+        path = self.config.out / "parent.json"
+        return read_json(path, "delete it") if path.is_file() else None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.accelerator.is_main_process
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that is learnt from."""
+        return str(self.data.fingerprint)
+
+    @property
+    def images_seen(self) -> int:
+        """Real images that the networks have learnt from."""
+        return self.step * self.config.batch_size
+
+    def print(self, text: str) -> None:
+        """One line, from the main process only."""
+        if self.is_main:
+            tell(text)
+
+    def resume(self, **state: checkpoint.Stateful | Optimizer) -> None:
+        """Name what a checkpoint holds, move networks to the device, restore the newest one."""
+        self._state = state
+        for thing in state.values():
+            if isinstance(thing, nn.Module):
+                thing.to(self.device)
+        counters = checkpoint.load(self.config.out / "checkpoints", state)
+        if counters is not None:
+            self._check_data(counters["fingerprint"])
+            self.step, self.seconds = counters["step"], counters["seconds"]
+            self.print(f"resumed at step {self.step}")
+            self._record.accept(self.step, is_main=self.is_main)
+        self._started = self._counted = self._logged_at = time.monotonic()
+        self._logged_step = self.step
+
+    def forecast(self, G: nn.Module, D: nn.Module, z_dim: int) -> None:
+        """Print what the rest of the run will cost and what to expect of it."""
+        if self.step >= self.config.steps:
+            return
+        n, batch_size = self.micro_batch_size, self.config.batch_size
+        c = self.data.c[torch.zeros(n, dtype=torch.int64)].to(self.device)
+        estimate = forecast(
+            G,
+            D,
+            torch.randn(n, z_dim, generator=torch.Generator().manual_seed(0)).to(self.device),
+            c if c.shape[1] else None,
+            images_left=(self.config.steps - self.step) * batch_size,
+            images_at_end=self.config.steps * batch_size,
+            processes=self.world,
+        )
+        self.print(str(estimate))
+        self._started = self._counted = self._logged_at = time.monotonic()
+
+    def steps(self) -> Iterator[int]:
+        """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
+
+        The body calls `end_step`; a second Ctrl-C ends at once.
+        """
+        try:
+            with self._signals:
+                self._agree_to_stop()
+                while self.step < self.config.steps and not self._is_stopping:
+                    yield self.step
+                if not self._record.is_accepted:
+                    self._record.accept(self.step, is_main=self.is_main)
+        finally:
+            if self._writer is not None:
+                with contextlib.suppress(OSError):  # Told when it happened.
+                    self._writer.close()
+
+    def micro_batches(self, step: int, player: str, z_dim: int) -> Iterator[MicroBatch]:
+        """Parts of the batch of `step` for this process; seeds torch's global source for each."""
+        config, n = self.config, self.micro_batch_size
+        key = (len(self.data), config.batch_size, step, config.seed)
+        indices = epoch_indices(*key)
+        flips = epoch_flips(*key) if config.x_flip else None
+        rng = torch.Generator().manual_seed(mix(config.seed, step, player))
+        z = torch.randn(config.batch_size, z_dim, generator=rng)
+        for i in range(config.accumulate):
+            part = self.accelerator.process_index * config.accumulate + i
+            rows = slice(part * n, (part + 1) * n)
+            pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
+            torch.manual_seed(mix(config.seed, step, player, part + 1))  # 0 would be z's own.
+            yield MicroBatch(
+                real=images.to_float(pixels.to(self.device)),
+                c=c.to(self.device),
+                z=z[rows].to(self.device),
+            )
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a micro-batch's share to the gradients of the whole batch's mean."""
+        (loss / self.config.accumulate).backward()
+
+    def average(self, network: nn.Module) -> None:
+        """Make gradients and buffers the mean over processes.
+
+        By hand rather than by DistributedDataParallel, whose hooks R1's double backward and two
+        forwards per update trip over; one flat message costs no more at these sizes.
+        """
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        buffers = [b for b in network.buffers() if b.is_floating_point()]
+        tensors = gradients + buffers
+        flat = self.accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "mean")
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def note(self, **values: Tensor) -> None:
+        """Add to the averages of the next log line; tensors stay on the device until then."""
+        for name, value in values.items():
+            total, count = self._noted.get(name, (torch.zeros((), device=self.device), 0))
+            self._noted[name] = (total + value.detach().float().mean(), count + 1)
+
+    def end_step(self) -> None:
+        """Count the step, log when that is due, and agree whether to go on."""
+        if not self._record.is_accepted:
+            self._record.accept(self.step, is_main=self.is_main)
+        self.step += 1
+        if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+            self._log()
+        self._agree_to_stop()
+
+    @property
+    def is_save_due(self) -> bool:
+        """Whether this step ends with a checkpoint; the last one does."""
+        due = self.step % self.config.save_every == 0 or self.step == self.config.steps
+        return due or self._is_stopping
+
+    def save(self, samples: Tensor) -> None:
+        """Write a checkpoint and a sheet of samples [N, 3, R, R]."""
+        self._require_finite({"samples": samples})
+        if not self.is_main:
+            return
+        now = time.monotonic()
+        self.seconds += now - self._counted
+        self._counted = now
+        counters = {"seconds": self.seconds, "fingerprint": self.fingerprint}
+        keep = self.config.keep_checkpoints
+        checkpoint.save(
+            self.config.out / "checkpoints", self.step, self._state, counters, keep=keep
+        )
+        self.save_sheet(samples)
+        self.print(f"saved step {self.step}")
+
+    def save_sheet(self, samples: Tensor) -> None:
+        """Write a sheet of samples [N, 3, R, R] alone, a frame of the run's film."""
+        if not self.is_main:
+            return
+        sheets = self.config.out / "samples"
+        sheets.mkdir(exist_ok=True)
+        sheet = sheets / f"{self.images_seen:09d}.png"
+        with whole_file(sheet) as partial:  # Half a sheet would leave the film unreadable.
+            images.grid(images.to_uint8(samples.cpu()), 8).save(partial, "PNG")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are done or the budget is spent, rather than the run interrupted."""
+        return self.step >= self.config.steps or (self._is_stopping and not self._is_interrupted)
+
+    def fixed_latents(self, num_images: int, z_dim: int) -> tuple[Tensor, Tensor]:
+        """z [N, z_dim] and c [N, c_dim] that are the same in every sheet of the run."""
+        rng = torch.Generator().manual_seed(mix(self.config.seed, "fixed"))
+        z = torch.randn(num_images, z_dim, generator=rng)
+        rows = torch.randint(len(self.data), (num_images,), generator=rng)
+        return z.to(self.device), self.data.c[rows].to(self.device)
+
+    def _log(self) -> None:
+        steps = self.step - self._logged_step
+        noted = [total / count for total, count in self._noted.values()]
+        noted = list(self.accelerator.reduce(torch.stack(noted), "mean"))
+        self._require_finite(dict(zip(self._noted, noted, strict=True)))
+        means = {name: float(mean) for name, mean in zip(self._noted, noted, strict=True)}
+        now = time.monotonic()
+        rate = steps * self.config.batch_size / (now - self._logged_at)
+        left = (self.config.steps - self.step) * self.config.batch_size / rate
+        memory = psutil.Process().memory_info().rss / 2**30
+        if self.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated() / 2**30
+        self._noted, self._logged_at, self._logged_step = {}, now, self.step
+        if self._writer is None:
+            return
+        figures = {**means, "images_per_second": rate, "memory_gib": memory}
+        line = {"step": self.step, "images_seen": self.images_seen, **figures}
+        try:
+            with (self.config.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, self.images_seen)
+        except OSError as error:  # Not worth the steps since the last checkpoint.
+            self.print(f"the log could not be written: {error}")
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+        self.print(
+            f"step {self.step}/{self.config.steps}  {self.images_seen / 1000:.1f}k images  {shown}"
+            f"  {rate:.1f} images/s  {memory:.1f} GiB  ETA {_duration(left)}"
+        )
+
+    def _agree_to_stop(self) -> None:
+        reasons = [self._signals.has_come, self._is_budget_spent()]
+        if self.world > 1:  # One that stopped alone would leave the others waiting for ever.
+            counts = self.accelerator.reduce(torch.tensor(reasons, device=self.device).float())
+            reasons = (counts > 0).tolist()
+        self._is_interrupted, self._is_stopping = reasons[0], any(reasons)
+
+    def _require_finite(self, tensors: dict[str, Tensor]) -> None:
+        bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        if bad:
+            good = checkpoint.newest(self.config.out / "checkpoints")
+            raise FloatingPointError(
+                f"{', '.join(bad)} not finite at step {self.step}: the run has diverged. The last "
+                f"good checkpoint is {good or 'none'}: resume it with a lower --lr"
+            )
+
+    def _is_budget_spent(self) -> bool:
+        budget = self.config.budget_seconds
+        return budget is not None and time.monotonic() - self._started >= budget
+
+    def _load_data(self, conditions: tuple[str, ...]) -> tuple[Any, Any]:
+        """The images to learn from, and those that are held out."""
+        config, cache = self.config, self.config.out / "cache"
+        data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
+        if config.held_out is None:
+            return divide(data, self.min_held_out)
+        held_out = ImageFolder(config.held_out, config.resolution, cache_dir=cache)
+        check_apart(data, held_out)
+        return data, held_out
+
+    def _check_data(self, fingerprint: str) -> None:
+        if fingerprint != self.fingerprint:
+            raise ValueError(
+                f"{self.config.out} was trained on other images than {self.config.data} holds now: "
+                "restore them, or choose another --out (a version before 0.5 also read other "
+                "files and divided repeats: --init-from starts from that run's model)"
+            )
+
+
+def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Weights of equal shapes may still be meant for another network."""
+    for key in set(own) - FREE_SETTINGS:
+        if not key.startswith("_") and parent.get(key) != own[key]:
+            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {own[key]!r}")
+
+
+def mix(*key: int | str) -> int:
+    """A seed for one purpose, unlike sums of its parts; a 0 at the end counts for nothing."""
+    numbers = [k if isinstance(k, int) else int.from_bytes(k.encode(), "big") for k in key]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h"

@@ -1,0 +1,186 @@
+"""Snapshots: the averaged generator, judged as it learns on images held out; the best one is kept.
+
+A critic on pretrained features makes single pictures better and better while the generator forgets
+how to draw most of its data, so the last state of a run is not always its best. The judges share
+nothing with those features: they are `genmodels.metrics`' own.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genmodels import metrics
+from genmodels.data import images
+from genmodels.hub.modeling import HubModel
+from genmodels.hub.pipelines import HubPipeline
+from genmodels.metrics.figures import UndefinedFigureError
+from training.runs.run import Run
+
+FILE = "snapshots.jsonl"
+BEST = "best"  # The folder of the best one's networks, as a model's ...
+FACTS = "snapshot.json"  # ... and in it, what was found of them.
+MAX_JUDGED = 500  # Samples and held-out images each; the order of snapshots is stable from there.
+FIRST_SEED = 4_000_000  # Of the samples: others than the card's, which are to be fresh.
+SAMENESS_MARGIN = 0.15  # MS-SSIM of random pairs this far above real ones' is a collapse.
+COVERAGE_SHARE = 0.6  # Covering less than this share of what an earlier snapshot did is one, too.
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was found of the generator after so many images."""
+
+    images_seen: int
+    swd: float | None  # Texture; lower is better; None where a colour is flat in all images.
+    random_kid: float  # Structure; lower is better.
+    coverage: float  # Share of the held-out images that samples come near to.
+    sameness: float  # MS-SSIM of random pairs ...
+    real_sameness: float  # ... and that of the held-out images.
+
+    @property
+    def score(self) -> float:
+        """One number to order snapshots by, lower is better: relative changes weigh the same.
+
+        The structural distance is unbiased and may reach 0 by chance, hence the floor.
+        """
+        texture = 1.0 if self.swd is None else self.swd
+        return texture * max(self.random_kid, 0.01) / max(self.coverage, 0.01)
+
+    def __str__(self) -> str:
+        texture = "none" if self.swd is None else f"{self.swd:.1f}"
+        return (
+            f"snapshot at {self.images_seen / 1000:.1f}k images: SWD {texture}  random KID "
+            f"{self.random_kid:.2f}  coverage {self.coverage:.2f}  sameness {self.sameness:.2f} "
+            f"(real {self.real_sameness:.2f})"
+        )
+
+    def alarm(self, earlier: list["Snapshot"]) -> str | None:
+        """What is wrong with its variety, if anything is."""
+        most = max((each.coverage for each in earlier), default=0.0)
+        if self.coverage < COVERAGE_SHARE * most:
+            return f"coverage has fallen from {most:.2f} to {self.coverage:.2f}"
+        if self.sameness > self.real_sameness + SAMENESS_MARGIN:
+            return (
+                f"samples resemble each other: {self.sameness:.2f}, real {self.real_sameness:.2f}"
+            )
+        return None
+
+
+class Snapshots:
+    """Those of one run, in its folder: a line each in snapshots.jsonl, the best one's weights.
+
+    To be made once the run has resumed.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        every_images: float,  # How often one is due.
+        sampling: dict[str, Any],  # Settings of the pipeline for the samples.
+    ) -> None:
+        self.run, self.every_images, self.sampling = run, every_images, sampling
+        # A run that went back to an older checkpoint judges anew what lies ahead of it.
+        self._found = [each for each in self._read() if each.images_seen <= run.images_seen]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the step that has just ended completes another so many images."""
+        seen, batch_size = self.run.images_seen, self.run.config.batch_size
+        return seen // self.every_images > (seen - batch_size) // self.every_images
+
+    def judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> float:
+        """Measure the pipeline's samples; keep its networks if they are the best so far.
+
+        Returns the coverage, on every process; 0 where the images have none.
+        """
+        found = self._judge(pipeline, discriminator) if self.run.is_main else None
+        coverage = 0.0 if found is None else found.coverage
+        everywhere = torch.tensor(coverage, device=self.run.device)
+        return float(self.run.accelerator.reduce(everywhere, "sum"))
+
+    def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot | None:
+        """None where these images have no such figures, as few ones or flat ones do not."""
+        try:
+            found = self._measure(pipeline)
+        except UndefinedFigureError as error:
+            self.run.print(f"no snapshot at {self.run.images_seen} images: {error}")
+            return None
+        earlier = [each for each in self._found if each.images_seen < found.images_seen]
+        is_best = all(found.score < each.score for each in earlier)
+        if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
+            self._keep(pipeline, discriminator, found)
+        self._found = [*earlier, found]
+        path = self.run.config.out / FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self._found))
+        partial.replace(path)
+        self.run.print(f"{found}{': the best so far' if is_best else ''}")
+        if wrong := found.alarm(earlier):
+            self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
+        return found
+
+    def choose(
+        self, pipeline: HubPipeline, discriminator: HubModel | None
+    ) -> tuple[HubPipeline, HubModel | None, Snapshot | None]:
+        """The networks to publish of a finished run, and what was found of them.
+
+        The best ones, the last ones among them; these and None if no snapshot was ever due.
+        """
+        if not self.run.is_main or not self._found:
+            return pipeline, discriminator, None
+        if self._found[-1].images_seen != self.run.images_seen:
+            self._judge(pipeline, discriminator)
+        folder = self.run.config.out / BEST
+        best = Snapshot(**json.loads((folder / FACTS).read_text()))
+        self.run.print(f"publishing the best of {len(self._found)} snapshots: {best}")
+        if discriminator is not None:
+            discriminator = type(discriminator).from_pretrained(folder, subfolder="discriminator")
+        return type(pipeline).from_pretrained(folder), discriminator, best
+
+    def _read(self) -> list[Snapshot]:
+        path = self.run.config.out / FILE
+        lines = path.read_text().splitlines() if path.is_file() else []
+        return [Snapshot(**json.loads(line)) for line in lines]
+
+    def _measure(self, pipeline: HubPipeline) -> Snapshot:
+        held_out = self.run.held_out.images[:MAX_JUDGED]
+        samples = [
+            image
+            for first in range(0, len(held_out), 250)
+            for image in pipeline(
+                min(250, len(held_out) - first), seed=FIRST_SEED + first, **self.sampling
+            ).images
+        ]
+        fake = images.from_pil(samples)
+        structure = metrics.structure(fake, held_out)
+        return Snapshot(
+            images_seen=self.run.images_seen,
+            swd=_texture(fake, held_out),
+            random_kid=structure["random_kid"],
+            coverage=structure["coverage"],
+            sameness=float(metrics.ms_ssim_diversity(fake)),
+            real_sameness=float(metrics.ms_ssim_diversity(held_out)),
+        )
+
+    def _keep(self, pipeline: HubPipeline, discriminator: HubModel | None, found: Snapshot) -> None:
+        """In full precision; whole or not at all."""
+        folder = self.run.config.out / BEST
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        pipeline.save_pretrained(partial)
+        if discriminator is not None:
+            discriminator.save_pretrained(partial / "discriminator")
+        (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+
+def _texture(samples: Tensor, held_out: Tensor) -> float | None:
+    """The sliced Wasserstein distance, if these images have one."""
+    try:
+        return float(metrics.swd(samples, held_out))
+    except UndefinedFigureError:
+        return None

@@ -1,0 +1,102 @@
+"""TranslatorRun: what the scripts that learn to translate share beyond `training.runs.run`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from genmodels.pipelines.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE, grained
+from training.runs.run import TUNABLE, Run, RunConfig, mix
+
+SHOWN = 8  # Pictures on a sheet.
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorConfig(RunConfig):
+    """Flags of the scripts that learn to translate; the defaults are those of pix2pix."""
+
+    batch_size: int = 4  # Pictures per update.
+    jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
+    lr: float = 2e-4  # Of Adam.
+    beta1: float = 0.5  # Of Adam.
+    decay_from: float = 0.6  # From this part of the steps on the rate falls, to 0 at the end.
+    ema_halflife_images: float = 2_000  # Half-life of the published average.
+    network_size: int = 0  # Shorter side that the published network sees, at most; 0: any.
+    margin: int = 0  # Pixels of the mirror image that it sees around a picture; 16 hide a frame.
+    grain: float = 0.0  # Standard deviation of noise upon what it sees, 0 to 1; for rgb alone.
+    init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, high in (
+            ("jitter", 0.75),
+            ("decay_from", 1),
+            ("margin", MAX_MARGIN),
+            ("grain", MAX_GRAIN),
+            ("network_size", MAX_NETWORK_SIZE),
+        ):
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
+
+    def check_weights(self, *names: str) -> None:
+        """Those of losses: one below 0 would reward what is to be avoided."""
+        for name in names:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """What the published pipeline is told, beside its network."""
+        return {
+            "network_size": self.network_size,
+            "margin": self.margin,
+            "grain": self.grain,
+        }
+
+
+class TranslatorRun(Run):
+    """A run whose pictures are loaded larger than the network sees them, and cut."""
+
+    config: TranslatorConfig
+    tunable = TUNABLE | {"steps"}  # The rate falls over them.
+
+    @property
+    def loaded_resolution(self) -> int:
+        """Side of the loaded pictures: a piece that is enlarged to it loses nothing."""
+        return side_to_load(self.config.resolution, self.config.jitter)
+
+    def boxes(self, chances: np.ndarray) -> np.ndarray:
+        """Top, left and side of a square for each row of three numbers from 0 to 1."""
+        whole, least = self.loaded_resolution, self.config.resolution
+        sides = least + np.floor(chances[:, 2] * (whole - least + 1)).astype(np.int64)
+        corners = np.floor(chances[:, :2] * (whole - sides + 1)[:, None]).astype(np.int64)
+        return np.concatenate([corners, sides[:, None]], axis=1)
+
+    def rngs(self, step: int | str, count: int) -> list[Generator]:
+        """One for each picture of a batch, so that what it draws does not depend on its part."""
+        seeds = (mix(self.config.seed, step, i, "picture") for i in range(count))
+        return [Generator().manual_seed(seed) for seed in seeds]
+
+    def grained(self, pictures: Tensor, rngs: Sequence[Generator]) -> Tensor:
+        """Pictures [n, 3, R, R] as the network takes them, each with grain of its own."""
+        each = zip(pictures.split(1), rngs, strict=True)
+        return torch.cat([grained(picture, self.config.grain, rng) for picture, rng in each])
+
+    def set_rates(self, *optimizers: Optimizer) -> None:
+        """The rate of this step, which follows from its number alone."""
+        start = self.config.decay_from
+        done = self.step / self.config.steps
+        factor = 1.0 if done < start else (1 - done) / max(1 - start, 1e-9)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * factor
+
+
+def side_to_load(resolution: int, jitter: float) -> int:
+    """Of a picture, so that the smallest piece that is cut out of it has the resolution."""
+    return round(resolution / (1 - jitter))
