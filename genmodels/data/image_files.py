@@ -60,7 +60,7 @@ def is_image(name: str) -> bool:
 def list_folder(folder: Path, split: str | None = None) -> tuple[list[Item], Skipped]:
     """Every image of the folder, or of one split, with its labels, sorted; and what else is there.
 
-    See `data.ImageFolder` for what counts as a split, a class and a label.
+    See `image_folder.ImageFolder` for what counts as a split, a class and a label.
     """
     files, skipped = walk(folder)
     splits = _Splits(folder, files, split)

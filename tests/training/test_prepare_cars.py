@@ -1,4 +1,4 @@
-"""prepare_cars.py: a label table and photographs to two image folders."""
+"""prepare/cars.py: a label table and photographs to two image folders."""
 
 import csv
 import subprocess

@@ -1,4 +1,4 @@
-"""prepare_pairs.py and pair_checks.py: pictures to pairs in three splits that share nothing."""
+"""prepare/pairs.py and pair_checks.py: pictures to pairs in three splits that share nothing."""
 
 import csv
 import subprocess

@@ -170,7 +170,7 @@ def _judged_held_out(
 
 
 def obedience(followed: dict[str, Any]) -> str:
-    """The card's section on what `judge.conditions_followed` found."""
+    """The card's section on what `conditions_followed` found."""
     rows, verdicts = [], []
     for name, figures in followed["conditions"].items():
         if "evenly" in figures:
