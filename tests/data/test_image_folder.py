@@ -1,4 +1,4 @@
-"""data/image_folder.py: folders to arrays, labels to c, the order of batches, and the cache on disk."""
+"""image_folder.py: folders to arrays, labels to c, the order of batches, and the cache on disk."""
 
 import json
 import os
