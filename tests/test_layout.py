@@ -24,6 +24,8 @@ CONVERTERS = {"training.convert_efficientnet_lite"}
 # fits a module holds; what is not listed may import nothing of ours.
 MAY_IMPORT = {
     "app": "genmodels genmodels.ui.*",
+    "genmodels": "genmodels.openmp",
+    "training": "genmodels.openmp",
     # The page: tabs over pipelines; tabs do not know each other.
     "genmodels.ui.*": "genmodels genmodels.allocator genmodels.conditions genmodels.decoding "
     "genmodels.images "
@@ -34,7 +36,7 @@ MAY_IMPORT = {
     "genmodels.batches genmodels.weights genmodels.{family}_* genmodels.nnf "
     "genmodels.patch_source genmodels.translation",
     "genmodels.latents": "genmodels.hub",
-    "genmodels.translation": "genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
+    "genmodels.translation": "genmodels.batches genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
     "genmodels.tiles genmodels.threads",
     "genmodels.models.efficientnet_lite": "genmodels.hub",
     "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf "
@@ -47,7 +49,7 @@ MAY_IMPORT = {
     "genmodels.threads",
     "genmodels.stylegan2_styles": "genmodels.models.stylegan2 genmodels.conditions "
     "genmodels.hub genmodels.latents genmodels.threads",
-    "genmodels.state": "genmodels.hub",
+    "genmodels.state": "genmodels.hub genmodels.weights",
     "genmodels.hub": "genmodels.checks genmodels.repo genmodels.weights",
     "genmodels.repo": "genmodels.checks genmodels.zoo",
     "genmodels.recipe": "genmodels genmodels.hub genmodels.images",
@@ -97,6 +99,7 @@ MAY_IMPORT = {
     "training.translator_run",
     "training.translation_card": "genmodels.figures training.card",
     "training.card": "genmodels.figures",
+    "training.checkpoint": "genmodels.weights",
     "training.held_out": "genmodels.data genmodels.image_files genmodels.metrics genmodels.pairs "
     "genmodels.splits",
     "training.config_record": "training.disk",
@@ -114,7 +117,7 @@ MAY_IMPORT = {
     "genmodels.data training.run training.card training.facts training.judge training.snapshots",
     "training.facts": "genmodels genmodels.hub genmodels.images training.disk training.held_out "
     "training.run",
-    "training.judge": "genmodels genmodels.hub genmodels.images genmodels.data "
+    "training.judge": "genmodels genmodels.hub genmodels.images genmodels.data genmodels.weights "
     "genmodels.conditions genmodels.augment training.agreement training.card training.classifier",
     "training.agreement": "genmodels.intervals",
     "training.classifier": "genmodels.images",
@@ -170,6 +173,10 @@ ONLY_IN = {
 }
 
 
+# Scripts that people start, each of which sets how threads wait before torch can come.
+ENTRIES = [path for path in SOURCES if "__main__" in path.read_text()]
+
+
 def module_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -213,6 +220,7 @@ def allowed(module):
 def test_a_file_imports_only_what_the_plan_allows(path):
     module = module_of(path)
     ours = {name for name in imports(path) if is_ours(name)}
+    ours -= {"genmodels.openmp"} if path in ENTRIES else set()
     forbidden = sorted(name for name in ours if not fits(name, allowed(module)))
     assert not forbidden, f"{module} must not import {forbidden}"
 
@@ -252,6 +260,14 @@ def test_no_code_reads_a_pickle_or_runs_a_repos_code(path):
             assert node.value.value is True
         elif isinstance(node, ast.keyword):
             assert node.arg not in ("weights_only", "custom_pipeline")
+
+
+@pytest.mark.parametrize("path", [p for p in ENTRIES if p.name != "app.py"], ids=module_of)
+def test_a_script_sets_how_threads_wait_before_it_imports_what_may_bring_torch(path):
+    first = next(
+        name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names
+    )
+    assert first.split(".")[0] == "genmodels"  # All of which begin with genmodels.openmp.
 
 
 def test_torchvision_is_not_installed():
