@@ -22,7 +22,6 @@ from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin
 from diffusers.utils import BaseOutput
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from genmodels import checks, weights
@@ -125,7 +124,7 @@ class HubModel(ModelMixin, ConfigMixin):
             .contiguous()
             for key, tensor in found.items()
         }
-        save_file(state, Path(save_directory) / WEIGHTS, metadata={"format": "pt"})
+        weights.write(state, Path(save_directory) / WEIGHTS, {"format": "pt"})
 
     def register_to_config(self, **kwargs: Any) -> None:
         """As ConfigMixin's; NumPy's numbers become Python's, which JSON knows."""
