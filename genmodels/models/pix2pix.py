@@ -15,6 +15,8 @@ up="transposed", dropout=0.5` gives at 256 px:
 - By default the weights start otherwise (`_init_uniform`).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components by this name)
@@ -186,7 +188,8 @@ class Down(nn.Sequential):
         super().__init__(conv, *_norm(norm, c_out), nn.LeakyReLU(SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(_laid_out(x, self[0].weight))
+        weight: Any = self[0].weight
+        return super().forward(_laid_out(x, weight))
 
 
 class Up(nn.Sequential):
@@ -295,7 +298,7 @@ def _norm(norm: str, channels: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
-def _lay_out(network: nn.Module) -> None:
+def _lay_out(network: HubModel) -> None:
     """Weights in channels_last, which is the quickest where there are many pixels.
 
     Not the large ones, of the deepest layers, which see few: gradients come contiguous from oneDNN,
