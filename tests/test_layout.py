@@ -36,8 +36,8 @@ MAY_IMPORT = {
     "genmodels.batches genmodels.weights genmodels.{family}_* genmodels.nnf "
     "genmodels.patch_source genmodels.translation",
     "genmodels.latents": "genmodels.hub",
-    "genmodels.translation": "genmodels.batches genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
-    "genmodels.tiles genmodels.threads",
+    "genmodels.translation": "genmodels.hub genmodels.images genmodels.recipe genmodels.colour "
+    "genmodels.batches genmodels.tiles genmodels.threads",
     "genmodels.models.efficientnet_lite": "genmodels.hub",
     "genmodels.models.{family}": "genmodels.hub genmodels.resample genmodels.nnf "
     "genmodels.patch_source genmodels.threads",
