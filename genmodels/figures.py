@@ -66,6 +66,15 @@ def interval_shown(figure: Figure, form: str) -> str:
     return f"{figure['low']:{form}} to {figure['high']:{form}}"
 
 
+def beside_real(figure: Figure, form: str = ".3g") -> str:
+    """A figure in a table as "value (low to high; that of real images)", or none."""
+    if figure["value"] is None:
+        return "none"
+    real = shown(figure.get("real_vs_real"), form)
+    brackets = [text for text in (interval_shown(figure, form), real) if text]
+    return f"{figure['value']:{form}} ({'; '.join(brackets)})"
+
+
 def reasons(titles: Mapping[str, str], panel: Mapping[str, Figure]) -> str:
     """Below a table: why some of its figures are none; nothing if all are there."""
     lines: dict[str, list[str]] = {}

@@ -119,10 +119,11 @@ MAY_IMPORT = {
     "training.agreement": "genmodels.intervals",
     "training.classifier": "genmodels.images",
     "training.two_sample": "genmodels.augment genmodels.intervals training.classifier",
-    "training.compare_cars": "genmodels genmodels.data genmodels.images training.two_sample",
-    "training.compare_sets": "genmodels.data genmodels.zoo training.diversity",
+    "training.compare_cars": "genmodels genmodels.data genmodels.figures genmodels.images "
+    "training.two_sample",
+    "training.compare_sets": "genmodels.data genmodels.figures genmodels.zoo training.diversity",
     "training.diversity": "genmodels.descriptors genmodels.metrics",
-    "training.compare_critics": "",
+    "training.compare_critics": "genmodels.figures",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.config_record training.disk "
     "training.forecast training.held_out training.launching training.lock training.stopping",
