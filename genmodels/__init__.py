@@ -21,6 +21,7 @@ _LAZY = {
     "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
+    "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
 }
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Pix2PixPipeline",
     "SinGANPipeline",
     "StyleGAN2Pipeline",
+    "UpscalerPipeline",
     "__version__",
     "list_models",
     "load",

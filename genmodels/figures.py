@@ -1,7 +1,7 @@
 """Figures as cards print them: a number with what belongs to it, or none with the reason."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Figure = dict[str, Any]  # "value" and what belongs to it, ready for JSON; None has a "reason".
@@ -49,7 +49,7 @@ def _named(compute: Callable[[], Any]) -> Callable[[], Mapping[str, Any]]:
     return lambda: {"figure": compute()}
 
 
-def undefined(names: Sequence[str], reason: str) -> dict[str, Figure]:
+def undefined(names: Iterable[str], reason: str) -> dict[str, Figure]:
     """Figures of which none is defined."""
     return {name: {"value": None, "reason": reason} for name in names}
 
@@ -64,6 +64,15 @@ def interval_shown(figure: Figure, form: str) -> str:
     if figure.get("low") is None:
         return ""
     return f"{figure['low']:{form}} to {figure['high']:{form}}"
+
+
+def beside_real(figure: Figure, form: str = ".3g") -> str:
+    """A figure in a table as "value (low to high; that of real images)", or none."""
+    if figure["value"] is None:
+        return "none"
+    real = shown(figure.get("real_vs_real"), form)
+    brackets = [text for text in (interval_shown(figure, form), real) if text]
+    return f"{figure['value']:{form}} ({'; '.join(brackets)})"
 
 
 def reasons(titles: Mapping[str, str], panel: Mapping[str, Figure]) -> str:

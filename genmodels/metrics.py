@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from genmodels import open_nsfw
 from genmodels.descriptors import (
     LAB_BIN,
     LAB_BINS,
@@ -89,7 +90,10 @@ MEMORISATION = (
     *("copies_pixels", "closer_to_train_pixels", "copies_shifted", "closer_to_train_shifted"),
     "copies_features",
 )
-FIGURES = ("swd", *STRUCTURE, *COLOUR, "duplicates", "ms_ssim_diversity", *MEMORISATION)
+FIGURES = (
+    *("swd", *STRUCTURE, *COLOUR, "duplicates", "ms_ssim_diversity", *MEMORISATION),
+    "open_nsfw_kid",
+)
 
 Figures = dict[str, float]
 
@@ -351,6 +355,7 @@ def panel(
         panel |= _memorisation_figures(fake, real, everything[2], seed)
     except UndefinedFigureError as error:
         panel |= undefined(MEMORISATION, str(error))
+    panel |= open_nsfw.panel(*sets)
     return about | panel
 
 

@@ -43,6 +43,7 @@ Iptc4xmpExt:DigitalSourceType=
 QUICK_PIXELS = 1 << 22  # Larger PNGs are packed quickly: zlib takes longer than a network.
 DTYPES = ("float32", "float16", "bfloat16", "float64")  # That networks compute in.
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
+MAX_STEPS = 8  # Pictures made from pictures made from ...
 
 
 class GeneratedImage(Image.Image):
@@ -79,6 +80,8 @@ def make(
     if image is not None:
         width, height = image.size
         made_from["image"] = {"sha256": pixels_sha256(image), "width": width, "height": height}
+        if (before := _recipe_of(image, made_from["image"]["sha256"])) is not None:
+            made_from["image"]["recipe"] = before
     return made_from | {
         "generated": True,
         "pipeline": type(pipeline).__name__,
@@ -89,6 +92,15 @@ def make(
         "settings": hub.plain(settings),
         "versions": {"genmodels": genmodels.__version__, "torch": torch.__version__},
     }
+
+
+def source_type(recipe: dict[str, Any]) -> str:
+    """What IPTC calls a picture: partly synthetic if a given picture is at its beginning."""
+    while "image" in recipe:
+        if "recipe" not in recipe["image"]:
+            return COMPOSITE
+        recipe = recipe["image"]["recipe"]
+    return GENERATED
 
 
 def film(
@@ -206,6 +218,23 @@ def replay(
     return picture
 
 
+def _recipe_of(image: Image.Image, sha256: str) -> dict[str, Any] | None:
+    """The recipe that a picture carries, if it is of these very pixels and not at its last step."""
+    if KEY not in image.info:
+        return None
+    try:
+        found = read(image)
+    except ValueError:  # It came with a file that somebody else wrote.
+        return None
+    return found if found.get("pixels_sha256") == sha256 and _steps(found) < MAX_STEPS else None
+
+
+def _steps(recipe: dict[str, Any]) -> int:
+    """How many pictures were made one from the other, this one included."""
+    before = recipe.get("image", {}).get("recipe")
+    return 1 if before is None else 1 + _steps(before)
+
+
 def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> hub.HubPipeline:
     """The recipe's model, or the one that is said to be it, in the recipe's number type."""
     named = recipe["model"]
@@ -227,8 +256,14 @@ def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> hub.HubPip
 
 
 def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
-    """The image that a recipe needs, which must be the very one, in whatever mode it is given."""
+    """The image that a recipe needs, which must be the very one, in whatever mode it is given.
+
+    One that was made here is made again. Its pixels may differ a little after an update of torch,
+    which `replay` has warned of then.
+    """
     needed = recipe.get("image")
+    if needed is not None and image is None and "recipe" in needed:
+        return (replay(needed["recipe"]),)
     if needed is None:
         if image is not None:
             raise ValueError("the picture was made from no other one: leave `image` out")
@@ -256,7 +291,7 @@ def _parse(text: str) -> dict[str, Any]:
     return recipe
 
 
-def check(recipe: object) -> None:
+def check(recipe: object, step: int = 1) -> None:
     """ValueError for what is no recipe: keys and types only, the pipeline checks the settings."""
     kinds = {"weights_sha256": str, "seed": int, "settings": dict, "versions": dict}
     if not isinstance(recipe, dict):
@@ -278,6 +313,10 @@ def check(recipe: object) -> None:
     if recipe.get("dtype", "float32") not in DTYPES:
         allowed, came = ", ".join(DTYPES), hub.quoted(recipe["dtype"])
         raise ValueError(f"the recipe's dtype must be one of {allowed}, got {came}")
+    if needed is not None and "recipe" in needed:
+        if step == MAX_STEPS:
+            raise ValueError(f"a recipe must have at most {MAX_STEPS} steps, got more")
+        check(needed["recipe"], step + 1)
 
 
 def pixels_sha256(image: Image.Image) -> str:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from genmodels import images
-from genmodels.models import autoencoder, dcgan, pix2pix, singan, stylegan2
+from genmodels.models import autoencoder, dcgan, pix2pix, singan, stylegan2, upscaler
 from genmodels.pipelines.pipeline_autoencoder import AutoencoderPipeline
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
+from genmodels.pipelines.pipeline_upscaler import UpscalerPipeline
 
 SCHEMA = {
     "body": {"values": ["sedan", "suv"], "counts": [3, 2]},
@@ -51,6 +52,10 @@ def _singan():
     net = singan.SinGAN([[20, 26], [26, 34]], [4, 4])
     net.noise_amps.copy_(torch.tensor([1.0, 0.3]))
     return SinGANPipeline(net)
+
+
+def _upscaler():
+    return UpscalerPipeline(upscaler.Generator(scale=2, num_layers=2, channels=4))
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,12 @@ FAMILIES = {
         {"strength": 0.9},
         takes_picture=True,
         inputs=lambda: (torch.rand(2, 3, 32, 32) * 2 - 1,),
+    ),
+    "UpscalerPipeline": Family(
+        _upscaler,
+        {"factor": 2},
+        takes_picture=True,
+        inputs=lambda: (torch.rand(2, 3, 12, 16) * 2 - 1,),
     ),
     "SinGANPipeline": Family(
         _singan,

@@ -2,13 +2,21 @@
 
 from playwright.sync_api import expect
 
-# The addresses of the pictures, once all are on the screen and they are others than `before`.
+from genmodels import recipe
+from genmodels.ui import models
+
+# The addresses of the pictures, once all are on the screen and they are others than `before`, and
+# are enlarged if they are to be; the corner of a table is 8 pixels wide.
 # An address holds the hash of the file, so the same address is the same picture.
 SEEN = """([gallery, count, before]) => {
     const images = [...document.querySelectorAll(`#${gallery} .grid-container img`)]
     const seen = images.map(image => image.src)
     images.forEach(image => image.loading = "eager")
+    const isSmall = one => one.naturalWidth > 8 && one.naturalWidth < 200
     const isDone = images.length == count && images.every(i => i.complete && i.naturalWidth > 0)
+    const switches = [...document.querySelectorAll(".shown-as input[value=Enlarged]")]
+    const isEnlarged = switches.some(one => one.checked && one.checkVisibility())
+    if (isEnlarged && !/^beside|stops$/.test(gallery) && images.some(isSmall)) return false
     return isDone && seen.join() != before.join() && seen
 }"""
 SPREAD = """gallery => {
@@ -49,6 +57,11 @@ def pick(page, number, gallery="pictures", closer="cars-closer"):
     thumbnail.click()
     address = thumbnail.locator("img").get_attribute("src")
     expect(page.locator(f"#{closer} .portrait img")).to_have_attribute("src", address)
+
+
+def recipe_as_drawn(path):
+    """The recipe of a saved picture before it was enlarged."""
+    return models.as_drawn(recipe.read(path))
 
 
 def saved(page, button, folder):

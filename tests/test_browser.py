@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import pick, saved, seen, spread, type_in
+from tests.looking import pick, recipe_as_drawn, saved, seen, spread, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -133,8 +133,8 @@ def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_
     seed = int(page.get_by_label("Seed").first.input_value()) + 2
     expect(page.locator("#cars-picked")).to_contain_text(f"Seed {seed}, drawn by")
     path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
-    made = recipe.read(path)
-    assert path.name == f"{made['model']}-seed-{made['seed']}.png"
+    made = recipe_as_drawn(path)
+    assert path.name == f"{made['model']}-seed-{made['seed']}-enlarged.png"
     assert np.array_equal(np.asarray(recipe.replay(path)), np.asarray(Image.open(path)))
 
     other = visit()

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from genmodels import recipe
-from tests.looking import pick, saved, seen, type_in
+from tests.looking import pick, recipe_as_drawn, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +44,8 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
     page = visit()
     seen(page)
     pick(page, 1)
-    own = recipe.read(saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path))
+    button = page.get_by_role("button", name="Download PNG").first
+    own = recipe_as_drawn(saved(page, button, tmp_path))
     strength = page.get_by_label("number input for How far to stray").first
     type_in(strength, "0.5")
     page.get_by_role("button", name="Draw 8 more like it").first.click()
@@ -53,7 +53,7 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
     assert len(set(kin)) == 8
     pick(page, 4, gallery="cars-kin")
     path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
-    made = recipe.read(path)
+    made = recipe_as_drawn(path)
     assert made["seed"] == own["seed"]
     assert made["settings"]["variation_strength"] == 0.5
 
@@ -76,7 +76,9 @@ def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path,
 
 def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_path):
     page = visit()
-    seen(page)
+    before = seen(page)
+    page.get_by_label("As drawn").first.check()  # As films are.
+    seen(page, before=before)
     page.get_by_role("tab", name="Film").first.click()
     stops = []
     for number in (0, 3, 5):

@@ -5,8 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from genmodels import recipe
-from tests.looking import pick, saved, seen, type_in
+from tests.looking import pick, recipe_as_drawn, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -73,7 +72,7 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     pick(page, 6, gallery="mixes", closer="mixing-closer")
     expect(page.locator("#mixing-picked")).to_contain_text("layers 3 to 6 of seed 4")
     button = page.get_by_role("button", name="Download PNG").filter(visible=True)
-    made = recipe.read(saved(page, button, tmp_path))
+    made = recipe_as_drawn(saved(page, button, tmp_path))
     assert (made["seed"], made["settings"]["mix_seed"]) == (1, 4)
     type_in(page.get_by_label("number input for Truncation").filter(visible=True), "0.3")
     table = seen(page, 12, before=table, gallery="mixes")

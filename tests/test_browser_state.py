@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels import recipe
-from tests.looking import choose, drawn, opened, pick, saved, seen, type_in
+from tests.looking import choose, drawn, opened, pick, recipe_as_drawn, saved, seen, type_in
 from tests.test_panoramas import scene
 
 pytestmark = pytest.mark.browser
@@ -153,7 +153,7 @@ def test_a_mix_comes_back_in_its_table_by_link_and_by_file(visit, tmp_path):
     pick(page, 12, gallery="mixes", closer="mixing-closer")
     address = "/" + page.locator("#mixing-picked a").get_attribute("href")
     file = download(page, tmp_path)
-    made = recipe.read(file)
+    made = recipe_as_drawn(file)
     cell = seen(page, 25, gallery="mixes")[12]
 
     other = visit(address)

@@ -84,6 +84,17 @@ def test_the_table_holds_both_sets_and_both_models(config):
         assert f"| {title} |" in text
 
 
+def test_a_figure_that_a_model_has_not_is_none_in_the_table(config, tmp_path):
+    record = tmp_path / "second-model/run.json"
+    facts = json.loads(record.read_text())
+    facts["metrics"]["swd"] = {"value": None, "low": None, "high": None, "real_vs_real": 0.1}
+    record.write_text(json.dumps(facts))
+    compare_sets.compare(config)
+    text = (config.results / "cars_vs_anime.md").read_text()
+    assert "| texture (SWD) | 0.4 (0.3 to 0.5; 0.1) | none |" in text
+    assert f"further from real in 0 of {len(compare_sets.LEARNT) - 1} figures" in text
+
+
 def test_a_model_without_figures_is_refused_with_what_there_is(config, tmp_path):
     (tmp_path / "second-model/run.json").unlink()
     with pytest.raises(ValueError, match="second-model is neither"):

@@ -45,6 +45,15 @@ def test_a_photograph_without_a_car_is_left_out_with_a_reason(photos):
     assert "no such file" in reasons["missing.png"]
 
 
+def test_a_networks_mask_that_is_unlike_those_of_similar_photographs_is_left_out(photos):
+    folder, truth = photos
+    Image.open(folder / "0.png").save(folder / "again.png")
+    given = iter([*truth.values(), np.roll(truth["0.png"], 30, axis=0)])
+    masks, reasons = cutouts.find_masks(folder, [*truth, "again.png"], lambda photo: next(given))
+    assert set(masks) == set(truth)
+    assert "outline" in reasons["again.png"]
+
+
 def test_photographs_none_of_which_can_be_read_give_no_mask(tmp_path):
     masks, reasons = cutouts.find_masks(tmp_path, ["a.png"])
     assert masks == {}
@@ -59,6 +68,15 @@ def test_a_mask_keeps_its_largest_piece_without_holes():
     mask[5:15, 5:15] = True  # Another car.
     assert (cutouts.tidy(mask) == whole).all()
     assert not cutouts.tidy(np.zeros((128, 128), bool)).any()
+
+
+def test_what_goes_on_beyond_the_margins_of_a_square_is_another_car():
+    mask = np.zeros((128, 128), bool)
+    mask[40:90, 10:128] = True
+    mask[30:50, :6] = True
+    columns = np.flatnonzero(cutouts.tidy(mask).any(0))
+    assert columns.min() >= 9
+    assert columns.max() <= 128 - cutouts.MARGIN
 
 
 def test_an_area_that_no_car_has_is_a_failure():
@@ -94,3 +112,18 @@ def test_the_edge_of_a_car_is_soft_and_shows_no_old_background():
     column = square[:64, 64].sum(-1)  # From the background down into the car.
     steps = abs(np.diff(column))
     assert steps.max() < 0.75 * abs(column[0] - column[-1])
+
+
+@pytest.mark.parametrize("resolution", [32, 128, 160])
+def test_an_aligned_car_has_its_length_and_ground_wherever_it_was(resolution):
+    photo = Image.new("RGB", (200, 200), (250, 10, 10))
+    for top, left, length in ((10, 4, 120), (60, 30, 80), (70, 64, 64)):
+        mask = np.zeros((128, 128), bool)
+        mask[top : top + length // 2, left : left + length] = True
+        square = np.asarray(cutouts.paste(photo, mask, resolution, align=True)).astype(int)
+        assert square.shape == (resolution, resolution, 3)
+        rows, columns = np.nonzero(square[..., 1] < 105)
+        assert abs(rows.max() + 1 - cutouts.GROUND * resolution) <= 2
+        assert abs(columns.max() + 1 - columns.min() - cutouts.LENGTH * resolution) <= 4
+        assert abs(columns.min() + columns.max() + 1 - resolution) <= 2
+        assert abs(square[: resolution // 4] - cutouts.GREY).max() <= 2

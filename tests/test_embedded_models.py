@@ -11,15 +11,15 @@ import genmodels
 from genmodels import zoo
 
 DRAW = """
-import hashlib, json, sys
+import hashlib, inspect, json, sys
 import genmodels
 from PIL import Image
 given = [Image.new("RGB", (80, 60), (60 * i, 90, 120)) for i in range(4)]
 drawn = {}
 for name in sys.argv[1:]:
     pipe = genmodels.load(name)
-    translates = hasattr(pipe.config, "predicts")
-    pictures = (pipe(given) if translates else pipe(num_images=4, seed=7)).images
+    takes_pictures = "image" in inspect.signature(type(pipe).__call__).parameters
+    pictures = (pipe(given) if takes_pictures else pipe(num_images=4, seed=7)).images
     drawn[name] = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
 print(json.dumps(drawn))
 """

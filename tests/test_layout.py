@@ -62,8 +62,8 @@ MAY_IMPORT = {
     "genmodels.pairs": "genmodels.data genmodels.colour genmodels.image_files genmodels.splits",
     "genmodels.doctor*": "genmodels.images genmodels.metrics genmodels.doctor.*",
     "genmodels.metrics": "genmodels.descriptors genmodels.fidelity genmodels.figures "
-    "genmodels.intervals "
-    "genmodels.neighbours",
+    "genmodels.intervals genmodels.neighbours genmodels.open_nsfw",
+    "genmodels.open_nsfw": "genmodels.descriptors genmodels.figures genmodels.intervals",
     "genmodels.neighbours": "genmodels.descriptors",
     "genmodels.single_image": "genmodels.descriptors genmodels.fidelity",
     "genmodels.fidelity": "genmodels.descriptors",
@@ -122,25 +122,31 @@ MAY_IMPORT = {
     "training.agreement": "genmodels.intervals",
     "training.classifier": "genmodels.images",
     "training.two_sample": "genmodels.augment genmodels.intervals training.classifier",
-    "training.compare_cars": "genmodels genmodels.data genmodels.images training.two_sample",
-    "training.compare_sets": "genmodels.data genmodels.zoo training.diversity",
+    "training.compare_cars": "genmodels genmodels.data genmodels.figures genmodels.images "
+    "training.two_sample",
+    "training.compare_sets": "genmodels.data genmodels.figures genmodels.zoo training.diversity",
     "training.diversity": "genmodels.descriptors genmodels.metrics",
-    "training.compare_critics": "",
+    "training.compare_critics": "genmodels.figures",
     "training.run": "genmodels.images genmodels.data genmodels.hub genmodels.metrics "
     "genmodels.allocator training.checkpoint training.config_record training.disk "
     "training.forecast training.held_out training.launching training.lock training.stopping",
     "training.zoo": "genmodels.zoo training.publish training.publish_translator",
     "training.prepare_cars": "genmodels.images genmodels.image_files genmodels.metadata "
-    "training.viewpoints training.cutouts training.segmenter training.held_out training.stopping",
+    "training.viewpoints training.cutouts training.segmenter training.u2netp training.held_out "
+    "training.stopping",
     "training.prepare_pairs": "genmodels.images genmodels.image_files training.pair_checks "
     "training.comic_teacher training.held_out training.monet_teacher training.stopping",
     "training.comic_teacher": "training.pair_checks",
     "training.monet_teacher": "training.pair_checks",
     "training.segmenter": "genmodels.images training.cutouts",
+    "training.u2netp": "genmodels.images training.cutouts",
+    "training.convert_upscaler": "genmodels genmodels.hub genmodels.images genmodels.open_nsfw "
+    "genmodels.models.upscaler genmodels.pipelines.pipeline_upscaler training.pair_figures "
+    "training.upscaler_card",
     "training.cutouts": "genmodels.images training.viewpoints",
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
-    "training.segmenter",
+    "training.segmenter training.u2netp",
     "training.compare_panoramas": "genmodels.single_image genmodels.intervals "
     "genmodels.pipelines.pipeline_patches training.gpnn training.scenes",
     "training.sweep_singan": "genmodels.images genmodels.single_image "
@@ -149,7 +155,7 @@ MAY_IMPORT = {
     "training.time_panoramas": "genmodels.pipelines.pipeline_patches training.scenes",
     "training.scenes": "genmodels.images",
     "training.gpnn": "genmodels.hub genmodels.images",
-    "training.check_metrics": "genmodels.images genmodels.metrics",
+    "training.check_metrics": "genmodels.images genmodels.metrics genmodels.open_nsfw",
     "training.bench": "genmodels.models.* genmodels.losses genmodels.allocator genmodels.threads "
     "training.critics training.projected_features",
 }
@@ -164,6 +170,8 @@ ONLY_IN = {
     "av": "genmodels.images",
     "torchvision": "",
     "transformers": "training.segmenter",
+    "onnx": "genmodels.open_nsfw training.u2netp",
+    "onnxruntime": "genmodels.open_nsfw training.u2netp",
     "pickle": "",
     "dill": "",
     "cloudpickle": "",
@@ -276,7 +284,8 @@ def test_torchvision_is_not_installed():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_a_model_a_pipeline_a_script_and_a_test(family):
-    script = [f"training/train_{family}.py"] if family != "patches" else []  # Without training.
+    untrained = family in ("patches", "upscaler")  # Nothing to train, and trained by others.
+    script = [] if untrained else [f"training/train_{family}.py"]
     for path in (
         f"genmodels/models/{family}.py",
         f"genmodels/pipelines/pipeline_{family}.py",

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import genmodels
-from genmodels.ui import closer, pictures, recipes, work_folder
+from genmodels.ui import closer, models, pictures, recipes, work_folder
 
 MODEL = "cars-dcgan-64"
 FORGED = {
@@ -76,6 +76,42 @@ def test_a_mix_with_conditions_is_one_of_ours_too():
     ):
         with pytest.raises(ValueError, match=r".+"):
             recipes.checked({**mixed, "settings": {**mixed["settings"], **changed}})
+
+
+@pytest.fixture(scope="module")
+def enlarged(drawn):
+    return genmodels.load("upscaler-x4")(drawn.images[0], seed=7).recipes[0]
+
+
+def test_an_enlarged_picture_of_ours_is_one_of_ours_too(drawn, enlarged):
+    assert recipes.checked(json.loads(json.dumps(enlarged))) == enlarged
+    assert models.as_drawn(enlarged) == drawn.recipes[0]
+    assert models.as_drawn(drawn.recipes[0]) is drawn.recipes[0]
+
+
+@pytest.mark.parametrize("changed", FORGED.values(), ids=FORGED)
+def test_an_enlarged_picture_is_refused_where_either_step_is_forged(enlarged, changed):
+    before = enlarged["image"]["recipe"] | changed
+    for forged in (
+        enlarged | changed,
+        enlarged | {"image": enlarged["image"] | {"recipe": before}},
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            recipes.checked(forged)
+
+
+def test_what_is_enlarged_is_a_picture_drawn_from_a_seed_and_nothing_else(drawn, enlarged):
+    image = enlarged["image"]
+    for forged in (
+        {key: value for key, value in enlarged.items() if key != "image"},
+        enlarged | {"image": {key: image[key] for key in ("sha256", "width", "height")}},
+        enlarged | {"image": image | {"recipe": enlarged}},
+        enlarged | {"image": image | {"width": 10**9}},
+        enlarged | {"image": [image]},
+        drawn.recipes[0] | {"image": image},
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            recipes.checked(forged)
 
 
 @pytest.mark.parametrize("changed", FORGED.values(), ids=FORGED)

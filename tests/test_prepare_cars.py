@@ -200,7 +200,7 @@ def test_all_views_are_kept_with_their_labels(drawn):
 
 
 def test_cars_are_cut_out_and_the_sheets_show_it(drawn):
-    prepare(replace(drawn, view="all", background="grey"))
+    prepare(replace(drawn, view="all", background="grey", segmenter="grabcut"))
     images = ImageFolder(drawn.out, 64).images.numpy().astype(int)
     grey = np.array(cutouts.GREY).reshape(3, 1, 1)
     assert (abs(images[:, :, :12] - grey) <= 2).all()
@@ -215,16 +215,29 @@ def test_cars_are_cut_out_and_the_sheets_show_it(drawn):
 def test_a_photograph_that_cannot_be_cut_out_is_left_out_with_a_line(drawn, capsys):
     Image.new("RGB", (128, 128), "white").save(drawn.photos / "007.jpg")
     (drawn.photos / "008.jpg").write_text("not a picture")
-    assert sum(prepare(replace(drawn, background="grey")).values()) == 58
+    assert sum(prepare(replace(drawn, background="grey", segmenter="grabcut")).values()) == 58
     said = capsys.readouterr().out
     assert "background: 58 of 60 photographs kept" in said
     assert "008.jpg: not a readable" in said
     assert "007.png" not in names(drawn, "train") + names(drawn, "held_out")
 
 
-def test_a_segmenter_without_a_background_is_refused(config):
-    with pytest.raises(ValueError, match='segmenter needs background "grey", got "keep"'):
-        prepare(replace(config, segmenter="someone/cars"))
+def test_aligned_cars_have_one_length_and_stand_on_one_line(drawn):
+    config = replace(drawn, view="front-three-quarter", min_view_margin=0.0, background="grey")
+    prepare(replace(config, segmenter="grabcut", align=True))
+    images = ImageFolder(drawn.out, 64).images.numpy().astype(int)
+    cars = (abs(images - np.array(cutouts.GREY).reshape(3, 1, 1)) > 40).any(1)  # [N, 64, 64]
+    columns, rows = cars.any(1), cars.any(2)
+    ground = 64 - rows[:, ::-1].argmax(1)
+    left, right = columns.argmax(1), 64 - columns[:, ::-1].argmax(1)
+    assert (abs(ground - cutouts.GROUND * 64) <= 1).all()
+    assert (abs(right - left - cutouts.LENGTH * 64) <= 2).all()
+    assert (abs(left - (64 - right)) <= 2).all()
+
+
+def test_align_without_a_background_is_refused(config):
+    with pytest.raises(ValueError, match='align needs background "grey", got "keep"'):
+        prepare(replace(config, align=True))
     assert not config.out.exists()
 
 

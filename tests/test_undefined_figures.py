@@ -10,7 +10,7 @@ from PIL import Image
 
 import genmodels
 from genmodels import metrics
-from genmodels.figures import UndefinedFigureError, figure, figures, reasons
+from genmodels.figures import UndefinedFigureError, beside_real, figure, figures, reasons
 from genmodels.intervals import bootstrap_interval
 from tests import tiny_training
 from tests.one_photo import tiny_mode
@@ -238,6 +238,14 @@ def test_a_figure_keeps_what_of_it_is_defined():
     titles = {"a": "first: of two (higher)", "b": "second (lower)"}
     assert reasons(titles, both) == "\n\n- None for *second*: it is not finite."
     assert reasons(titles, {"a": both["a"]}) == ""
+
+
+def test_a_figure_stands_beside_that_of_real_images_as_far_as_it_is_there():
+    whole = {"value": 0.5, "low": 0.25, "high": 1.0, "real_vs_real": 0.125}
+    assert beside_real(whole) == "0.5 (0.25 to 1; 0.125)"
+    assert beside_real(whole | {"low": None, "high": None}) == "0.5 (0.125)"
+    assert beside_real(whole | {"real_vs_real": None}) == "0.5 (0.25 to 1; none)"
+    assert beside_real({"value": None, "reason": "flat"}) == "none"
 
 
 def test_other_errors_stay_errors():

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from genmodels import losses
-from genmodels.models import dcgan, pix2pix, stylegan2
+from genmodels.models import dcgan, pix2pix, stylegan2, upscaler
 from training.critics import hinge_d, hinge_g
 from training.projected_features import Heads, Projection
 
@@ -43,7 +43,7 @@ Layer = Any  # A module whose parts are read: torch types each part as "Tensor |
 
 def bench(
     quick: bool = False,  # Only the first row of the first network.
-    only: Literal["all", "stylegan2", "critics", "dcgan", "pix2pix"] = "all",  # One family's rows.
+    only: Literal["all", "stylegan2", "critics", "dcgan", "pix2pix", "upscaler"] = "all",  # Rows.
     threads: int = 2,  # CPU threads that torch may use.
 ) -> None:
     """Print one table of images per second, ours against the reference."""
@@ -70,6 +70,8 @@ def bench(
         paper = size | {"norm": "instance", "up": "transposed"}
         peers = ("3.9 img/s", "7.3 img/s", "0.84 img/s", "1.10 img/s")  # Measured when idle.
         bench_pix2pix("pix2pix 256 px, paper", paper, {"receptive_field": 70}, targets=peers)
+    if only in ("all", "upscaler"):
+        bench_upscaler()
 
 
 def bench_critics() -> None:
@@ -174,6 +176,22 @@ def bench_pix2pix(
         plain = (plain_G, plain_D)
         reference = translation_trainer(plain, reference_G, reference_D, *pair, is_textbook=True)
         compare(f"{name} | train, batch {n}", n, ours, reference, pairs=5, target=goal)
+
+
+def bench_upscaler() -> None:
+    """A table of its own: milliseconds to enlarge a picture four times, on one thread and two."""
+    network, before = upscaler.Generator().eval(), torch.get_num_threads()
+    print("\n| enlarge four times | 1 thread, ms | 2 threads, ms | target |")
+    print("| --- | --- | --- | --- |")
+    for n, side, target in ((1, 64, "300"), (8, 64, ""), (1, 128, "")):
+        work, cells = sampler(network, torch.rand(n, 3, side, side) * 2 - 1), []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            work()
+            cells.append(f"{1000 * statistics.median(seconds(work) for _ in range(9)) / n:.0f}")
+        what = f"{side} px to {4 * side} px" + (f", each of {n}" if n > 1 else "")
+        print(f"| {what} | {' | '.join(cells)} | {target} |", flush=True)
+    torch.set_num_threads(before)
 
 
 # The textbook StyleGAN2.

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from genmodels.figures import Figure, interval_shown, reasons, shown
+from genmodels.figures import Figure, interval_shown, reasons, shown, undefined
 
 TITLES = {  # The figures of `metrics.panel` that lead the card, and which way is better.
     "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
     "random_kid": "structure: kernel distance of random features (lower)",
+    "open_nsfw_kid": "content: KID, open_nsfw features, which nothing here trains with (lower)",
     "density": "density among held-out images (near 1)",
     "coverage": "coverage of the held-out images (higher)",
     "colour_L_wasserstein": "brightness: 1-D Wasserstein distance of L* (lower)",
@@ -55,7 +56,7 @@ genmodels.load("{facts["config"]["push_to_hub"] or facts["name"]}")(num_images=4
 
 
 def _figures(facts: dict[str, Any]) -> str:
-    panel = facts["metrics"]
+    panel = undefined(TITLES, "published before it was measured") | facts["metrics"]
     psi = facts["metric_sampling"].get("truncation_psi")
     at = "" if psi is None else f" at truncation {psi}"
     rows = "\n".join(_figure_row(title, panel[key]) for key, title in TITLES.items())

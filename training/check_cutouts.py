@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from genmodels import images, intervals
 from training import cutouts
+from training.u2netp import U2NetP
 
 OUTLINES = Path(__file__).with_name("cars_outlines.csv")  # Of 36 of the Stanford Cars.
 FINER = 4  # Outlines are filled on a grid this much finer than the masks.
@@ -30,7 +31,8 @@ class Config:
 
     photos: Path  # Folder of photographs; all of them teach the shapes.
     outlines: Path = OUTLINES  # CSV: file, outline as x:y of each corner in 1/128 of the square.
-    segmenter: str | None = None  # Hub id or folder of a network to compare.
+    u2netp: bool = True  # Compare this network, too.
+    segmenter: str | None = None  # Hub id or folder of another one.
 
 
 def check(config: Config) -> dict[str, float]:
@@ -47,11 +49,14 @@ def check(config: Config) -> dict[str, float]:
         "GrabCut from an ellipse": [cutouts.grab_cut(s, cutouts.ellipse()) for s in squares],
         "GrabCut from learned outlines": of_all(config.photos, list(truth)),
     }
+    if config.u2netp:
+        network = U2NetP()
+        ways["u2netp"] = [cutouts.tidy(network.segment(square)) for square in squares]
     if config.segmenter:
         from training.segmenter import Segmenter  # Imports transformers, which takes seconds.
 
-        network = Segmenter(config.segmenter)
-        ways[config.segmenter] = [cutouts.tidy(network.segment(s)) for s in squares]
+        other = Segmenter(config.segmenter)
+        ways[config.segmenter] = [cutouts.tidy(other.segment(square)) for square in squares]
     return {name: print_way(name, masks, whole) for name, masks in ways.items()}
 
 

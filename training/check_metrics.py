@@ -17,7 +17,7 @@ import torch
 import tyro
 from PIL import Image, ImageFilter
 
-from genmodels import images, metrics
+from genmodels import images, metrics, open_nsfw
 
 SEEN_AT = 4  # Standard deviations from real-vs-real.
 MAX_FLOORS = 6  # Real-vs-real draws.
@@ -111,6 +111,8 @@ def measure(
     for space, found in metrics.nearest_neighbours(samples, train, reference, seed=seed).items():
         figures[f"closer_to_train_{space}"] = found.closer_to_train
         figures[f"copies_{space}"] = float(found.copies.mean())
+    if (judged := open_nsfw.panel(samples, reference, train)["open_nsfw_kid"])["value"] is not None:
+        figures["open_nsfw_kid"] = judged["value"]
     return figures
 
 

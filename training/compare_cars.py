@@ -18,7 +18,7 @@ import genmodels.openmp  # Before torch: its threads wait passively.
 import tyro
 
 import genmodels
-from genmodels import images
+from genmodels import figures, images
 from genmodels.data import ImageFolder
 from training.two_sample import TWO_SAMPLE_VERSION, told_apart
 
@@ -184,7 +184,7 @@ def table(images_seen: int, measured: dict[str, dict[str, Any]]) -> str:
     told = " | ".join(f"told apart at {side} px" for side in SIDES)
     rows = []
     for arm in measured.values():
-        cells = [_cell(arm["metrics"][key]) for key in FIGURES]
+        cells = [figures.beside_real(arm["metrics"][key]) for key in FIGURES]
         apart = " | ".join(
             "{value:.2f} ({low:.2f} to {high:.2f})".format(**arm["told_apart"][str(side)])
             for side in SIDES
@@ -217,19 +217,17 @@ training; fewer held-out photographs make them wider.
 def _obedience(arm: dict[str, Any]) -> str:
     """How well a conditional arm does what it is told, in one sentence."""
     told = []
-    for name, figures in arm["conditions_followed"].items():
-        figure = figures["evenly" if "evenly" in figures else "spearman"]
-        words = "seen as asked" if "evenly" in figures else "rank correlation of asked and seen"
-        real = "unknown" if figure["real"] is None else f"{figure['real']:.2f}"
+    for name, kinds in arm["conditions_followed"].items():
+        figure = kinds["evenly" if "evenly" in kinds else "spearman"]
+        words = "seen as asked" if "evenly" in kinds else "rank correlation of asked and seen"
+        value, real, chance = (
+            figures.shown(figure[key], ".2f") for key in ("value", "real", "chance")
+        )
+        interval = figures.interval_shown(figure, ".2f") or "no interval"
         told.append(
-            f"{name}: {words} {figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f}; "
-            f"real photographs {real}, chance {figure['chance']:.2f})"
+            f"{name}: {words} {value} ({interval}; real photographs {real}, chance {chance})"
         )
     return f"How well {arm['title']} obeys, judged by an independent network: {'; '.join(told)}."
-
-
-def _cell(figure: dict[str, float]) -> str:
-    return "{value:.3g} ({low:.3g} to {high:.3g}; {real_vs_real:.3g})".format(**figure)
 
 
 if __name__ == "__main__":

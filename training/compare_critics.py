@@ -18,6 +18,8 @@ import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively
 
 import tyro
 
+from genmodels.figures import beside_real
+
 RESULTS = Path(__file__).with_name("results")
 RESOLUTION = 64
 BATCH_SIZE = 32
@@ -129,16 +131,11 @@ def table(config: Config, runs: list[dict[str, Any]]) -> str:
     followed = {"body": "evenly", "year": "spearman"}
     rows = []
     for run in runs:
-        cells = [
-            "{value:.3g} ({low:.3g} to {high:.3g}; {real_vs_real:.3g})".format(
-                **run["metrics"][key]
-            )
-            for key in FIGURES
-        ]
+        cells = [beside_real(run["metrics"][key]) for key in FIGURES]
         for name, key in followed.items():
             figure = run["conditions"].get(name, {}).get(key)
-            told = "{value:.2f} ({low:.2f} to {high:.2f}; {real})"
-            cells.append("" if figure is None else told.format(**figure))
+            real = None if figure is None else {"real_vs_real": figure["real"]}
+            cells.append("" if real is None else beside_real(figure | real, ".2f"))
         at = (run["snapshot"] or run)["images_seen"]
         title = ARMS[run["arm"]].title
         seen = f"{run['images_seen']:,} | {at:,}"

@@ -21,6 +21,7 @@ import tyro
 
 from genmodels import zoo
 from genmodels.data import ImageFolder
+from genmodels.figures import beside_real
 from training.diversity import DIVERSITY, GROUPS, diversity, is_first_more_diverse
 
 RESULTS = Path(__file__).with_name("results")
@@ -104,10 +105,12 @@ def section(told: dict[str, Any]) -> str:
         for name, group in GROUPS.items()
     )
     learnt = "\n".join(
-        f"| {title} | {_against_real(one, key)} | {_against_real(other, key)} |"
+        f"| {title} | {beside_real(one['metrics'][key])} | {beside_real(other['metrics'][key])} |"
         for key, title in LEARNT.items()
     )
-    further = sum(_excess(one, key) > _excess(other, key) for key in LEARNT)
+    gaps = [(_excess(one, key), _excess(other, key)) for key in LEARNT]
+    both = [(mine, others) for mine, others in gaps if mine is not None and others is not None]
+    further = sum(mine > others for mine, others in both)
     return f"""## Are {first} harder than {second}?
 
 What all images of a set have in common, a small network learns first and gets nearly free; what
@@ -117,7 +120,7 @@ varies it has to learn piece by piece. How much varies, in {told["num_images"]:,
 
 The same network, `{one["name"]}` ({one["parameters"]:,} parameters, {one["images_seen"]:,} images
 seen) and `{other["name"]}` ({other["parameters"]:,}, {other["images_seen"]:,}), each beside real
-images of its own set: {first} stay further from real in {further} of {len(LEARNT)} figures.
+images of its own set: {first} stay further from real in {further} of {len(both)} figures.
 
 | how much varies, at {SIDE} px (95 % interval) | {first} | {second} | more diverse |
 | --- | --- | --- | --- |
@@ -136,15 +139,12 @@ def _count(verdicts: list[str]) -> str:
     return ", ".join(f"{word} ({n} of {len(verdicts)})" for word, n in Counter(verdicts).items())
 
 
-def _against_real(model: dict[str, Any], key: str) -> str:
-    return "{value:.3g} ({low:.3g} to {high:.3g}; {real_vs_real:.3g})".format(
-        **model["metrics"][key]
-    )
-
-
-def _excess(model: dict[str, Any], key: str) -> float:
-    """How far a figure is from that of real images."""
-    return abs(model["metrics"][key]["value"] - model["metrics"][key]["real_vs_real"])
+def _excess(model: dict[str, Any], key: str) -> float | None:
+    """How far a figure is from that of real images; None where one of them is none."""
+    figure = model["metrics"][key]
+    if figure["value"] is None or figure["real_vs_real"] is None:
+        return None
+    return abs(figure["value"] - figure["real_vs_real"])
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Where the car is in a photograph, without any trained network, and the car on a plain background.
+"""Where the car is in a photograph, and the car on a plain background.
 
-The photographs are squares that their car fills from left to right. GrabCut (Rother et al. 2004)
-separates its colours from those around it, starting from an ellipse. On single photographs it errs,
-each time in another way; so a ridge regression learns from a sample of its masks which outline goes
-with which shapes (the descriptors of `viewpoints`), and a second GrabCut starts from that outline.
+The photographs are squares that their car fills from left to right. A network finds the car, or,
+without any, GrabCut (Rother et al. 2004) separates its colours from those around it, starting from
+an ellipse. Both err on single photographs, each time in another way; so a ridge regression learns
+from a sample of the masks which outline goes with which shapes (the descriptors of `viewpoints`).
+A second GrabCut starts from that outline, and a mask that is far from it is left out.
 Start at `find_masks`; `paste` puts a car on its new background.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
 from genmodels import images
@@ -24,40 +25,81 @@ OUTLINE_SIDE = 32  # Of the outlines that the regression learns.
 SAMPLE = 1200  # Photographs whose first masks teach the outlines; four times as many: no better.
 RIDGE = 30.0
 GREY = (200, 200, 200)  # Light, but darker than a white car.
+LENGTH, GROUND = 0.92, 0.8  # Of an aligned car: its length and its lowest point, in the side.
 AREA = (0.15, 0.55)  # Share of the square that a car covers.
+MARGIN = 3  # Pixels that a square leaves on either side of its car: what is found there is another.
 MIN_AGREEMENT = 0.8  # Of a mask with the outline it started from, as intersection over union.
+
+Segment = Callable[[Image.Image], np.ndarray]  # A picture -> bool [SIDE, SIDE] of its square.
 
 
 def find_masks(
     folder: Path,  # Where the photographs are.
     files: Sequence[str],  # Their names.
+    segment: Segment | None = None,  # Finds the car; None: GrabCut does.
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The masks, bool [SIDE, SIDE] each, and of the photographs without one, the reason."""
-    squares, reasons = {}, {}
+    pictures: dict[str, Image.Image] = {}
+    masks: list[np.ndarray] = []
+    reasons = {}
     for file in files:
         try:
-            squares[file] = images.fit_square(images.open_rgb(folder / file), SIDE)
+            photo = images.open_rgb(folder / file)
         except ValueError as error:
             reasons[file] = str(error)
-    if not squares:
+            continue
+        pictures[file] = images.fit_square(photo, SIDE)
+        if segment is not None:
+            masks.append(tidy(segment(photo)))
+            _print_progress(len(masks), len(files))
+    if not pictures:
         return {}, reasons
     with ThreadPoolExecutor() as pool:
-        shapes = np.stack(list(pool.map(viewpoints.describe, squares.values())))
-        sample = np.linspace(0, len(squares) - 1, min(SAMPLE, len(squares)), dtype=int)
-        pictures = list(squares.values())
-        first = list(pool.map(lambda i: grab_cut(pictures[i], ellipse()), sample))
+        shapes = np.stack(list(pool.map(viewpoints.describe, pictures.values())))
+    if segment is None:
+        masks, outlines = cut_by_colour(list(pictures.values()), shapes)
+    else:
+        outlines = learn_outlines(shapes, masks)
+    kept = {}
+    for file, mask, outline in zip(pictures, masks, outlines, strict=True):
+        if reason := failure(mask, outline):
+            reasons[file] = reason
+        else:
+            kept[file] = mask
+    return kept, reasons
+
+
+def cut_by_colour(
+    squares: Sequence[Image.Image], shapes: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """GrabCut's masks of squares whose descriptions are given, and the outlines they began with."""
+    masks: list[np.ndarray] = []
+    with ThreadPoolExecutor() as pool:
+        sample = sample_of(len(squares))
+        first = list(pool.map(lambda i: grab_cut(squares[i], ellipse()), sample))
         print(f"cutouts: {len(first)} first masks", flush=True)
         outlines = predict_outlines(shapes, *fit_outlines(shapes[sample], np.stack(first)))
-        masks = {}
-        second = pool.map(grab_cut, pictures, map(seed, outlines))
-        for done, (file, outline, mask) in enumerate(zip(squares, outlines, second, strict=True)):
-            masks[file] = tidy(mask)
-            if reason := failure(masks[file], outline):
-                reasons[file] = reason
-                del masks[file]
-            if (done + 1) % 1000 == 0:
-                print(f"cutouts: {done + 1} of {len(squares)}", flush=True)
-    return masks, reasons
+        for mask in pool.map(grab_cut, squares, map(seed, outlines)):
+            masks.append(tidy(mask))
+            _print_progress(len(masks), len(squares))
+    return masks, outlines
+
+
+def learn_outlines(shapes: np.ndarray, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Which outline each photograph should have by its shapes, from a sample of all masks."""
+    sample = sample_of(len(masks))
+    some = np.stack([masks[i] for i in sample])
+    return predict_outlines(shapes, *fit_outlines(shapes[sample], some))
+
+
+def sample_of(number: int) -> np.ndarray:
+    """Places of at most SAMPLE photographs, evenly among all."""
+    return np.linspace(0, number - 1, min(SAMPLE, number), dtype=int)
+
+
+def _print_progress(done: int, of: int) -> None:
+    if done % 500 == 0:
+        print(f"cutouts: {done} of {of}", flush=True)
 
 
 def ellipse() -> np.ndarray:
@@ -111,8 +153,10 @@ def predict_outlines(
 
 
 def tidy(mask: np.ndarray) -> np.ndarray:
-    """The largest piece of a mask, its border smoothed and its holes filled."""
-    pieces, _ = ndimage.label(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5) > 0.5)
+    """The largest piece of a mask between the margins, its border smoothed and its holes filled."""
+    between = np.zeros_like(mask)
+    between[:, MARGIN:-MARGIN] = mask[:, MARGIN:-MARGIN]
+    pieces, _ = ndimage.label(cv2.GaussianBlur(between.astype(np.float32), (0, 0), 1.5) > 0.5)
     sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
     return ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())
 
@@ -132,11 +176,33 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
-def paste(photo: Image.Image, mask: np.ndarray, resolution: int) -> Image.Image:
+def paste(
+    photo: Image.Image,
+    mask: np.ndarray,  # bool [SIDE, SIDE]
+    resolution: int,  # Side of the result in pixels.
+    align: bool = False,  # Give the car its fixed length and ground.
+) -> Image.Image:
     """The car alone on grey. Its edge fades inwards, so that no rim of the old background stays."""
     side = max(resolution, SIDE)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.2)
     alpha = Image.fromarray((255 * np.clip(2 * soft - 1, 0, 1)).astype(np.uint8))
     square = Image.new("RGB", (side, side), GREY)
     square.paste(images.fit_square(photo, side), mask=alpha.resize((side, side)))
-    return images.fit_square(square, resolution)
+    if not align:
+        return images.fit_square(square, resolution)
+    padded = ImageOps.expand(square, side, GREY)
+    left, top, right, bottom = (side * (1 + edge) for edge in frame(mask))
+    box = (left, top, right, bottom)
+    return padded.resize((resolution, resolution), Image.Resampling.LANCZOS, box=box)
+
+
+def frame(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """The square around a car that gives it LENGTH and GROUND: left, top, right, bottom, in sides.
+
+    It may reach beyond the photograph, that is, below 0 or above 1.
+    """
+    rows, columns = np.nonzero(mask)
+    left, right, bottom = columns.min(), columns.max() + 1, rows.max() + 1
+    span = (right - left) / LENGTH
+    x, y = (left + right - span) / 2, bottom - GROUND * span
+    return x / SIDE, y / SIDE, (x + span) / SIDE, (y + span) / SIDE

@@ -7,7 +7,8 @@ folders in the imagefolder convention, read by `genmodels.data.ImageFolder`:
     python training/prepare_cars.py --photos PHOTOS --labels cars_labels.csv --out data/cars-64
 
 `--view front-three-quarter` keeps one view and mirrors the cars that face right; `--background
-grey` cuts the cars out. Both leave contact sheets beside the two folders.
+grey` cuts the cars out, and `--align` gives them one length on one line of ground. All leave
+contact sheets beside the two folders.
 """
 
 import csv
@@ -32,6 +33,7 @@ from genmodels import image_files, images, metadata
 from training import cutouts, viewpoints
 from training.held_out import skipped_lines
 from training.stopping import tell
+from training.u2netp import U2NetP
 
 COLUMNS = ("file", "class", "year", "body", "filled_fraction")
 TWO_WORD_MAKES = ("AM General", "Alfa Romeo", "Aston Martin", "Land Rover")
@@ -59,15 +61,18 @@ class Config:
     view_labels: Path = VIEW_LABELS  # CSV of photographs whose view was labelled by eye.
     min_view_margin: float = 0.1  # Of one view, leave out what is less sure than this.
     background: Literal["keep", "grey"] = "keep"  # "grey" cuts the cars out.
-    segmenter: str | None = None  # Model that cuts them: Hub id or folder; None needs no network.
+    segmenter: str = (
+        "u2netp"  # What cuts them: "u2netp", "grabcut", or a network's Hub id or folder.
+    )
+    align: bool = False  # Give all cars that are cut out one length, on one line of ground.
 
 
 def prepare(config: Config) -> dict[str, int]:
     """Write `out/train` and `out/held_out` anew; return how many images each of them holds."""
     if not 0 < config.held_out_fraction < 1:
         raise ValueError(f"held_out_fraction must be in (0, 1), got {config.held_out_fraction}")
-    if config.segmenter and config.background == "keep":
-        raise ValueError('segmenter needs background "grey", got "keep"')
+    if config.align and config.background == "keep":
+        raise ValueError('align needs background "grey", got "keep"')
     limit, rows = config.max_filled_fraction, named_files(read_labels(config.labels), config.photos)
     why = f"more than {limit} of it is invented border"
     rows = keep("border", rows, lambda row: why if row["filled_fraction"] > limit else None)
@@ -192,17 +197,26 @@ def other_view(row: Row, config: Config) -> str | None:
 def find_masks(rows: list[Row], config: Config) -> tuple[Masks, dict[str, str]]:
     """Where the cars are, and why a photograph could not be cut out."""
     files = [row["file"] for row in rows]
-    if config.segmenter is None:
-        return cutouts.find_masks(config.photos, files)
+    return cutouts.find_masks(config.photos, files, segment_by(config.segmenter))
+
+
+def segment_by(name: str) -> cutouts.Segment | None:
+    """The network of a name; None for GrabCut, which is none."""
+    if name == "grabcut":
+        return None
+    if name == "u2netp":
+        return U2NetP().segment
     from training.segmenter import Segmenter  # Imports transformers, which takes seconds.
 
-    return Segmenter(config.segmenter).find_masks(config.photos, files)
+    return Segmenter(name).segment
 
 
-def to_square(photo: Image.Image, row: Row, masks: Masks, resolution: int) -> Image.Image:
+def to_square(
+    photo: Image.Image, row: Row, masks: Masks, resolution: int, align: bool
+) -> Image.Image:
     """What is written of a photograph."""
     if row["file"] in masks:
-        square = cutouts.paste(photo, masks[row["file"]], resolution)
+        square = cutouts.paste(photo, masks[row["file"]], resolution, align)
     else:
         square = images.fit_square(photo, resolution)
     return ImageOps.mirror(square) if row.get("mirrored") else square
@@ -216,7 +230,7 @@ def write_sheets(seen: list[Row], rows: list[Row], masks: Masks, config: Config)
         drawn = [Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")] * SHEET_COLUMNS
         for place, row in enumerate(rows[i] for i in chosen):
             photo = images.open_rgb(config.photos / row["file"])
-            drawn[place] = to_square(photo, row, masks, SHEET_SIDE)
+            drawn[place] = to_square(photo, row, masks, SHEET_SIDE, config.align)
         return drawn
 
     if config.view:
@@ -244,7 +258,8 @@ def write_images(rows: list[Row], masks: Masks, folder: Path, config: Config) ->
             return str(error)
         if min(photo.size) < config.min_side:
             return f"{row['file']}: {photo.width}x{photo.height} is too small"
-        to_square(photo, row, masks, config.resolution).save(folder / row["file_name"])
+        square = to_square(photo, row, masks, config.resolution, config.align)
+        square.save(folder / row["file_name"])
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

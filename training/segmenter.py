@@ -1,14 +1,12 @@
 """Where the car is in a photograph, by a segmentation network from the Hub.
 
-    masks, reasons = Segmenter("openmmlab/upernet-convnext-tiny").find_masks(folder, files)
+    mask = Segmenter("openmmlab/upernet-convnext-tiny").segment(photo)
 
 Any network that transformers loads by `AutoModelForSemanticSegmentation` will do, if it has
 safetensors and knows a word for a car. Nothing of the repository is run.
 """
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,27 +44,6 @@ class Segmenter:
             )
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model.to(self.device).eval()
-
-    def find_masks(
-        self,
-        folder: Path,  # Where the photographs are.
-        files: Sequence[str],  # Their names.
-    ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """What `cutouts.find_masks` returns: masks, and why a photograph has none."""
-        masks, reasons = {}, {}
-        for done, file in enumerate(files, start=1):
-            try:
-                mask = cutouts.tidy(self.segment(images.open_rgb(folder / file)))
-            except ValueError as error:
-                reasons[file] = str(error)
-                continue
-            if reason := cutouts.failure(mask):
-                reasons[file] = reason
-            else:
-                masks[file] = mask
-            if done % 500 == 0:
-                print(f"cutouts: {done} of {len(files)}", flush=True)
-        return masks, reasons
 
     @torch.inference_mode()
     def segment(self, photo: Image.Image) -> np.ndarray:

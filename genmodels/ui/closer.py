@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import films, models, pictures, recipes
+from genmodels.ui import enlarging, films, models, pictures, recipes
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
 
 KIN = 8  # Variations drawn at a time.
@@ -23,15 +23,17 @@ class Closer:
     all_files: gr.DownloadButton
     recipe: gr.JSON
     years: gr.Tab  # Shut where a model knows none.
+    load: Callable[[str], Any]
+    switch: gr.Radio  # Whether pictures are shown enlarged.
 
     def follow(
         self,
         gallery: gr.Gallery,
         told: gr.JSON,  # The recipes, one per picture.
         batches: Sequence[Any] = (),  # The events that fill the gallery.
-        opens_on: int = 0,  # Which picture of a batch is shown at first.
+        opens_on: int | None = 0,  # Which picture of a batch is shown at first; None: it stays.
     ) -> None:
-        """Show one picture of every batch, then the one that is clicked."""
+        """Show one picture of every batch, then the one that is clicked, as the switch says."""
         shown = [
             *(self.picture, self.words, self.file, self.all_files),
             *(self.recipe, self.years),
@@ -39,10 +41,13 @@ class Closer:
 
         @errors_told
         def opened(files: Any, told: Any) -> tuple[Any, ...]:
-            return _portrait(files, told, opens_on)
+            return _portrait(files, told, opens_on or 0)
 
-        for batch in batches:
-            batch.success(opened, [gallery, told], shown, **AT_ONCE)
+        drawn = list(batches)
+        if opens_on is not None:
+            drawn = [one.success(opened, [gallery, told], shown, **AT_ONCE) for one in batches]
+        for event in enlarging.follow(self.load, self.switch, gallery, told, drawn):
+            event.then(_opened_again, [gallery, told, self.recipe], shown, **AT_ONCE)
         clicked = gallery.select(_clicked, [gallery, told], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
         element = f"document.getElementById('{self.name}-closer')"
@@ -50,7 +55,9 @@ class Closer:
         clicked.success(None, js=scroll)
 
 
-def build(load: Callable[[str], Any], name: str, years: tuple[int, int]) -> Closer:
+def build(
+    load: Callable[[str], Any], name: str, years: tuple[int, int], switch: gr.Radio
+) -> Closer:
     """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at.
 
     `years` are the first and the last of the data's.
@@ -76,19 +83,21 @@ def build(load: Callable[[str], Any], name: str, years: tuple[int, int]) -> Clos
                     )
         with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
             with gr.Tab("More like this"):
-                kin = _kin(load, recipe, f"{name}-kin")
+                kin, told, varied = _kin(load, recipe, f"{name}-kin")
             with gr.Tab("Years") as years_tab:
                 through_years = films.through_years(load, recipe, years)
             with gr.Tab("Film"):
                 journey = films.journey(load, recipe, f"{name}-stops")
         films.show([through_years, journey], f"{name}-film")
-    closer = Closer(name, picture, words, file, all_files, recipe, years_tab)
-    closer.follow(*kin)
+    closer = Closer(name, picture, words, file, all_files, recipe, years_tab, load, switch)
+    closer.follow(kin, told, [varied], opens_on=None)
     return closer
 
 
-def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.Gallery, gr.JSON]:
-    """Variations of the picked picture."""
+def _kin(
+    load: Callable[[str], Any], recipe: gr.JSON, elem_id: str
+) -> tuple[gr.Gallery, gr.JSON, Any]:
+    """Variations of the picked picture: the gallery, its recipes, and the event that draws."""
     with gr.Row(elem_classes="way"):
         strength = gr.Slider(
             *(0.05, 1, 0.3),
@@ -105,7 +114,7 @@ def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.
     def vary(picked: Any, strength: float) -> tuple[Any, Any]:
         if picked is None:
             raise ValueError("pick a picture first")
-        recipe = recipes.checked(picked)
+        recipe = models.as_drawn(recipes.checked(picked))
         made = load(recipe["model"]).vary(
             seed=recipe["seed"],
             strength=strength,
@@ -115,13 +124,21 @@ def _kin(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> tuple[gr.
         shown = pictures.captioned(made.images, made.recipes)
         return gr.update(value=shown, visible=True), made.recipes
 
-    button.click(
+    varied = button.click(
         *(vary, [recipe, strength], [gallery, told]),
         api_visibility="private",
         show_progress_on=button,
         **IN_TURN,
     )
-    return gallery, told
+    return gallery, told, varied
+
+
+@errors_told
+def _opened_again(files: Any, told: Any, picked: Any) -> tuple[Any, ...]:
+    """The picked picture as the gallery shows it now, if it is one of the gallery's."""
+    drawn = models.as_drawn(picked)
+    same = [] if drawn is None else [models.as_drawn(one) for one in told or []]
+    return _portrait(files, told, same.index(drawn)) if drawn in same else _as_it_is()
 
 
 @errors_told
@@ -140,11 +157,14 @@ def _portrait(
         raise ValueError(f"the gallery shows {len(drawn)} pictures, got number {index}")
     path, recipe = drawn[index]
     if recipe is None:
-        return tuple(gr.skip() for _ in range(6))
-    card = models.card(recipe["model"])
+        return _as_it_is()
+    drawn_as = models.as_drawn(recipe)
+    card = models.card(drawn_as["model"])
+    enlarged = "" if drawn_as is recipe else f", enlarged by {recipe['model']}"
     words = f"""### {models.in_words(recipe)}
 
-Seed {recipe["seed"]}, drawn by {card.label}. [A link that draws it again]({pictures.link(recipe)})
+Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
+[A link that draws it again]({pictures.link(recipe)})
 """
     shown = [(file, one) for file, one in drawn if one is not None]
     archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])
@@ -156,3 +176,7 @@ Seed {recipe["seed"]}, drawn by {card.label}. [A link that draws it again]({pict
         recipe,
         gr.update(interactive="year" in card.schema),
     )
+
+
+def _as_it_is() -> tuple[Any, ...]:
+    return tuple(gr.skip() for _ in range(6))

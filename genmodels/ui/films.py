@@ -80,8 +80,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
 
     @errors_told
     def add_stop(recipe: Recipe | None, stops: list[Recipe]) -> tuple[Any, Any]:
-        stops = [*stops, _picked(recipe)]
-        _check_number(stops)
+        stops = _checked([*stops, _picked(recipe)])
         if len({stop["model"] for stop in stops}) > 1:
             raise ValueError("the pictures of a film must be by one model: start over for another")
         again = [load(stop["model"])(1, seed=stop["seed"], **stop["settings"]) for stop in stops]
@@ -92,8 +91,8 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     def draw(stops: list[Recipe], seconds: float, kind: str) -> Making:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")
-        _check_number(stops)
-        yield from workers.run(_journey, load, stops, seconds, kind, megabytes=MEGABYTES)
+        asked = (load, _checked(stops), seconds, kind)
+        yield from workers.run(_journey, *asked, megabytes=MEGABYTES)
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     add.click(add_stop, [recipe, stops], [chosen, stops], **private, **IN_TURN)
@@ -200,18 +199,17 @@ def shoot(
 
 
 def _picked(recipe: Recipe | None) -> Recipe:
-    """What a page says was picked: checked, as anyone can send anything."""
+    """What a page says was picked, as it was drawn: checked, as anyone can send anything."""
     if recipe is None:
         raise ValueError("pick a picture first")
-    return page_recipes.checked(recipe)
+    return models.as_drawn(page_recipes.checked(recipe))
 
 
-def _check_number(stops: list[Recipe]) -> None:
-    """Of the pictures that a page says a film passes through; and that they can be."""
+def _checked(stops: list[Recipe]) -> list[Recipe]:
+    """The pictures, as drawn, that a page says a film passes through, if they can be."""
     if len(stops) > MAX_STOPS:
         raise ValueError(f"a film passes through {MAX_STOPS} pictures at most, got {len(stops)}")
-    for stop in stops:
-        page_recipes.checked(stop)
+    return [_picked(stop) for stop in stops]
 
 
 def format_and_button() -> tuple[gr.Radio, gr.Button]:

@@ -11,7 +11,9 @@ from typing import Any
 import genmodels
 from genmodels import conditions, zoo
 
-MAX_LOADED = 4  # Pipelines kept in memory; the one that was unused for longest makes room.
+MAX_LOADED = 5  # Pipelines kept in memory; the one that was unused for longest makes room.
+UPSCALER = "upscaler-x4"  # What enlarges pictures.
+SMALL = 200  # Pixels of a side; smaller pictures are enlarged unless a visitor wants them as drawn.
 YEARS_BEYOND = 8  # How far past the last year of its data a model may be asked to guess.
 
 Recipe = dict[str, Any]
@@ -39,6 +41,11 @@ class Card:
     def has_truncation(self) -> bool:
         """Whether its samples can be pulled towards the average."""
         return self.family == "StyleGAN2"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its pictures are so small that they are enlarged to be shown."""
+        return self.facts["resolution"] < SMALL
 
     @property
     def num_layers(self) -> int:
@@ -84,8 +91,21 @@ def load(name: str) -> Any:
         return _load(name)
 
 
+def as_drawn(recipe: Any) -> Any:
+    """The recipe of the picture before it was enlarged; what is of no enlarged one stays itself.
+
+    It may be anyone's, and need be no recipe at all.
+    """
+    if not isinstance(recipe, dict) or recipe.get("model") != UPSCALER:
+        return recipe
+    image = recipe.get("image")
+    before = image.get("recipe") if isinstance(image, dict) else None
+    return recipe if before is None else before
+
+
 def in_words(recipe: Recipe) -> str:
     """What a picture was asked to be, or else its seed; a guess beyond the data is called one."""
+    recipe = as_drawn(recipe)
     settings, schema = recipe["settings"], card(recipe["model"]).schema
     asked = settings.get("condition", {})
     words = []
@@ -103,7 +123,10 @@ def in_words(recipe: Recipe) -> str:
 
 def warm_up(use: str) -> None:
     """Load the first model for a use and draw once, so that the first visitor need not wait."""
-    load(cards(use)[0].name)(1, seed=0)
+    first = cards(use)[0]
+    made = load(first.name)(1, seed=0)
+    if first.is_small:
+        load(UPSCALER)(made.images)
 
 
 @functools.lru_cache(maxsize=MAX_LOADED)

@@ -1,5 +1,6 @@
 """Pictures on the page: shown, saved, linked to, and drawn again, always with their recipe."""
 
+import functools
 import hashlib
 import json
 import zipfile
@@ -15,6 +16,7 @@ import genmodels
 from genmodels.ui import models, photos, work_folder
 from genmodels.ui.models import Recipe
 
+MAX_REDRAWN = 128  # Pictures that are kept in memory, some 10 MB.
 MAX_PIXELS = photos.MAX_PHOTO  # Of a dropped file, as of a photo: what we make is no larger.
 
 
@@ -45,7 +47,7 @@ def captioned(pictures: list[Image.Image], recipes: list[dict[str, Any]]) -> lis
 
 def saved(picture: Image.Image, recipe: dict[str, Any]) -> str:
     """The path of the picture's PNG file, which holds the recipe."""
-    return png(picture, f"{recipe['model']}-seed-{recipe['seed']}")
+    return png(picture, _name(recipe))
 
 
 def nothing() -> str:
@@ -55,7 +57,10 @@ def nothing() -> str:
 
 def png(picture: Image.Image, name: str) -> str:
     """The path of the picture as a PNG file of that name, with all that its `info` says."""
-    content = encode_pil_to_bytes(picture, "png")
+    return _written(encode_pil_to_bytes(picture, "png"), name)
+
+
+def _written(content: bytes, name: str) -> str:
     key = hashlib.sha256(content).hexdigest()
     return work_folder.written_once(key, f"{name}.png", lambda path: path.write_bytes(content))
 
@@ -78,7 +83,7 @@ def zipped(
                 archive.write(file, f"{number:02d}-{name}.png")
             archive.writestr("recipes.json", text)
 
-    name = f"{recipes[0]['model']}-{len(recipes)}-pictures.zip"
+    name = f"{models.as_drawn(recipes[0])['model']}-{len(recipes)}-pictures.zip"
     return work_folder.written_once(key.hexdigest(), name, write)
 
 
@@ -139,11 +144,45 @@ def again(
 ) -> tuple[Image.Image, Recipe]:
     """The picture of a recipe, which is anyone's, and its recipe now.
 
-    `load` gives the pipeline. A picture that was made from another one is not drawn here.
+    `load` gives the pipelines. What is enlarged is drawn, then enlarged. A picture that was made
+    from any other one is not drawn here.
     """
-    pipe = load(checked(recipe, allowed)["model"])
-    picture = genmodels.replay(recipe, pipeline=pipe)
-    return picture, genmodels.recipe.read(picture)
+    from genmodels import recipe as recipes  # Brings torch.
+
+    recipes.check(recipe)
+    drawn = models.as_drawn(recipe)
+    pipe = load(checked(drawn, allowed)["model"])
+    picture = genmodels.replay(drawn, pipeline=pipe)
+    if drawn is not recipe:  # On another machine its pixels may differ by a rounding.
+        image = recipe["image"] | {"sha256": recipes.pixels_sha256(picture)}
+        again = recipe | {"image": image}
+        picture = genmodels.replay(again, picture, pipeline=load(models.UPSCALER))
+    return picture, recipes.read(picture)
+
+
+def redrawn(load: Callable[[str], Any], recipe: Recipe, *, enlarge: bool) -> tuple[str, Recipe]:
+    """The file of a picture by its recipe as it was drawn, which is checked, and the file's recipe.
+
+    It is drawn, and enlarged, unless that was done lately.
+    """
+    content, text = _redrawn(load, json.dumps(recipe), enlarge)
+    made = json.loads(text)
+    return _written(content, _name(made)), made
+
+
+@functools.lru_cache(maxsize=MAX_REDRAWN)
+def _redrawn(load: Callable[[str], Any], text: str, enlarge: bool) -> tuple[bytes, str]:
+    """A PNG's content, and its recipe as text."""
+    recipe = json.loads(text)
+    picture = genmodels.replay(recipe, pipeline=load(recipe["model"]))
+    if enlarge:  # By its own seed: then what it becomes does not depend on its place.
+        picture = load(models.UPSCALER)(picture, seed=recipe["seed"]).images[0]
+    return encode_pil_to_bytes(picture, "png"), json.dumps(genmodels.recipe.read(picture))
+
+
+def _name(recipe: Recipe) -> str:
+    drawn = models.as_drawn(recipe)
+    return f"{drawn['model']}-seed-{drawn['seed']}{'' if drawn is recipe else '-enlarged'}"
 
 
 def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:

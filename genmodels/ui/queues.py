@@ -27,12 +27,14 @@ class Kind(NamedTuple):
 
 
 LIGHT = Kind("light", "requests for pictures", 1, 200)  # Small networks, within the page's process.
+ENLARGING = Kind("enlarging", "requests to enlarge pictures", 1, 200)  # Who draws does not wait.
 TRANSLATION = Kind("translation", "photos", 1, 40)
 BATCH = Kind("several", "batches of photos", 1, 10)
 PANORAMA = Kind("panorama", "panoramas", 1, 24)
 FILM = Kind("film", "films", 1, 24)
 SAMPLING = Kind("sampling", "requests for pictures", 1, 24)  # From a network of the visitor's own.
-KINDS = {kind.name: kind for kind in (LIGHT, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING)}
+_ALL = (LIGHT, ENLARGING, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING)
+KINDS = {kind.name: kind for kind in _ALL}
 OTHERS = Kind("", "requests", 1, 64)  # Of an event that names no kind: each is one by itself.
 
 

@@ -20,6 +20,7 @@ from genmodels.ui.models import Card, Recipe
 MAX_SEED = 2**63 - 257  # The pipelines' own.
 MAX_SETTINGS = 32
 MAX_PICTURES = 64  # In a gallery.
+MAX_SIDE = 2048  # Of a picture that is drawn from a seed.
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+_-]{1,40}$")]
@@ -43,16 +44,45 @@ class _Recipe(BaseModel, extra="forbid", strict=True):
     pixels_sha256: _Sha256
 
 
+class _Drawn(BaseModel, extra="forbid", strict=True):
+    """The picture that another one was made from."""
+
+    sha256: _Sha256
+    width: int = Field(ge=1, le=MAX_SIDE)
+    height: int = Field(ge=1, le=MAX_SIDE)
+    recipe: dict[str, Any]
+
+
+class _Enlarged(_Recipe):
+    """What it makes of one that is then enlarged."""
+
+    image: _Drawn
+
+
 def checked(recipe: object) -> Recipe:
-    """A recipe that an embedded model can have made, or a ValueError that says why it is none."""
+    """A recipe that an embedded model can have made, or a ValueError that says why it is none.
+
+    It is of a picture that is drawn from a seed, or of such a one enlarged.
+    """
+    drawn = models.as_drawn(recipe)
+    if drawn is recipe:
+        return _checked(recipe, _Recipe)
+    whole, before = _checked(recipe, _Enlarged), _checked(drawn, _Recipe)
+    return whole | {"image": whole["image"] | {"recipe": before}}
+
+
+def _checked(recipe: object, kind: type[_Recipe]) -> Recipe:
     try:
-        came = _Recipe.model_validate(recipe)
+        came = kind.model_validate(recipe)
     except pydantic.ValidationError as error:
         raise ValueError(f"the recipe does not fit: {messages.misfit(error)}") from error
     card = models.card(came.model)
-    pipeline, weights, known = _own(zoo.FOLDER / card.name)
+    pipeline, weights, known, is_from_seed = _own(zoo.FOLDER / card.name)
     if (came.pipeline, came.weights_sha256) != (pipeline, weights):
         raise ValueError(f"the recipe is of another {card.name} than the one on this page")
+    if is_from_seed != (kind is _Recipe):
+        needed = "a seed alone" if is_from_seed else "a picture"
+        raise ValueError(f"{card.label} draws from {needed}, and the recipe does not say so")
     unknown = sorted(set(came.settings) - known)
     if unknown:
         raise ValueError(f"{card.label} knows no settings {messages.quoted(unknown)}")
@@ -82,13 +112,16 @@ def of_gallery(files: object, told: object) -> list[tuple[str, Recipe | None]]:
 
 
 @functools.lru_cache(maxsize=64)
-def _own(folder: Path) -> tuple[str, str, frozenset[str]]:
-    """Of an embedded model: its pipeline's class, the hash of its weights, its settings' names."""
+def _own(folder: Path) -> tuple[str, str, frozenset[str], bool]:
+    """Of an embedded model: its pipeline's class, the hash of its weights, its settings' names.
+
+    At last, whether it draws from a seed alone.
+    """
     pipe = models.load(folder.name)
     names = set(inspect.signature(type(pipe).__call__).parameters)
     # What is between two pictures is a frame of a film, which no gallery shows.
     own = names - {"self", "image", "num_images", "seed", "toward", "toward_strength"}
-    return type(pipe).__name__, pipe.weights_sha256, frozenset(own)
+    return type(pipe).__name__, pipe.weights_sha256, frozenset(own), "image" not in names
 
 
 def _setting(card: Card, name: str, value: Any) -> Any:

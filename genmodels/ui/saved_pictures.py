@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import pictures
+from genmodels.ui import models, pictures
 from genmodels.ui.address import Visit, in_browser, told
 from genmodels.ui.models import Recipe
 from genmodels.ui.widgets import AT_ONCE, errors_told
@@ -73,7 +73,7 @@ def tab_of(recipe: Recipe, takes: Mapping[str, Takes]) -> str:
     for name, is_taken in takes.items():
         if is_taken(recipe):
             return name
-    model = str(recipe["model"])[:80]
+    model = str(models.as_drawn(recipe)["model"])[:80]
     if recipe.get("pipeline") == "SinGANPipeline":
         raise ValueError(
             f"it was drawn by {model}, a network that a visitor trained: unpack its download and "

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import about, address, closer, models, pictures, side_by_side, widgets
+from genmodels.ui import about, address, closer, enlarging, models, pictures, side_by_side, widgets
 from genmodels.ui.address import Start, Visit
 from genmodels.ui.models import YEARS_BEYOND, Card, Recipe
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
@@ -18,6 +18,7 @@ FIRST_BATCH, MAX_BATCH, PSI = 8, 16, 0.7
 
 def takes(recipe: Recipe) -> bool:
     """Whether this tab draws what has the recipe: a car or a face, not mixed of two."""
+    recipe = models.as_drawn(recipe)
     return recipe["model"] in _models() and recipe["settings"].get("mix_seed") is None
 
 
@@ -29,15 +30,17 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     with gr.Row(elem_classes="studio"):
         with gr.Column():
             gallery = pictures.gallery("pictures")
+            shown_as = enlarging.switch(default)
         with gr.Column():
             generate = gr.Button("Generate", variant="primary", size="lg")
             controls, seed_row = _controls(cards, default, years)
+        controls["shown_as"] = shown_as
         with gr.Column():
-            close_up = closer.build(load, USE, years)
+            close_up = closer.build(load, USE, years, shown_as)
             side_by_side.build(load)
             explained = about.build(default, USE)
     recipes = gr.JSON(visible=False)
-    *settings, _ = controls.values()
+    *settings, _, _ = controls.values()  # Of a drawing: all but "kept" and "shown_as".
 
     @errors_told
     def cars_sample(
@@ -65,22 +68,27 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         All controls, what is told of the model, and the pictures with their recipes.
         """
         seed = random.randrange(widgets.MAX_SEED)
-        first = (default.name, FIRST_BATCH, seed, PSI, ANY, True, years[1], False)
+        first = (
+            *(default.name, FIRST_BATCH, seed, PSI, ANY, True, years[1], False),
+            enlarging.ENLARGED,
+        )
         values: dict[str, Any] = dict(zip(controls, first, strict=True))
         if start.recipe is not None:
             made = [pictures.again(load, start.recipe, _models())]
-            values |= _settings_of(made[0][1], cards, years)
+            values |= _settings_of(models.as_drawn(made[0][1]), cards, years)
+            values["shown_as"] = enlarging.of_recipe(made[0][1])
             pictures.tell_whether_same(start.recipe, made[0][1])
         else:
             if start.settings:
                 address.check(controls, start.settings)
                 values |= {name: start.settings[name] for name in controls}
-            made = [pictures.again(load, one, _models()) for one in _batch(start.drawn)]
+            before = [models.as_drawn(one) for one in _batch(start.drawn)]
+            made = [pictures.again(load, one, _models()) for one in before]
         if made:
             shown, told = [one for one, _ in made], [one for _, one in made]
             drawn: tuple[Any, Any] = pictures.captioned(shown, told), told
         else:
-            drawn = cars_sample(*list(values.values())[:-1])
+            drawn = cars_sample(*list(values.values())[:-2])
         card = cards[values["model"]]
         abilities = _abilities(card)
         filled = [gr.update(**abilities.get(k, {}) | {"value": v}) for k, v in values.items()]
@@ -161,6 +169,7 @@ def _abilities(card: Card) -> dict[str, dict[str, Any]]:
         "body": {"visible": True} if has_body else {"visible": False, "value": ANY},
         "any_year": {"visible": True} if has_year else {"visible": False, "value": True},
         "year": {"visible": has_year},
+        "shown_as": {"visible": card.is_small},
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui import address, closer, layers, models, pictures, widgets
+from genmodels.ui import address, closer, enlarging, layers, models, pictures, widgets
 from genmodels.ui.address import Start, Visit
 from genmodels.ui.models import Card, Recipe
 from genmodels.ui.widgets import AT_ONCE, IN_TURN, errors_told
@@ -27,6 +27,7 @@ _ROLL = f"(count, ...lists) => ({_FIT})(count, ...lists.map(() => ''))"
 
 def takes(recipe: Recipe) -> bool:
     """Whether this tab draws what has the recipe: a picture that is mixed of two."""
+    recipe = models.as_drawn(recipe)
     return recipe["model"] in _cards() and recipe["settings"].get("mix_seed") is not None
 
 
@@ -37,6 +38,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     with gr.Row(elem_classes="studio"):
         with gr.Column():
             table = pictures.gallery("mixes", SIZE + 1)
+            shown_as = enlarging.switch(default)
         with gr.Column():
             roll = gr.Button("New pictures", variant="primary", size="lg")
             which = gr.Radio(layers.CHOICES, value="middle", label="Taken from the column")
@@ -50,15 +52,17 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             with gr.Accordion("Model, seeds, truncation", open=False):
                 model, rows, columns, truncation_psi = _settings(cards, default)
         with gr.Column():
-            close_up = closer.build(load, "mixing", models.span_of_years(cards.values()))
+            years = models.span_of_years(cards.values())
+            close_up = closer.build(load, "mixing", years, shown_as)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown(Path(__file__).with_name("style_mixing.md").read_text())
     recipes = gr.JSON(visible=False)
     controls = {
         "model": model, "row_seeds": rows, "column_seeds": columns, "layers_taken": which,
         "first": first, "last": last, "truncation_psi": truncation_psi, "size": size,
+        "shown_as": shown_as,
     }  # fmt: skip
-    *inputs, _ = controls.values()
+    *inputs, _, _ = controls.values()  # Of a drawing: all but "size" and "shown_as".
 
     @errors_told
     def style_mix(
@@ -85,15 +89,19 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def fill(start: Start) -> tuple[Any, ...]:
         """The two pictures of a recipe and their mix, the table of before a reload, or another."""
         seeds = (", ".join(map(str, random.sample(range(widgets.MAX_SEED), SIZE))) for _ in "rc")
-        first = (default.name, *seeds, "middle", min(3, end), min(6, end), PSI, SIZE)
+        first = (
+            *(default.name, *seeds, "middle", min(3, end), min(6, end), PSI, SIZE),
+            enlarging.ENLARGED,
+        )
         values: dict[str, Any] = dict(zip(controls, first, strict=True))
         if start.recipe is not None:
             mixed, remade = pictures.again(load, start.recipe, list(cards))
-            values |= _settings_of(remade, cards)
+            values |= _settings_of(models.as_drawn(remade), cards)
+            values["shown_as"] = enlarging.of_recipe(remade)
         elif start.settings:
             address.check(controls, start.settings)
             values |= {name: start.settings[name] for name in controls}
-        shown, told = style_mix(*list(values.values())[:-1])
+        shown, told = style_mix(*list(values.values())[:-2])
         if start.recipe is not None:  # Its own may be of conditions that no seed here gives.
             pictures.tell_whether_same(start.recipe, remade)
             shown["value"][-1:] = pictures.captioned([mixed], [remade])

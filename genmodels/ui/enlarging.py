@@ -1,0 +1,100 @@
+"""The switch between enlarged pictures and pictures as drawn, and what it does to galleries.
+
+Pictures are drawn and shown first, and are enlarged in a turn of their own, so that nobody waits
+for that. A gallery's recipes are always those of the pictures that it shows.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import gradio as gr
+
+from genmodels.ui import models, pictures, recipes
+from genmodels.ui.models import Card, Recipe
+from genmodels.ui.queues import ENLARGING
+from genmodels.ui.widgets import errors_told
+
+ENLARGED, AS_DRAWN = "Enlarged", "As drawn"
+
+_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Run in the browser: what was made takes the place of what is shown, unless that is of others by
+# now.
+PUT = f"""(files, told, made, remade) => {{
+    const drawn = one => one?.model == "{models.UPSCALER}" && one.image?.recipe || one
+    const named = one => one && [drawn(one).model, drawn(one).seed, drawn(one).settings]
+    const which = list => JSON.stringify((list || []).map(named))
+    return remade && which(told) == which(remade) ? [made, remade] : [files, told]
+}}"""
+
+
+def switch(card: Card) -> gr.Radio:
+    """Lay out the switch, in sight where the model's pictures are small."""
+    return gr.Radio(
+        [ENLARGED, AS_DRAWN],
+        value=ENLARGED,
+        label="Show pictures",
+        info="Enlarged four times: an upscaler adds detail that the network did not draw.",
+        visible=card.is_small,
+        elem_classes="shown-as",
+    )
+
+
+def of_recipe(recipe: Recipe) -> str:
+    """How the switch stands for a picture that has the recipe."""
+    return AS_DRAWN if models.as_drawn(recipe) is recipe else ENLARGED
+
+
+def follow(
+    load: Callable[[str], Any],
+    switch: gr.Radio,
+    gallery: gr.Gallery,
+    told: gr.JSON,  # The recipes, one per picture.
+    drawn: Sequence[Any],  # Events after which the gallery shows pictures as drawn.
+) -> list[Any]:
+    """Show the gallery's pictures as the switch says, after each event and when it is turned.
+
+    Returns the events after which they are shown so.
+    """
+
+    @errors_told
+    def show(told: Any, how: Literal["Enlarged", "As drawn"]) -> tuple[Any, Any]:
+        if not told or all(one is None or _is_shown(one, how) for one in _list(told)):
+            return None, None
+        files: list[Any] = []
+        again: list[Recipe | None] = []
+        for one in _list(told):
+            file, recipe = (pictures.nothing(), None) if one is None else _as(load, one, how)
+            files.append((file, None if recipe is None else models.in_words(recipe)))
+            again.append(recipe)
+        return files, again
+
+    made, remade = gr.Gallery(visible=False, format="png"), gr.JSON(visible=False)
+    shown, ready = [gallery, told], [made, remade]
+    event: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": gallery,
+        "trigger_mode": "always_last",
+        **ENLARGING.turns,
+    }
+    triggers = [switch.input, *(one.success for one in drawn)]
+    events = [trigger(show, [told, switch], ready, **event) for trigger in triggers]
+    return [one.success(None, [*shown, *ready], shown, js=PUT, **_PRIVATE) for one in events]
+
+
+def _list(told: Any) -> list[Any]:
+    """The recipes that a page says a gallery shows; None where it shows nothing."""
+    if not isinstance(told, list) or len(told) > recipes.MAX_PICTURES:
+        raise ValueError(f"a gallery shows {recipes.MAX_PICTURES} pictures at most")
+    return [None if one is None else recipes.checked(one) for one in told]
+
+
+def _is_shown(recipe: Recipe, how: str) -> bool:
+    is_small = models.card(models.as_drawn(recipe)["model"]).is_small
+    return of_recipe(recipe) == (how if is_small else AS_DRAWN)
+
+
+def _as(load: Callable[[str], Any], recipe: Recipe, how: str) -> tuple[str, Recipe]:
+    drawn = models.as_drawn(recipe)
+    enlarge = how == ENLARGED and models.card(drawn["model"]).is_small
+    return pictures.redrawn(load, drawn, enlarge=enlarge)
