@@ -142,7 +142,7 @@ MAY_IMPORT = {
     "training.u2netp": "genmodels.images training.cutouts",
     "training.convert_upscaler": "genmodels genmodels.hub genmodels.images genmodels.open_nsfw "
     "genmodels.models.upscaler genmodels.pipelines.pipeline_upscaler training.pair_figures "
-    "training.upscaler_card",
+    "training.upscaler_card genmodels.weights",
     "training.cutouts": "genmodels.images training.viewpoints",
     "training.viewpoints": "genmodels.images",
     "training.check_cutouts": "genmodels.images genmodels.intervals training.cutouts "
@@ -276,6 +276,11 @@ def test_a_script_sets_how_threads_wait_before_it_imports_what_may_bring_torch(p
         name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names
     )
     assert first.split(".")[0] == "genmodels"  # All of which begin with genmodels.openmp.
+
+
+def test_only_one_place_writes_safetensors_so_that_all_files_follow_the_umask():
+    users = [module_of(path) for path in SOURCES if "save_file" in path.read_text()]
+    assert users == ["genmodels.weights"]
 
 
 def test_torchvision_is_not_installed():
