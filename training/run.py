@@ -263,7 +263,7 @@ class Run:
     def choose_threads(
         self,
         network: nn.Module,  # Of those that are trained, one that is worth timing ...
-        *given: Tensor,  # ... and a micro-batch of what it takes, on the device.
+        *given: Tensor,  # ... and some of what it takes, on the device.
     ) -> None:
         """On CPUs a new run without --threads takes one thread where more are no faster.
 
@@ -271,7 +271,8 @@ class Run:
         """
         is_new = self.step == 0 and self.config.threads is None
         if is_new and self.world == 1 and self.device.type == "cpu" and torch.get_num_threads() > 1:
-            self.print(take_fastest_threads(network, given))
+            micro_batch = [x[torch.arange(self.micro_batch_size) % len(x)] for x in given]
+            self.print(take_fastest_threads(network, micro_batch))
             self._started = self._counted = self._logged_at = time.monotonic()
 
     def steps(self) -> Iterator[int]:

@@ -45,7 +45,7 @@ def train(config: Config) -> None:
     opt_G = Adam(G.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
     run.resume(G=G, ema=ema.model, opt_G=opt_G)
     shown, *pictures = run.shown()
-    run.choose_threads(G, shown.taken[: run.micro_batch_size])
+    run.choose_threads(G, shown.taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))

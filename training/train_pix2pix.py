@@ -93,7 +93,7 @@ def train(config: Config) -> None:
     )
     run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
     shown, *pictures = run.shown()
-    run.choose_threads(G, shown.taken[: run.micro_batch_size])
+    run.choose_threads(G, shown.taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))

@@ -72,7 +72,7 @@ def train(config: Config) -> None:
     run.resume(G=G, D=D, nce=nce, ema=ema.model, opt_G=opt_G, opt_D=opt_D, opt_nce=opt_nce)
     shown = run.shown()
     taken = run.taken(shown)
-    run.choose_threads(G, taken[: run.micro_batch_size])
+    run.choose_threads(G, taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(torch.cat([shown, ema.model(taken)]))
