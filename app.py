@@ -79,9 +79,6 @@ def _get_ready() -> None:
 def main() -> None:
     """Serve the page until the process ends; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT move it."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    # A thread that waits by spinning takes the core from the one it waits for: on a busy machine a
-    # picture took 0.2 s instead of 0.01 s. Read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Gradio goes through the last 10,000 requests after each one, for a page that is not shown.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")

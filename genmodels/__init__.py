@@ -5,16 +5,11 @@ first name that needs them (PEP 562).
 """
 
 import importlib
-import os
-import sys
 from typing import Any
 
-__version__ = "0.4.0"
+import genmodels.openmp  # noqa: F401  (Before torch, whoever imports that.)
 
-# A thread that waits by spinning takes the core from the one it waits for: on a busy machine that
-# is many times slower. Read once, when torch comes; where it came before, nothing is pretended.
-if "torch" not in sys.modules:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+__version__ = "0.4.0"
 
 _LAZY = {
     "load": "genmodels.hub.pipelines",

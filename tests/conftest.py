@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import pytest
 from playwright.sync_api import expect, sync_playwright
 

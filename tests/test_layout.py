@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "genmodels.pipelines": ".nn .data .hub .models",
     "genmodels.metrics": ".data .models",
     "genmodels.doctor": ".data .metrics",
-    "genmodels.ui.services": "genmodels .zoo .nn .data .hub .doctor .ui.assets .ui.server",
+    "genmodels.ui.services": "genmodels .zoo .nn .data .hub .pipelines .doctor .ui.assets "
+    ".ui.server",
     "genmodels.ui.components": "genmodels .zoo .data .hub .ui.assets .ui.server .ui.services",
     "genmodels.ui.tabs": ".data .hub .ui.assets .ui.server .ui.services .ui.components",
     "app": "genmodels .ui.server .ui.services .ui.components .ui.tabs",
@@ -73,6 +74,10 @@ ONLY_IN = {
     "shelve": "",
     "marshal": "",
 }
+
+
+# Scripts that people start, each of which sets how threads wait before torch can come.
+ENTRIES = [path for path in SOURCES if "__main__" in path.read_text()]
 
 
 def module_of(path):
@@ -179,6 +184,19 @@ def test_no_code_reads_a_pickle_or_runs_a_repos_code(path):
             assert node.value.value is True
         elif isinstance(node, ast.keyword):
             assert node.arg not in ("weights_only", "custom_pipeline")
+
+
+@pytest.mark.parametrize("path", [p for p in ENTRIES if p.name != "app.py"], ids=module_of)
+def test_a_script_sets_how_threads_wait_before_it_imports_what_may_bring_torch(path):
+    first = next(
+        name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names
+    )
+    assert first.split(".")[0] == "genmodels"  # All of which begin with genmodels.openmp.
+
+
+def test_only_one_place_writes_safetensors_so_that_all_files_follow_the_umask():
+    users = [module_of(path) for path in SOURCES if "save_file" in path.read_text()]
+    assert users == ["genmodels.hub.weights"]
 
 
 def test_torchvision_is_not_installed():

@@ -9,6 +9,8 @@ Everything lands in --out.
 from dataclasses import dataclass
 from typing import Literal
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import torch.nn.functional as F
 import tyro
@@ -43,6 +45,7 @@ def train(config: Config) -> None:
     opt_G = Adam(G.parameters(), config.lr, betas=(config.beta1, 0.999), fused=True)
     run.resume(G=G, ema=ema.model, opt_G=opt_G)
     shown, *pictures = run.shown()
+    run.choose_threads(G, shown.taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))

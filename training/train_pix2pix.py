@@ -15,6 +15,8 @@ the batch or the image. The paper's own: --norm instance --up transposed --dropo
 from dataclasses import dataclass
 from typing import Literal
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import torch.nn.functional as F
 import tyro
@@ -91,6 +93,7 @@ def train(config: Config) -> None:
     )
     run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
     shown, *pictures = run.shown()
+    run.choose_threads(G, shown.taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(run.sheet(ema.model(shown.taken), *pictures))

@@ -8,6 +8,8 @@ The same command again resumes. Everything lands in --out.
 from dataclasses import dataclass
 from typing import Literal
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import tyro
 from torch import Tensor, nn

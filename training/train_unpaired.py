@@ -13,6 +13,8 @@ pass.
 
 from dataclasses import dataclass
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import tyro
 from torch.optim import Adam
@@ -70,6 +72,7 @@ def train(config: Config) -> None:
     run.resume(G=G, D=D, nce=nce, ema=ema.model, opt_G=opt_G, opt_D=opt_D, opt_nce=opt_nce)
     shown = run.shown()
     taken = run.taken(shown)
+    run.choose_threads(G, taken)
     if run.step == 0:  # The film begins before anything is learnt.
         with torch.no_grad():
             run.save_sheet(torch.cat([shown, ema.model(taken)]))

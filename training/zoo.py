@@ -9,13 +9,14 @@ hold no run yet from the weights that are installed, rather than from nothing.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
 import torch
 import tyro
@@ -269,9 +270,7 @@ def train(config: Config) -> None:
                 f"{config.publish_seconds:.0f}"
             )
         print(f"{name}: {seconds:.0f} s of training", flush=True)
-        # A thread that waits must not spin: on a shared machine it takes the core from the other.
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-        subprocess.run(command(config, name, seconds), check=True, env=environment)
+        subprocess.run(command(config, name, seconds), check=True)
         if config.install:
             install(config.out / name / "model", name)
 

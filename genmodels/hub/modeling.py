@@ -13,7 +13,6 @@ from typing import Any, Self
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from genmodels.hub import checks, weights
@@ -74,7 +73,7 @@ class HubModel(ModelMixin, ConfigMixin):
             .contiguous()
             for key, tensor in found.items()
         }
-        save_file(state, Path(save_directory) / WEIGHTS, metadata={"format": "pt"})
+        weights.write(state, Path(save_directory) / WEIGHTS, {"format": "pt"})
 
     def register_to_config(self, **kwargs: Any) -> None:
         """As ConfigMixin's; NumPy's numbers become Python's, which JSON knows."""

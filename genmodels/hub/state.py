@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from genmodels.hub import weights
 from genmodels.hub.repo import read_json
 
 RECORD = "state.json"
@@ -26,7 +27,7 @@ def save(
     """Replace the folder's state. Killed at any moment, it leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "state.partial"
-    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
+    weights.write({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
     digest = _sha256(partial)
     path = folder / f"state-{digest[:16]}.safetensors"
     partial.replace(path)

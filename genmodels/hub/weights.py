@@ -7,10 +7,12 @@ recipe and the file on disk follow what draws, not what was loaded.
 import hashlib
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -107,6 +109,27 @@ def fingerprint(networks: Mapping[str, nn.Module]) -> bytes:
                 digest.update(bits[:whole].view(np.int64).reshape(-1, ROW).sum(1).data)
             digest.update(bits[whole:].data)
     return digest.digest()
+
+
+def write(
+    tensors: dict[str, Tensor],  # Contiguous, none of them sharing memory.
+    path: Path,
+    metadata: dict[str, str] | None = None,  # For the file's header.
+) -> None:
+    """A safetensors file, whole or not there, which others may read as the umask says.
+
+    `save_file` alone lets nobody but the owner read, not even the group of a shared folder.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode & 0o777
+        save_file(tensors, partial, metadata)
+        partial.chmod(mode)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _in_memory_order(value: Tensor) -> Tensor:

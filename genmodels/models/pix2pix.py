@@ -15,6 +15,8 @@ up="transposed", dropout=0.5` gives at 256 px:
 - By default the weights start otherwise (`_init_uniform`).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import ModelMixin  # noqa: F401  (diffusers recognises components by this name)
@@ -29,6 +31,7 @@ MAX_IMAGE_CHANNELS = 8  # Of what comes in and of what goes out.
 NORMS = ("layer", "instance", "batch")
 UPS = ("resize", "transposed")
 RECEPTIVE_FIELDS = (16, 34, 70, 142, 286)  # Of a discriminator with 1, 2, ... halvings.
+LARGE = 1 << 20  # Numbers of a weight that is kept contiguous: see `_lay_out`.
 DROPOUT_BLOCKS = 3  # The deepest blocks of the decoder, which alone have dropout.
 
 
@@ -76,7 +79,7 @@ class Generator(HubModel):
         self.to_image = UPSAMPLERS[up](2 * widths[0], out_channels, bias=True)
         self.in_channels, self.multiple = in_channels, 2**levels
         self.apply(_init_uniform if norm == "layer" else _init_normal)
-        self.to(memory_format=torch.channels_last)
+        _lay_out(self)
 
     @property
     def reach(self) -> int | None:
@@ -145,7 +148,7 @@ class Discriminator(HubModel):
         self.to_logits = nn.Conv2d(widths[-1], 1, 4, padding=1)
         self.in_channels, self.smallest = in_channels, 3 * 2**halvings
         self.apply(_init_normal)
-        self.to(memory_format=torch.channels_last)
+        _lay_out(self)
 
     def forward(
         self,
@@ -184,6 +187,10 @@ class Down(nn.Sequential):
     ) -> None:
         conv = nn.Conv2d(c_in, c_out, 4, stride=stride, padding=1, bias=norm == "none")
         super().__init__(conv, *_norm(norm, c_out), nn.LeakyReLU(SLOPE, inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight: Any = self[0].weight
+        return super().forward(_laid_out(x, weight))
 
 
 class Up(nn.Sequential):
@@ -234,7 +241,7 @@ class TransposedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(c_out)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return _double(x, self.weight, self.bias)
+        return _double(_laid_out(x, self.weight), self.weight, self.bias)
 
 
 def _double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -290,6 +297,25 @@ def _norm(norm: str, channels: int) -> list[nn.Module]:
     if norm == "instance":
         return [InstanceNorm(channels)]
     return [nn.BatchNorm2d(channels)] if norm == "batch" else []
+
+
+def _lay_out(network: HubModel) -> None:
+    """Weights in channels_last, which is the quickest where there are many pixels.
+
+    Not the large ones, of the deepest layers, which see few: gradients come contiguous from oneDNN,
+    and to turn these about, there and in Adam, took a sixth of a step of the paper's network.
+    """
+    network.to(memory_format=torch.channels_last)
+    for weight in network.parameters():
+        if weight.numel() >= LARGE:
+            weight.data = weight.data.contiguous()
+
+
+def _laid_out(x: Tensor, weight: Tensor) -> Tensor:
+    """x as the weight lies: in another layout torch would turn the weight about."""
+    if weight.numel() < LARGE or not weight.is_contiguous():
+        return x
+    return x.clone(memory_format=torch.contiguous_format)  # At 1x1 `contiguous` changes nothing.
 
 
 def _check_choice(name: str, value: object, choices: tuple) -> None:

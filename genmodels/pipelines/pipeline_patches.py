@@ -133,9 +133,7 @@ class PatchPipeline(HubPipeline):
     def _steps(
         self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
-        chosen = Settings(**{name: settings[name] for name in ("mirror", "variety", "uniqueness")})
-        if settings["mode"] == "retarget":
-            chosen = replace(chosen, **IN_ORDER)
+        chosen = _chosen(settings)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
         levels = synthesis.synthesize(photo, frame, start, seed=seed, settings=chosen)
@@ -149,6 +147,22 @@ class PatchPipeline(HubPipeline):
                 yield picture
         made = recipe.make(self, seed, image=image, **settings)
         yield recipe.attach(picture, made, recipe.COMPOSITE)
+
+
+def megabytes(
+    photo: tuple[int, int],  # Its width and height, as it lies in the picture.
+    settings: dict[str, Any],  # Of `PatchPipeline.steps`: mode, width, height, mirror, ...
+) -> int:
+    """About the memory that drawing a picture takes at most, beside what is imported."""
+    frame = Frame(settings["height"], settings["width"])
+    start, chosen = STARTS[settings["mode"]], _chosen(settings)
+    return synthesis.megabytes((photo[1], photo[0]), frame, start, chosen)
+
+
+def _chosen(settings: dict[str, Any]) -> Settings:
+    names = [name for name in ("mirror", "variety", "uniqueness") if name in settings]
+    chosen = Settings(**{name: settings[name] for name in names})
+    return replace(chosen, **IN_ORDER) if settings["mode"] == "retarget" else chosen
 
 
 def check_photo(image: Any) -> Image.Image:

@@ -17,12 +17,12 @@ Span = tuple[int, int]  # First pixel, and the one after the last.
 
 def through(
     network: Any,  # Has `multiple`, of which both sides must be one, and `reach`, see below.
-    x: Tensor,  # [1, C, H, W], any size.
+    x: Tensor,  # [N, C, H, W], any size.
     margin: int = 0,  # Pixels of its mirror image that it sees around the picture.
     *,
     run: Any = None,  # How to compute it, where something is wrapped around it.
 ) -> Tensor:
-    """The network's answer [1, c, H, W], the picture being mirrored at its ends.
+    """The network's answer [N, c, H, W], the picture being mirrored at its ends.
 
     `reach` is how many pixels away a pixel can matter to another: with that much around it, a tile
     is what it would be in the whole. None: each pixel matters to all, so that tiles differ from the
@@ -38,7 +38,7 @@ def through(
         return run(x)[whole]
     reach = BLIND_REACH if network.reach is None else network.reach
     weights = x.new_zeros(x.shape[2:])
-    total = x.new_zeros(())  # Of the tiles times their weights: [1, c, H, W].
+    total = x.new_zeros(())  # Of the tiles times their weights: [N, c, H, W].
     for rows, kept_rows in _spans(x.shape[2], multiple, reach):
         for columns, kept_columns in _spans(x.shape[3], multiple, reach):
             tile = run(x[..., slice(*rows), slice(*columns)])
@@ -47,7 +47,7 @@ def through(
             weight = weight.to(x.device)
             place = (..., slice(*kept_rows), slice(*kept_columns))
             if not total.ndim:
-                total = x.new_zeros(1, tile.shape[1], *x.shape[2:])
+                total = x.new_zeros(len(x), tile.shape[1], *x.shape[2:])
             total[place] += weight * tile
             weights[place] += weight
     return (total / weights)[whole]

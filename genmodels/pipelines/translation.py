@@ -18,7 +18,7 @@ from genmodels.hub import recipe
 from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.hub.pipelines import HubPipeline, ImageOutput
 from genmodels.nn.threads import threads_for
-from genmodels.pipelines import tiling
+from genmodels.pipelines import batches, tiling
 
 PREDICTS = ("rgb", "chroma")
 MAX_PIXELS = 24_000_000
@@ -109,44 +109,72 @@ class TranslationPipeline(HubPipeline):
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
-            for own, picture in enumerate(given, seed):
-                drawn = self._translated(generator, picture, own, strength, limit, detail, hints)
-                made = recipe.make(self, own, image=picture, weights_sha256=sha256, **settings)
-                output.images.append(recipe.attach(drawn, made, recipe.COMPOSITE))
-                output.recipes.append(made)
+            for alike in _alike(given, limit):
+                first = seed + len(output.images)
+                drawn = self._translated(generator, alike, first, strength, limit, detail, hints)
+                for own, (picture, result) in enumerate(zip(alike, drawn, strict=True), first):
+                    made = recipe.make(self, own, image=picture, weights_sha256=sha256, **settings)
+                    output.images.append(recipe.attach(result, made, recipe.COMPOSITE))
+                    output.recipes.append(made)
         return output
 
     def _translated(
         self,
         generator: Any,
-        picture: Image.Image,
-        seed: int,
+        pictures: Sequence[Image.Image],  # That the network sees at one size.
+        seed: int,  # Of the first.
         strength: float,
         limit: int,
         detail: float,
         hints: Sequence[Hint],
-    ) -> Image.Image:
-        pixels = images.from_pil([picture.convert("RGB")])
+    ) -> list[Image.Image]:
+        size = _size_within(limit, (pictures[0].height, pictures[0].width))
+        photos = [images.from_pil([picture.convert("RGB")]) for picture in pictures]
         if self.config.predicts == "chroma":
-            pixels = color.to_grey(pixels)  # In whole levels, which rounding does not move.
-        size = _size_within(limit, (picture.height, picture.width))
-        # A photo may be large: each channel is resized by itself, and the rest goes by bands.
+            # In whole levels, which rounding does not move.
+            photos = [color.to_grey(pixels) for pixels in photos]
+        small = [self._small(pixels, size) for pixels in photos]
+        given = [
+            self._given(seen, own, _marks(hints, size, picture.size).to(self.device))
+            for own, (seen, picture) in enumerate(zip(small, pictures, strict=True), seed)
+        ]
+        results = []
+        for picture, pixels, seen, out in zip(
+            pictures, photos, small, self._run(generator, torch.cat(given)), strict=True
+        ):
+            if self.config.predicts == "chroma":
+                made = _coloured(pixels, out, strength)
+            else:
+                made = _painted(pixels, out.clamp(-1, 1), seen, strength, detail)
+            (result,) = images.to_pil(made)
+            if picture.mode == "RGBA":
+                result.putalpha(picture.getchannel("A"))
+            results.append(result)
+        return results
+
+    def _small(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        """A photo, uint8 [1, 3, H, W], at the network's size and on its device, in [-1, 1]."""
+        # It may be large: each channel is resized by itself.
         planes = (images.to_float(pixels[:, c : c + 1]).to(self.device) for c in range(3))
-        small = torch.cat([_resized(plane, size) for plane in planes], 1)
-        marks = _marks(hints, size, picture.size).to(self.device)
+        return torch.cat([_resized(plane, size) for plane in planes], 1)
+
+    def _given(self, small: Tensor, seed: int, marks: Tensor) -> Tensor:
+        """What the network takes of a picture [1, 3, h, w] and its marks."""
         seen = grained(small, self.config.grain, torch.Generator().manual_seed(seed))
-        with threads_for(size[0] * size[1] * 32):
-            given = encode(seen, self.config.predicts, marks).to(self.dtype)
-            network = self.networks["generator"]
-            out = tiling.through(network, given, self.config.margin, run=generator).float()
-        if self.config.predicts == "chroma":
-            made = _coloured(pixels, out, strength)
-        else:
-            made = _painted(pixels, out.clamp(-1, 1), small, strength, detail)
-        (result,) = images.to_pil(made)
-        if picture.mode == "RGBA":
-            result.putalpha(picture.getchannel("A"))
-        return result
+        return encode(seen, self.config.predicts, marks).to(self.dtype)
+
+    def _run(self, generator: Any, given: Tensor) -> list[Tensor]:
+        """What the network makes of each of [N, C, h, w], float [1, c, h, w]."""
+        network, margin = self.networks["generator"], self.config.margin
+        elements = given.shape[2] * given.shape[3] * 32
+        with threads_for(elements):
+            drawn = batches.draw(
+                lambda rows: tiling.through(network, rows, margin, run=generator),
+                given,
+                elements=elements,
+                key=f"{type(network).__module__} {margin} {dict(network.config)}",
+            )
+            return [out.float() for out in drawn]
 
     def _checked(self, hint: Any, given: Sequence[Image.Image]) -> Hint:
         if self.config.predicts != "chroma":
@@ -213,6 +241,22 @@ def _size_within(limit: int, size: tuple[int, int]) -> tuple[int, int]:
     """The size, or one of its shape whose shorter side is the limit."""
     factor = limit / min(size) if limit and min(size) > limit else 1.0
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _alike(given: Sequence[Image.Image], limit: int) -> Iterator[list[Image.Image]]:
+    """Pictures in a row that the network sees at one size; large photos each by itself."""
+    alike: list[Image.Image] = []
+    pixels = 0
+    for picture in given:
+        own, size = picture.width * picture.height, (picture.height, picture.width)
+        first = (alike[0].height, alike[0].width) if alike else size
+        is_like = _size_within(limit, size) == _size_within(limit, first)
+        if alike and not (is_like and pixels + own <= BAND and len(alike) < batches.MAX_BATCH):
+            yield alike
+            alike, pixels = [], 0
+        alike.append(picture)
+        pixels += own
+    yield alike
 
 
 def _resized(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 import genmodels
 from genmodels import zoo
 from genmodels.hub import modeling, pipelines, repo
+from genmodels.hub import state as resume_state
 from genmodels.models import dcgan, stylegan2
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
+from training.runs import checkpoint
 
 TINY = {"resolution": 16, "base_channels": 4, "max_channels": 8}
 BIAS = "to_image.bias"
@@ -79,6 +81,22 @@ def test_a_saved_folder_is_json_and_safetensors_only(saved):
         f"generator/{modeling.WEIGHTS}",
         pipelines.INDEX,
     ]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
+def test_whoever_the_umask_lets_may_read_what_is_written(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        toy().save_pretrained(tmp_path / "model")
+        resume_state.save(tmp_path / "state", {"a": torch.zeros(2)}, {})
+        checkpoint.save(tmp_path / "run", 1, {"G": toy().generator}, {}, keep=1)
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".safetensors" for path in files) == 3
+    assert {path.name: path.stat().st_mode & 0o777 for path in files} == {
+        path.name: mode for path in files
+    }
 
 
 @pytest.mark.parametrize("make", [dcgan.Generator, stylegan2.Generator])

@@ -1,5 +1,7 @@
 """pix2pix: the U-Net and the PatchGAN, their published figures, and how far a pixel reaches."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -323,3 +325,20 @@ def test_saved_weights_come_back_equal_and_ready_to_translate(tmp_path, up):
     assert loaded.config.items() >= {"norm": "batch", "up": up, "dropout": 0.25}.items()
     assert loaded.state_dict().keys() == G.state_dict().keys()
     assert loaded(image).equal(G.eval()(image))
+
+
+def test_a_training_step_turns_no_large_weight_about():
+    size = {"levels": 4, "base_channels": 64, "max_channels": 512}
+    G = pix2pix.Generator(norm="instance", up="transposed", **size)
+    optimizer = torch.optim.Adam(G.parameters(), fused=True)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.profiler.profile(record_shapes=True) as profile:
+        G(image).square().mean().backward()
+        optimizer.step()
+    copies = [
+        event.input_shapes[0]
+        for event in profile.events()
+        if event.name == "aten::copy_" and math.prod(event.input_shapes[0]) >= pix2pix.LARGE
+    ]
+    assert max(weight.numel() for weight in G.parameters()) >= pix2pix.LARGE
+    assert copies == []

@@ -7,7 +7,7 @@ import torch
 
 from genmodels.models import dcgan, stylegan2
 from training.runs import forecast as module
-from training.runs.forecast import BANDS, forecast
+from training.runs.forecast import BANDS, forecast, take_fastest_threads
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +74,43 @@ def test_more_images_promise_more():
 def test_the_line_gives_pace_time_memory_and_expectation():
     line = str(module.Forecast(12.4, 3 * 3600 + 90, 1.25, "silhouettes"))
     assert line == "forecast: 12 images/s, 3:02 h, 1.2 GiB per process; expect silhouettes"
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Slow(torch.nn.Linear):
+    """Slower on so many threads than on any other number."""
+
+    def __init__(self, threads):
+        super().__init__(8, 8)
+        self.threads = threads
+
+    def forward(self, x):
+        for _ in range(200 if torch.get_num_threads() == self.threads else 0):
+            x = super().forward(x)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(("slow", "taken"), [(2, 1), (1, 2)])
+def test_the_faster_number_of_threads_is_taken_and_told(two_threads, slow, taken):
+    told = take_fastest_threads(Slow(slow), [torch.randn(4, 8)])
+    assert torch.get_num_threads() == taken
+    assert told.startswith(f"threads: {taken}, ")
+    assert f"--threads {taken}" in told
+
+
+def test_trying_threads_changes_nothing_of_the_run(two_threads):
+    _, D, *_ = networks("dcgan")
+    D.add_module("extra", torch.nn.Dropout(0.5))
+    before = {key: value.clone() for key, value in D.state_dict().items()}
+    rng = torch.get_rng_state()
+    take_fastest_threads(D, [torch.randn(4, 3, 16, 16, generator=torch.Generator())])
+    assert all(torch.equal(value, before[key]) for key, value in D.state_dict().items())
+    assert torch.equal(rng, torch.get_rng_state())
+    assert all(p.grad is None for p in D.parameters())

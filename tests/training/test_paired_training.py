@@ -73,6 +73,13 @@ def test_a_resumed_run_ends_in_the_same_weights(pairs, tmp_path, settings):
     assert [key for key in again if not torch.equal(again[key], once[key])] == []
 
 
+@pytest.mark.parametrize("script", [train_pix2pix, train_autoencoder])
+def test_without_a_number_of_threads_both_are_tried_and_told(pairs, tmp_path, capsys, script):
+    torch.set_num_threads(2)
+    train(pairs, tmp_path, script, steps=1, threads=None)
+    assert f"threads: {torch.get_num_threads()}, as 2 are" in capsys.readouterr().out
+
+
 def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
     out, end = four_steps
     start = load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)

@@ -66,6 +66,15 @@ def test_two_steps_and_two_more_equal_four(family, photos, four_steps, tmp_path)
     assert_equal(train(family, photos, tmp_path, steps=4), four_steps[family][1])
 
 
+def test_a_run_goes_on_with_the_threads_that_it_began_with(photos, tmp_path):
+    torch.set_num_threads(2)
+    train("dcgan", photos, tmp_path, steps=2, threads=None)
+    begun = torch.get_num_threads()
+    torch.set_num_threads(3 - begun)
+    train("dcgan", photos, tmp_path, steps=4, threads=None)
+    assert torch.get_num_threads() == begun
+
+
 @BOTH
 def test_two_steps_change_every_parameter_and_stay_finite(family, four_steps):
     out, end = four_steps[family]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -15,8 +16,10 @@ from PIL import Image
 import app
 import genmodels
 from genmodels.hub import recipe
+from genmodels.models.patches.source import Settings, Source
+from genmodels.pipelines import pipeline_patches
 from genmodels.ui.components import photo_frame
-from genmodels.ui.services import panoramas
+from genmodels.ui.services import panoramas, workers
 from genmodels.ui.services.panoramas import Place
 from tests.conftest import free_port
 
@@ -226,3 +229,28 @@ def test_the_api_gives_a_file_that_replays_from_the_photo(client, tmp_path):
     del picture, file, pair
     again = genmodels.replay(told, photo.resize((64, 48)))
     assert recipe.read(again)["pixels_sha256"] == told["pixels_sha256"]
+
+
+def test_what_takes_too_much_memory_is_refused_before_it_is_drawn(engine):
+    place = Place(1600, 1000, 1, *MIDDLE)  # Searched at full size, for each pixel of the photo.
+    with pytest.raises(ValueError, match="MB of memory, and there are"):
+        drawn(engine, scene(800, 500), "resample", place)
+
+
+@pytest.mark.parametrize("mode", panoramas.MODES.values())
+@pytest.mark.parametrize("size", [(2400, 1600), (4096, 1024), (1600, 2624), (16384, 256)])
+def test_there_is_memory_for_large_panoramas(mode, size):
+    photo = panoramas.fitted((1500, 1000), Place(*size, 1, *MIDDLE))
+    settings = {"mode": mode, "width": size[0], "height": size[1]}
+    assert pipeline_patches.megabytes(photo, settings) <= workers.BUDGET.megabytes
+
+
+def components(side):
+    """A task: what describes the patches of a photo of side x side pixels."""
+    source = Source(torch.rand(3, side, side), (side, side), Settings(mirror=False, stretches=()))
+    yield tuple(source.basis[0].shape)
+
+
+def test_a_large_photos_patches_are_not_all_in_memory_at_once():
+    # All of them would be 590 MB, and were there twice.
+    assert workers.result(components, 1000, megabytes=250) == (27, 3, 7, 7)

@@ -100,6 +100,18 @@ def test_several_pictures_come_out_as_one_by_one(comic):
         assert np.array_equal(np.asarray(picture), np.asarray(alone))
 
 
+def test_pictures_that_are_alike_are_drawn_together_where_that_changes_none(comic):
+    given = [scene(64, 48, seed) for seed in range(5)] + [scene(40, 40, 9)]
+    alone = [comic(picture, seed=0).images[0] for picture in given]
+    sizes = []
+    hook = comic.generator.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    together = comic(given, seed=0).images
+    hook.remove()
+    assert max(sizes) == 4  # Of the five; one that is tried, too, against two of its pictures.
+    for one, same in zip(alone, together, strict=True):
+        assert one.tobytes() == same.tobytes()
+
+
 @pytest.mark.parametrize("settings", [{}, {"hints": [(5, 6, "#102030")], "strength": 0.7}])
 def test_a_recipe_makes_the_picture_again_from_the_same_photo(colourist, tmp_path, settings):
     colourist.save_pretrained(tmp_path / "model")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import numpy as np
 import torch
 import tyro

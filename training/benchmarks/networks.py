@@ -21,6 +21,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import torch.nn.functional as F
 import tyro

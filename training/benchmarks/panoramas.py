@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import numpy as np
 import tyro
 from PIL import Image

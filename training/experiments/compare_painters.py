@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import genmodels.openmp  # Before torch: its threads wait passively.
+
 import numpy as np
 import torch
 import tyro

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import numpy as np
 import torch
 import tyro

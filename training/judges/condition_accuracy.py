@@ -17,17 +17,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import genmodels.openmp  # Before torch: its threads wait passively.
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 import genmodels
 from genmodels.data import conditions, images
 from genmodels.data.conditions import Schema
 from genmodels.data.image_folder import ImageFolder
+from genmodels.hub import weights
 from genmodels.hub.pipelines import HubPipeline
 from genmodels.nn.augment import diff_augment
 from training.judges.agreement import class_figures, number_figures
@@ -53,10 +56,8 @@ def trained_judge(data: ImageFolder, cache_dir: Path | None, device: torch.devic
         fit(judge, pixels, data.c, loss, partial(diff_augment, policy="translation"))
     if path is not None:
         state = {key: value.cpu().contiguous() for key, value in judge.state_dict().items()}
-        unfinished = path.with_suffix(".partial")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, unfinished)
-        unfinished.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights.write(state, path)
     return judge
 
 

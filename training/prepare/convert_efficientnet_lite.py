@@ -15,6 +15,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import torch
 import tyro
 from torch import Tensor

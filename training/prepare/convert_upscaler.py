@@ -18,15 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import genmodels.openmp  # Before torch: its threads wait passively.
+
 import numpy as np
 import torch
 import tyro
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import genmodels
 from genmodels.data import images
+from genmodels.hub import weights
 from genmodels.hub.modeling import WEIGHTS
 from genmodels.metrics import open_nsfw
 from genmodels.models import upscaler
@@ -60,7 +62,7 @@ def convert(config: Config) -> dict[str, Any]:
     UpscalerPipeline(network).save_pretrained(config.out)
     kernels = {key for key, value in network.state_dict().items() if value.ndim == 4}
     state = {k: v.half() if k in kernels else v for k, v in network.state_dict().items()}
-    save_file(state, config.out / "generator" / WEIGHTS, metadata={"format": "pt"})
+    weights.write(state, config.out / "generator" / WEIGHTS, {"format": "pt"})
     pipeline = UpscalerPipeline.from_pretrained(config.out)
     panels = {}
     for folder in config.held_out:

@@ -191,8 +191,9 @@ def paste(
     if not align:
         return images.fit_square(square, resolution)
     padded = ImageOps.expand(square, side, GREY)
-    box = tuple(side * (1 + edge) for edge in frame(mask))
-    return padded.resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box)
+    left, top, right, bottom = (side * (1 + edge) for edge in frame(mask))
+    box = (left, top, right, bottom)
+    return padded.resize((resolution, resolution), Image.Resampling.LANCZOS, box=box)
 
 
 def frame(mask: np.ndarray) -> tuple[float, float, float, float]:

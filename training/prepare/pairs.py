@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
+import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
+
 import numpy as np
 import tyro
 from PIL import Image

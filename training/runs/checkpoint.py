@@ -14,9 +14,11 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
+
+from genmodels import weights
 
 TENSORS = "state.safetensors"
 NUMBERS = "state.json"
@@ -53,7 +55,7 @@ def save(
         shutil.rmtree(left, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        save_file(tensors, partial / TENSORS)
+        weights.write(tensors, partial / TENSORS)
         record = {"step": step, "sha256": _sha256(partial / TENSORS)}
         record |= {"counters": counters, "numbers": numbers}
         (partial / NUMBERS).write_text(json.dumps(record, indent=1))

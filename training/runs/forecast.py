@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -73,6 +74,33 @@ def forecast(
     memory = _memory_in_use(z.device) + weights
     band = next(text for limit, text in BANDS if images_at_end < limit)
     return Forecast(rate, images_left / rate, memory / 2**30, band)
+
+
+def take_fastest_threads(network: nn.Module, given: Sequence[Tensor]) -> str:
+    """Set torch's number of threads to what it is or to one, whichever is faster; in words.
+
+    A copy of the network is timed, with both in turn. Beside other work a second thread may cost
+    more than it does.
+    """
+    network, most = copy.deepcopy(network), torch.get_num_threads()
+    seconds = dict.fromkeys((most, 1), 0.0)
+    passes = 0
+    with torch.random.fork_rng(devices=[]):
+        while passes < 2 or sum(seconds.values()) < PROBE_SECONDS:
+            for threads in seconds:
+                torch.set_num_threads(threads)
+                started = time.monotonic()
+                network(*given).mean().backward()
+                if passes:  # The first has the allocations.
+                    seconds[threads] += time.monotonic() - started
+            passes += 1
+    chosen = min(1, most, key=lambda threads: seconds[threads])
+    torch.set_num_threads(chosen)
+    faster = seconds[1] / max(seconds[most], 1e-9)
+    return (
+        f"threads: {chosen}, as {most} are {faster:.2f} times as fast as one at present; "
+        f"--threads {chosen} repeats this run to the bit"
+    )
 
 
 def _memory_in_use(device: torch.device) -> int:

@@ -32,7 +32,7 @@ from genmodels.nn.allocator import keep_freed_memory
 from training.runs import checkpoint
 from training.runs.config_record import ConfigRecord
 from training.runs.disk import read_json, whole_file
-from training.runs.forecast import forecast
+from training.runs.forecast import forecast, take_fastest_threads
 from training.runs.held_out import check_apart, check_places, divide, few_lines, skipped_lines
 from training.runs.launching import mixed_precision
 from training.runs.lock import lock
@@ -72,7 +72,7 @@ class RunConfig:
     x_flip: bool = True  # Mirror half of the images; no for text and such.
     # bf16 where the hardware has it; default: as accelerate is configured, or no.
     mixed_precision: Literal["no", "bf16"] | None = None
-    threads: int | None = None  # CPU threads; part of what "bit-equal" means.
+    threads: int | None = None  # CPU threads, part of what "bit-equal" means; default: tried.
     save_every: int = 500  # Steps between checkpoints.
     log_every: int = 50  # Steps between lines of the log.
     keep_checkpoints: int = 2  # The newest so many stay.
@@ -234,6 +234,8 @@ class Run:
         if counters is not None:
             self._check_data(counters["fingerprint"])
             self.step, self.seconds = counters["step"], counters["seconds"]
+            if self.config.threads is None and "threads" in counters:  # Of "bit-equal" a part.
+                torch.set_num_threads(counters["threads"])
             self.print(f"resumed at step {self.step}")
             self._record.accept(self.step, is_main=self.is_main)
         self._started = self._counted = self._logged_at = time.monotonic()
@@ -244,18 +246,36 @@ class Run:
         if self.step >= self.config.steps:
             return
         n, batch_size = self.micro_batch_size, self.config.batch_size
+        z = torch.randn(n, z_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
         c = self.data.c[torch.zeros(n, dtype=torch.int64)].to(self.device)
+        conditions = [c] if c.shape[1] else []
+        self.choose_threads(G, z, *conditions)
         estimate = forecast(
             G,
             D,
-            torch.randn(n, z_dim, generator=torch.Generator().manual_seed(0)).to(self.device),
-            c if c.shape[1] else None,
+            z,
+            *conditions or [None],
             images_left=(self.config.steps - self.step) * batch_size,
             images_at_end=self.config.steps * batch_size,
             processes=self.world,
         )
         self.print(str(estimate))
         self._started = self._counted = self._logged_at = time.monotonic()
+
+    def choose_threads(
+        self,
+        network: nn.Module,  # Of those that are trained, one that is worth timing ...
+        *given: Tensor,  # ... and some of what it takes, on the device.
+    ) -> None:
+        """On CPUs a new run without --threads takes one thread where more are no faster.
+
+        A run that goes on has the number that it began with.
+        """
+        is_new = self.step == 0 and self.config.threads is None
+        if is_new and self.world == 1 and self.device.type == "cpu" and torch.get_num_threads() > 1:
+            micro_batch = [x[torch.arange(self.micro_batch_size) % len(x)] for x in given]
+            self.print(take_fastest_threads(network, micro_batch))
+            self._started = self._counted = self._logged_at = time.monotonic()
 
     def steps(self) -> Iterator[int]:
         """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
@@ -342,6 +362,7 @@ class Run:
         self.seconds += now - self._counted
         self._counted = now
         counters = {"seconds": self.seconds, "fingerprint": self.fingerprint}
+        counters["threads"] = torch.get_num_threads()
         keep = self.config.keep_checkpoints
         checkpoint.save(
             self.config.out / "checkpoints", self.step, self._state, counters, keep=keep

@@ -125,7 +125,10 @@ class Level:
             return field  # The picture is the photo.
         if self.is_exact:
             return field.index_copy(0, self.open, self.match(picture, self.open))
-        return self._refine(field, self._queries(picture)[self.open], rng)
+        queries = self._queries(picture)
+        if len(self.open) < len(queries):  # A copy of all is large.
+            queries = queries[self.open]
+        return self._refine(field, queries, rng)
 
     def match(self, picture: Tensor, patches: Tensor) -> Tensor:
         """The nearest of all the photo's patches for some of the picture's.
@@ -263,7 +266,9 @@ class Level:
 
     def _drift(self, field: Tensor, guide: Tensor) -> Tensor:
         """[3, H, W]: how much brighter the guide is than the patches, smoothed."""
-        theirs = _means(self.source.image).flatten(1)[:, field]
+        # A channel at a time: the photo's copies are large.
+        means = (_means(channel).flatten() for channel in self.source.image.split(1))
+        theirs = torch.stack([mean[field] for mean in means])
         wanted = _means(self.padded(guide))
         drift = (wanted - theirs.view_as(wanted)).clamp(-0.3, 0.3)
         if self.frame.wrap:

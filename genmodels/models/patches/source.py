@@ -60,13 +60,17 @@ class Source:
         self.settings, self.taste = settings, taste
         self.h, self.w = size
         self.photo = resize(photo, size)
-        pieces = []
-        for stretch in (1.0, *settings.stretches):
-            piece = resize(photo, (self.h, max(PATCH + 1, round(self.w * stretch))))
-            pieces += [piece, piece.flip(2)] if settings.mirror else [piece]
-        self.image = torch.cat(pieces, 2)  # [3, h, all widths].
-        self.widths = torch.tensor([piece.shape[2] for piece in pieces])
+        wide = [max(PATCH + 1, round(self.w * stretch)) for stretch in (1.0, *settings.stretches)]
+        self.widths = torch.tensor(wide).repeat_interleave(1 + settings.mirror)
         self.starts = self.widths.cumsum(0) - self.widths  # Of the pieces, in columns.
+        # [3, h, all widths], filled piece by piece: it may be large, and is not there twice.
+        self.image = torch.empty(3, self.h, int(self.widths.sum()))
+        places = iter(self.image.split(self.widths.tolist(), 2))
+        for width in wide:
+            piece = resize(photo, (self.h, width))
+            next(places).copy_(piece)
+            if settings.mirror:
+                next(places).copy_(piece.flip(2))
         self.ph, self.pw = self.h - PATCH + 1, self.image.shape[2] - PATCH + 1
 
     def __len__(self) -> int:
@@ -115,10 +119,15 @@ class Source:
 
         The principal components of the patches without their mean colours, then those colours.
         """
-        patches = patches_of(self.photo)
-        if len(patches) > ENOUGH_PATCHES:
+        wide = self.w - PATCH + 1
+        count = wide * (self.h - PATCH + 1)
+        if count > ENOUGH_PATCHES:  # All of them at once would be two hundred copies of the photo.
             rng = torch.Generator().manual_seed(0)
-            patches = patches[torch.randperm(len(patches), generator=rng)[:ENOUGH_PATCHES]]
+            chosen = torch.randperm(count, generator=rng)[:ENOUGH_PATCHES]
+            windows = self.photo.unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # [3, rows, columns, ..].
+            patches = windows[:, chosen // wide, chosen % wide].transpose(0, 1).flatten(1)
+        else:
+            patches = patches_of(self.photo)
         patches = (patches - patches.mean(0)).view(-1, 3, PATCH**2)
         energy = float(patches.square().sum((1, 2)).mean())
         detail = (patches - patches.mean(2, keepdim=True)).flatten(1)
@@ -136,7 +145,8 @@ class Source:
     @functools.cached_property
     def keys(self) -> Tensor:
         """The photo's patches as vectors [ph * pw, k + 1]."""
-        keys = self.describe(self.image, self.row.float())
+        rows = torch.arange(self.ph, dtype=torch.float32).repeat_interleave(self.pw)
+        keys = self.describe(self.image, rows)
         keys[self.straddles] = 1e3  # Far from everything.
         return keys
 

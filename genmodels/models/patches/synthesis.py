@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genmodels.models.patches.field import Frame, Level
+from genmodels.models.patches.field import SEARCH_PIXELS, Frame, Level
 from genmodels.models.patches.source import HALF, PATCH, Settings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
@@ -49,16 +49,10 @@ def synthesize(
     check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
     taste = torch.rand(1, 1, *TASTE, generator=rng)
-    side = min(photo.shape[1:])
-    # A path needs columns that can be told apart, growth wants patches that see half the picture.
-    coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
-    num_levels = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio)) + 1
     level: Level | None = None
     field = picture = None
-    for i in range(num_levels):
-        scale = (coarsest / side) ** (1 - i / (num_levels - 1)) if num_levels > 1 else 1.0
+    for scale in scales(min(photo.shape[1:]), start, settings):
         before = level
-        scale = 1.0 if i == num_levels - 1 else scale
         level = Level(photo, frame, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
             if before is None or field is None or picture is None:
@@ -68,6 +62,7 @@ def synthesize(
                 rounds = 10
             else:
                 field = level.carry(before, field)
+                before = None  # It is large.
                 level.guide = (
                     None if level.is_blended else resize(picture, (level.height, level.width))
                 )
@@ -78,6 +73,33 @@ def synthesize(
                 picture = level.paint(field)
         level.source.forget()
         yield picture
+
+
+def scales(side: int, start: Start, settings: Settings) -> list[float]:
+    """Of the levels, from coarse to 1, for a photo of that shorter side."""
+    # A path needs columns that can be told apart, growth wants patches that see half the picture.
+    coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
+    steps = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio))
+    return [(coarsest / side) ** (1 - i / steps) for i in range(steps)] + [1.0]
+
+
+def megabytes(
+    photo: tuple[int, int],  # Height and width.
+    frame: Frame,
+    start: Start,
+    settings: Settings,
+) -> int:
+    """About what `synthesize` takes at most: what was measured, and some more."""
+    copies = (1 + settings.mirror) * (1 + sum(settings.stretches))
+    most = 0.0
+    for scale in scales(min(photo), start, settings):
+        source, picture = (
+            math.prod(size) * scale**2 for size in (photo, (frame.height, frame.width))
+        )
+        # A vector for each patch of both, or else the colours of the source and its field.
+        of_each = (130, 310) if picture <= SEARCH_PIXELS else (26, 200)
+        most = max(most, of_each[0] * copies * source + of_each[1] * picture)
+    return max(500, 200 + round(most / 1e6))
 
 
 def check_default_dtype() -> None:

@@ -66,7 +66,7 @@ def build(before: str, after: str, elem_id: str) -> Compare:
         interactive=False,
         type="filepath",
         format="png",
-        image_mode=None,  # type: ignore[arg-type]  # Or Gradio would decode it.
+        image_mode=None,  # Or Gradio would decode it.
     )
     shown = gr.HTML(
         html_template=_HTML, js_on_load=_JS, before=before, after=after, elem_id=elem_id

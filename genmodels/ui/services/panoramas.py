@@ -34,7 +34,6 @@ SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
     "Phone 1080 x 1920": (1080, 1920),
 }
 MAX_PIXELS = 4_200_000  # Of a picture: what there is memory for.
-MAX_MEGABYTES = 1750  # That drawing one takes: larger ones are not searched at full size.
 HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
 
 _kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
@@ -97,12 +96,14 @@ def steps(
         settings["top"] = round((place.height - photo.height) * place.down)
     engine.steps(photo, **settings)  # Complains before anything is drawn.
     from genmodels.hub import recipe  # Brings torch.
+    from genmodels.pipelines import pipeline_patches
 
     key = recipe.pixels_sha256(photo) + json.dumps(settings, sort_keys=True)
     kept = _take(key)
     if kept is None:
         pixels = (photo.size, photo.tobytes())
-        for made in workers.run(_draw, pixels, settings, megabytes=megabytes(place)):
+        megabytes = pipeline_patches.megabytes(photo.size, settings)
+        for made in workers.run(_draw, pixels, settings, megabytes=megabytes):  # Or refuses.
             match made:
                 case None:
                     yield gr.skip(), None
@@ -114,11 +115,6 @@ def steps(
             raise ValueError(workers.BROKEN_OFF)
     _keep(key, kept)
     yield kept
-
-
-def megabytes(place: Place) -> int:
-    """What drawing takes at most."""
-    return min(MAX_MEGABYTES, 500 + round(place.width * place.height * 800 / 1e6))
 
 
 def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> Iterator[Any]:
