@@ -45,6 +45,8 @@ bench: .venv/dev
 
 # Playwright's own Chromium where it can be downloaded, else the system's, else Debian's package.
 .venv/browser: .venv/dev
-	command -v chromium >/dev/null || $(BIN)/playwright install --with-deps chromium || \
-		{ apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	command -v chromium-headless-shell >/dev/null || \
+		$(BIN)/playwright install --with-deps --only-shell chromium || \
+		{ apt-get update --quiet && apt-get install --quiet --yes chromium-headless-shell; } || \
+		command -v chromium >/dev/null || apt-get install --quiet --yes chromium
 	touch $@

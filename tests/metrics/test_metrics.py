@@ -313,7 +313,10 @@ def test_panel_is_deterministic_and_ready_for_json():
     about = {k: v for k, v in panel.items() if not isinstance(v, dict)}
     assert about == {"metric_version": 1, "n": 16, "resolution": [32, 32], "seed": 0}
     for name, figure in panel.items():
-        if name not in about:
+        if name == "open_nsfw_kid":
+            assert figure["value"] is None  # These are too few images for it.
+            assert "images" in figure["reason"]
+        elif name not in about:
             assert list(figure) == ["value", "low", "high", "real_vs_real"], name
             assert figure["low"] <= figure["value"] <= figure["high"], name
             assert "fid" not in name and "inception" not in name  # Those need ImageNet features.

@@ -10,7 +10,15 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels.hub import recipe
-from tests.support.looking import pick, recipe_as_drawn, saved, seen, spread, type_in
+from tests.support.looking import (
+    pick,
+    recipe_as_drawn,
+    saved,
+    seen,
+    shown_as_drawn,
+    spread,
+    type_in,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -35,14 +43,14 @@ def generate(page):
 
 
 def test_a_first_batch_is_there_without_a_click(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     assert len(set(seen(page))) == 8
     assert min(spread(page)) > 60
     expect(page.locator("#cars-picked")).to_contain_text(re.compile(r"Seed \d+, drawn by"))
 
 
 def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     conditions = [page.get_by_label("Body"), page.locator("#year"), page.get_by_label("Any model")]
     for control in [*conditions, page.get_by_label("Truncation").first]:
@@ -62,7 +70,7 @@ def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
 
 
 def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     seed = page.get_by_label("Seed").first
     before = seed.input_value()
@@ -83,7 +91,7 @@ def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
 
 
 def test_a_typed_seed_is_drawn_on_enter_and_kept(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     type_in(page.get_by_label("Seed").first, "7")
     seen(page, before=first)
@@ -92,7 +100,7 @@ def test_a_typed_seed_is_drawn_on_enter_and_kept(visit):
 
 
 def test_a_chosen_year_is_asked_for_and_one_past_the_data_is_called_a_guess(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     expect(page.get_by_label("Any model year")).to_be_checked()
     type_in(page.get_by_label("number input for Model year"), "1999")
@@ -109,7 +117,7 @@ def test_a_chosen_year_is_asked_for_and_one_past_the_data_is_called_a_guess(visi
 
 
 def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     page.get_by_label("Keep").check()
     distances = []
@@ -127,7 +135,7 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
 
 
 def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     pick(page, 2)
     seed = int(page.get_by_label("Seed").first.input_value()) + 2
@@ -150,7 +158,7 @@ def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_
 
 
 def test_what_was_not_made_here_is_refused_in_words(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     page.get_by_role("button", name="Open a saved picture").click()
@@ -194,7 +202,7 @@ def test_two_visitors_at_once_get_pictures_of_their_own(visit):
 
 
 def test_headings_are_set_in_the_font_of_the_wheel(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     bold = "[...document.fonts].filter(f => f.status == 'loaded' && f.weight == 700).length"
     assert page.evaluate(bold) >= 1

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.support.looking import pick, recipe_as_drawn, saved, seen, type_in
+from tests.support.looking import pick, recipe_as_drawn, saved, seen, shown_as_drawn, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -41,7 +41,7 @@ def frames_of(path):
 
 
 def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     pick(page, 1)
     button = page.get_by_role("button", name="Download PNG").first
@@ -60,7 +60,7 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
 
 @pytest.mark.parametrize("kind", ["MP4", "GIF", "WebP"])
 def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path, kind):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     page.get_by_role("tab", name="Years").first.click()
     for label, year in (("From", 2008), ("To", 2014)):
@@ -75,7 +75,7 @@ def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path,
 
 
 def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     before = seen(page)
     page.get_by_label("As drawn").first.check()  # As films are.
     seen(page, before=before)
@@ -99,7 +99,7 @@ def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_pat
 
 
 def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path):
-    page = visit()
+    page = shown_as_drawn(visit())
     first = seen(page)
     page.get_by_label("DCGAN, 64 px").first.check()
     page.get_by_role("button", name="Generate").click()
@@ -116,7 +116,7 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
 
 
 def test_the_training_is_a_film_and_changes_with_the_model(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     page.get_by_role("button", name="How it learnt, as a film").click()
     film = page.locator("#cars-learning img")
@@ -127,7 +127,7 @@ def test_the_training_is_a_film_and_changes_with_the_model(visit):
 
 
 def test_cars_and_anime_faces_stand_side_by_side_with_their_numbers(visit):
-    page = visit()
+    page = shown_as_drawn(visit())
     seen(page)
     page.get_by_role("button", name="Cars against anime faces").click()
     galleries = ("beside-cars-dcgan-64", "beside-anime-dcgan-64")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.looking import pick, recipe_as_drawn, saved, seen, type_in
+from tests.support.looking import pick, recipe_as_drawn, saved, seen, shown_as_drawn, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -17,8 +17,7 @@ def mixing(visit):
     """Opens the tab; returns the page and its first table."""
 
     def open_tab(**options):
-        page = visit(**options)
-        page.get_by_role("tab", name="Style mixing").click()
+        page = shown_as_drawn(visit("/?tab=mixing", **options))
         return page, seen(page, 25, gallery="mixes")
 
     return open_tab

@@ -22,8 +22,7 @@ def panorama(visit):
     """Opens the tab and waits for its first picture."""
 
     def open_tab(**options):
-        page = visit(**options)
-        page.get_by_role("tab", name="Panorama").click()
+        page = visit("/?tab=panorama", **options)
         expect(page.locator("#panorama-words")).to_contain_text("seed 0", timeout=DRAWN)
         expect(page.locator("#panorama img")).to_be_visible()
         return page

@@ -22,8 +22,7 @@ def lab(visit):
     """Opens the tab and waits for its first picture."""
 
     def open_tab(**options):
-        page = visit(**options)
-        page.get_by_role("tab", name="Translation").click()
+        page = visit("/?tab=translation", **options)
         expect(page.locator("#translation-words")).to_contain_text("pixels")
         expect(page.locator("#translation img").first).to_be_visible()
         return page

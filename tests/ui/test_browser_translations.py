@@ -22,8 +22,7 @@ def app_address(client):  # noqa: F811
 @pytest.fixture
 def lab(visit, tmp_path):
     """Opens the tab on a photo of the visitor's own."""
-    page = visit()
-    page.get_by_role("tab", name="Translation").click()
+    page = visit("/?tab=translation")
     expect(page.locator("#translation-words")).to_contain_text("256 x 256")
     scene(96, 60).save(tmp_path / "own.png")
     page.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "own.png")

@@ -137,8 +137,10 @@ def _kin(
 @errors_told
 def _opened_again(files: Any, told: Any, picked: Any) -> tuple[Any, ...]:
     """The picked picture as the gallery shows it now, if it is one of the gallery's."""
+    if files is None and told is None:
+        return _as_it_is()  # There is nothing to pick from.
     drawn = models.as_drawn(picked)
-    same = [] if drawn is None else [models.as_drawn(one) for one in told or []]
+    same = [models.as_drawn(recipe) for _, recipe in recipes.of_gallery(files, told)]
     return _portrait(files, told, same.index(drawn)) if drawn in same else _as_it_is()
 
 
