@@ -13,7 +13,7 @@ from genmodels.ui.lab import THE_PHOTO, Dials
 from genmodels.ui.models import Card, Recipe
 from genmodels.ui.queues import TRANSLATION
 from genmodels.ui.sources import Source
-from genmodels.ui.widgets import AT_ONCE, errors_told
+from genmodels.ui.widgets import AT_ONCE, errors_told, picked
 
 _EXAMPLES = [*lab.FACES, photos.SCENES[0]]
 
@@ -150,8 +150,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def chosen_task(task: str) -> Any:
         return of_network(tasks[task][0])
 
-    def chosen_picture(picked: gr.SelectData) -> tuple[Any, ...]:
-        title = list(tasks)[picked.index]
+    @errors_told
+    def chosen_picture(event: gr.SelectData) -> tuple[Any, ...]:
+        title = picked(list(tasks), event)
         return title, *chosen_task(title)
 
     def chosen_network(name: str) -> Any:
