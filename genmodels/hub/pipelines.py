@@ -38,6 +38,7 @@ PIPELINES = {
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
     "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
 }
+UPSCALER = "upscaler-x4"  # The embedded network that `HubPipeline.enlarge` takes by default.
 # What draws without weights, by the name that `load` and recipes know.
 ENGINES = {"patches": ("PatchPipeline", "genmodels.pipelines.pipeline_patches")}
 
@@ -130,11 +131,13 @@ class HubPipeline(DiffusionPipeline):
         image: Image.Image | Sequence[Image.Image] | ImageOutput,  # What it drew, or any other.
         factor: int = 4,  # How many times larger, 2 to 4.
         *,
-        upscaler: str | Path = "upscaler-x4",  # A model of UpscalerPipeline, as `load` takes it.
+        upscaler: str | Path = UPSCALER,  # A model of UpscalerPipeline, as `load` takes it.
     ) -> ImageOutput:
         """Pictures made larger by a network that invents detail; the recipes say both steps."""
         given = image.images if isinstance(image, ImageOutput) else image
-        return _upscaler(str(upscaler))(given, factor=factor)
+        # The embedded one stays as it is; a folder or a repo may hold another network tomorrow.
+        network = _own_upscaler() if upscaler == UPSCALER else _upscaler(upscaler)
+        return network(given, factor=factor)
 
     def push_to_hub(
         self,
@@ -245,7 +248,11 @@ def _component(model_class: type[HubModel]) -> list[str]:
 
 
 @functools.lru_cache(maxsize=1)
-def _upscaler(source: str) -> Any:
+def _own_upscaler() -> Any:
+    return _upscaler(UPSCALER)
+
+
+def _upscaler(source: str | Path) -> Any:
     pipeline = load(source)
     if type(pipeline).__name__ != "UpscalerPipeline":
         raise ValueError(f"{source} must be an UpscalerPipeline, got {type(pipeline).__name__}")

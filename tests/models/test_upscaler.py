@@ -213,6 +213,17 @@ def test_enlarging_needs_a_model_that_enlarges():
         drawer.enlarge(picture(4, 4), upscaler="cars-dcgan-64")
 
 
+def test_a_folder_that_holds_another_network_by_now_enlarges_otherwise(tmp_path):
+    drawer, results = genmodels.load("cars-dcgan-64"), []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        network = upscaler.Generator(scale=2, num_layers=1, channels=4)
+        UpscalerPipeline(network).save_pretrained(tmp_path / "own")
+        (large,) = drawer.enlarge(picture(4, 4), 2, upscaler=tmp_path / "own").images
+        results.append(large.tobytes())
+    assert results[0] != results[1]
+
+
 def test_every_parameter_can_learn():
     network = upscaler.Generator(num_layers=1, channels=4).train()
     network(torch.rand(1, 3, 6, 5) * 2 - 1).square().mean().backward()

@@ -6,17 +6,19 @@ from genmodels.hub import recipe
 from genmodels.ui.services import models
 
 # The addresses of the pictures, once all are on the screen and they are others than `before`, and
-# are enlarged if they are to be; the corner of a table is 8 pixels wide.
+# are as the switch says, enlarged or as drawn; the corner of a table is 8 pixels wide.
 # An address holds the hash of the file, so the same address is the same picture.
 SEEN = """([gallery, count, before]) => {
     const images = [...document.querySelectorAll(`#${gallery} .grid-container img`)]
     const seen = images.map(image => image.src)
     images.forEach(image => image.loading = "eager")
     const isSmall = one => one.naturalWidth > 8 && one.naturalWidth < 200
+    const isLarge = one => one.naturalWidth >= 200
     const isDone = images.length == count && images.every(i => i.complete && i.naturalWidth > 0)
-    const switches = [...document.querySelectorAll(".shown-as input[value=Enlarged]")]
-    const isEnlarged = switches.some(one => one.checked && one.checkVisibility())
-    if (isEnlarged && !/^beside|stops$/.test(gallery) && images.some(isSmall)) return false
+    const switches = [...document.querySelectorAll(".shown-as input:checked")]
+    const shown = switches.find(one => one.checkVisibility())?.value
+    const isOther = {"Enlarged": isSmall, "As drawn": isLarge}[shown]
+    if (isOther && !/^beside|stops$/.test(gallery) && images.some(isOther)) return false
     return isDone && seen.join() != before.join() && seen
 }"""
 SPREAD = """gallery => {

@@ -150,8 +150,12 @@ def test_the_card_prints_the_measured_figures(family, published):
     shown = {titles[row[0]]: row[1:] for row in rows if row[0] in titles}
     assert shown.keys() == card.TITLES.keys()
     for key, (value, interval, real) in shown.items():
-        low, high = interval.split(" to ")
         figure = measured["metrics"][key]
+        if key == "open_nsfw_kid":  # These are too few images for it.
+            assert value == "none"
+            assert figure["value"] is None
+            continue
+        low, high = interval.split(" to ")
         for text, name in ((value, "value"), (low, "low"), (high, "high"), (real, "real_vs_real")):
             assert float(text) == pytest.approx(figure[name], rel=0.01), (key, name)
     assert f'genmodels.load("{measured["name"]}")' in readme

@@ -272,7 +272,15 @@ def test_the_cache_is_written_before_it_is_mapped(photos, tmp_path, monkeypatch)
 # Signals and what is said.
 
 
-def test_a_closed_terminal_asks_to_stop_and_asks_as_often_as_it_likes():
+@pytest.fixture
+def terminal():
+    """One that can be closed, even where these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_asks_to_stop_and_asks_as_often_as_it_likes(terminal):
     with StopSignals(is_loud=False) as signals:
         assert not signals.has_come
         for _ in range(3):

@@ -27,13 +27,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("launching")]
 
 SCRIPTS = Path(__file__).parents[2] / "training"
 SETTINGS = {"train_dcgan": tiny_training.DCGAN, "train_stylegan2": tiny_training.STYLEGAN2}
-ENDLESS = 10**6  # Steps.
+ENDLESS = 20_000  # Steps: minutes, for what is to be stopped after seconds.
 CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 SERVER = multiprocessing.get_context("forkserver")
 
 
 def command(script, argv, variables, output):
-    """What a forked process does. The forecast, two seconds long, is cut short."""
+    """What a forked process does, as in a terminal of its own, even where these tests run under
+    nohup. The forecast, two seconds long, is cut short.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     os.environ.update(CPU | variables)

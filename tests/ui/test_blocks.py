@@ -22,9 +22,14 @@ WRONG = {
     "textbox": [7, [], {}, True, "x" * 30_000],
     "html": [7, [], {}, True, "x" * 30_000],
     "file": ["/etc/passwd", 7, {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}],
-    "image": ["/etc/passwd", 7, [], {"path": None}, {"url": "data:image/png;base64,AAAA"}],
+    "image": ["/etc/passwd", 7, [], {}, {"path": None}, {"url": "data:image/png;base64,AAAA"}],
     "gallery": ["/etc/passwd", 7, [7], [{"image": {"path": "/etc/passwd"}}], [[]] * 200],
-    "json": [{"path": "http://127.0.0.1:1/x", "meta": {"_type": "gradio.FileData"}}],
+    "json": [
+        "a folder",
+        7,
+        True,
+        {"path": "http://127.0.0.1:1/x", "meta": {"_type": "gradio.FileData"}},
+    ],
 }
 
 
@@ -93,7 +98,10 @@ def test_lists_of_values_that_are_too_short_or_none_are_refused_in_a_sentence(vi
     assert is_sentence(visitor.call(visitor.event("cars_sample"), data))
 
 
-@pytest.mark.parametrize("chosen", [None, {}, [], "x", {"index": "0"}, {"index": -1, "value": 0}])
+@pytest.mark.parametrize(
+    "chosen",
+    [None, {}, [], "x", {"index": "0"}, {"index": -1, "value": 0}, {"index": 2**31, "value": 0}],
+)
 def test_an_event_that_says_not_what_was_selected_is_refused_in_a_sentence(visitor, chosen):
     told = [
         visitor.call(event, visitor.values(event), event_data=chosen)

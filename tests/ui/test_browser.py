@@ -135,7 +135,7 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
 
 
 def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_path):
-    page = shown_as_drawn(visit())
+    page = visit()
     first = seen(page)
     pick(page, 2)
     seed = int(page.get_by_label("Seed").first.input_value()) + 2

@@ -112,13 +112,16 @@ def test_what_was_enlarged_never_takes_the_place_of_what_was_drawn_since(browser
     first, other = ({"model": "cars", "seed": seed, "settings": {}} for seed in (7, 8))
     large = {"model": "upscaler-x4", "seed": 7, "settings": {}, "image": {"recipe": first}}
 
-    def put(told, remade):
-        given = ["shown", told, "made", remade]
+    def put(told, remade, how="Enlarged"):
+        given = ["shown", told, "made", remade, how]
         return page.evaluate(f"given => ({enlarging.PUT})(...given)", given)
 
     assert put([None, first], [None, large]) == ["made", [None, large]]
-    assert put([None, large], [None, first]) == ["made", [None, first]]
+    assert put([None, large], [None, first], "As drawn") == ["made", [None, first]]
     for told in ([None, other], [first], [first, None], [None, first, first], None):
         assert put(told, [None, large]) == ["shown", told]
     assert put([None, first], None) == ["shown", [None, first]]
+    # The switch was turned while they were made.
+    assert put([None, first], [None, large], "As drawn") == ["shown", [None, first]]
+    assert put([None, large], [None, first]) == ["shown", [None, large]]
     page.close()

@@ -23,7 +23,7 @@ def lab(visit):
 
     def open_tab(**options):
         page = visit("/?tab=translation", **options)
-        expect(page.locator("#translation-words")).to_contain_text("pixels")
+        expect(page.locator("#translation-words")).to_contain_text("pixels", timeout=120_000)
         expect(page.locator("#translation img").first).to_be_visible()
         return page
 

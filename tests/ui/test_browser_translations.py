@@ -23,7 +23,8 @@ def app_address(client):  # noqa: F811
 def lab(visit, tmp_path):
     """Opens the tab on a photo of the visitor's own."""
     page = visit("/?tab=translation")
-    expect(page.locator("#translation-words")).to_contain_text("256 x 256")
+    # The page's first work: a process is started, and imports what it needs.
+    expect(page.locator("#translation-words")).to_contain_text("256 x 256", timeout=120_000)
     scene(96, 60).save(tmp_path / "own.png")
     page.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "own.png")
     expect(page.locator("#translation-words")).to_contain_text("96 x 60")

@@ -18,12 +18,14 @@ ENLARGED, AS_DRAWN = "Enlarged", "As drawn"
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # Run in the browser: what was made takes the place of what is shown, unless that is of others by
-# now.
-PUT = f"""(files, told, made, remade) => {{
-    const drawn = one => one?.model == "{models.UPSCALER}" && one.image?.recipe || one
+# now, or the switch was turned meanwhile.
+PUT = f"""(files, told, made, remade, how) => {{
+    const isEnlarged = one => one?.model == "{models.UPSCALER}"
+    const drawn = one => isEnlarged(one) && one.image?.recipe || one
     const named = one => one && [drawn(one).model, drawn(one).seed, drawn(one).settings]
     const which = list => JSON.stringify((list || []).map(named))
-    return remade && which(told) == which(remade) ? [made, remade] : [files, told]
+    const isAsAsked = remade && remade.some(isEnlarged) == (how == "{ENLARGED}")
+    return isAsAsked && which(told) == which(remade) ? [made, remade] : [files, told]
 }}"""
 
 
@@ -79,7 +81,8 @@ def follow(
     }
     triggers = [switch.input, *(one.success for one in drawn)]
     events = [trigger(show, [told, switch], ready, **event) for trigger in triggers]
-    return [one.success(None, [*shown, *ready], shown, js=PUT, **_PRIVATE) for one in events]
+    asked = [*shown, *ready, switch]
+    return [one.success(None, asked, shown, js=PUT, **_PRIVATE) for one in events]
 
 
 def _list(told: Any) -> list[Any]:

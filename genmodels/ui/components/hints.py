@@ -120,7 +120,7 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
         board = gr.HTML(
             EMPTY, html_template=_HTML, js_on_load=_JS, elem_id="hint-board", photo="", ratio=1
         )
-    hints = gr.JSON([], visible=False)
+    hints = gr.JSON([], label="Hints", visible=False)
 
     @errors_told
     def opened(path: str | None, value: str) -> Any:

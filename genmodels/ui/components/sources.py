@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
 from genmodels.ui.services import photos
 
 
@@ -52,7 +52,7 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
 
     @errors_told
     def example(event: gr.SelectData) -> str:
-        return photos.copied(examples[event.index])
+        return photos.copied(picked(examples, event))
 
     # Queued, as an error would not be told otherwise.
     told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

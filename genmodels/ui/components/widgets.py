@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -52,6 +52,13 @@ def seed_row() -> SeedRow:
         kept = gr.Checkbox(label="Keep", scale=0, min_width=72)
     seed.input(None, None, kept, js=_KEEP)
     return SeedRow(seed, dice, kept)
+
+
+def picked(things: Sequence[T], event: gr.SelectData) -> T:
+    """Which of these was selected; ValueError for a number beyond, which anyone can send."""
+    if not event.index < len(things):
+        raise ValueError(f"there are {len(things)} to select from, got number {event.index}")
+    return things[event.index]
 
 
 def errors_told(handler: Callable[P, T]) -> Callable[P, T]:

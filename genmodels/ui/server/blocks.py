@@ -131,6 +131,9 @@ def _check_value(block: Component, value: Any) -> None:
         case gr.Textbox() | gr.HTML():
             is_text = isinstance(value, str) and len(value) <= MAX_TEXT
             _expect(value is None or is_text, name, f"text of {MAX_TEXT} characters at most", value)
+        case gr.JSON():  # Gradio would read a text as JSON, and fail when it is given back.
+            is_json = value is None or isinstance(value, dict | list)
+            _expect(is_json, name, "a list or an object", value)
         case _ if block.data_model is not None:
             _check_files(name, block, value)
 
@@ -164,7 +167,7 @@ def _check_files(name: str, block: Component, value: Any) -> None:
     _expect(len(parts) <= MAX_FILES, name, f"{MAX_FILES} files at most", value)
     for part in parts:
         for one in _dicts(part, depth=0):
-            if {"path", "url"} & set(one):
+            if {"path", "url"} & set(one) or (one is value and isinstance(block, gr.Image)):
                 _check_file(name, one)
 
 

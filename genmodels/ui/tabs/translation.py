@@ -10,7 +10,7 @@ from genmodels.ui.components import hints as hinting
 from genmodels.ui.components.address import Start, Visit
 from genmodels.ui.components.hints import Hints
 from genmodels.ui.components.sources import Source
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
 from genmodels.ui.server.queues import TRANSLATION
 from genmodels.ui.services import photos, pictures, translations, uploads
 from genmodels.ui.services.models import Card, Recipe
@@ -151,8 +151,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def chosen_task(task: str) -> Any:
         return of_network(tasks[task][0])
 
-    def chosen_picture(picked: gr.SelectData) -> tuple[Any, ...]:
-        title = list(tasks)[picked.index]
+    @errors_told
+    def chosen_picture(event: gr.SelectData) -> tuple[Any, ...]:
+        title = picked(list(tasks), event)
         return title, *chosen_task(title)
 
     def chosen_network(name: str) -> Any:
