@@ -24,6 +24,8 @@ _LAZY = {
     "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
 }
 
+_MODULES = {"images": "genmodels.data.images", "metrics": "genmodels.metrics"}
+
 __all__ = [
     "AutoencoderPipeline",
     "DCGANPipeline",
@@ -33,6 +35,7 @@ __all__ = [
     "StyleGAN2Pipeline",
     "UpscalerPipeline",
     "__version__",
+    "images",
     "list_models",
     "load",
     "metrics",
@@ -41,8 +44,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "metrics":
-        return importlib.import_module("genmodels.metrics")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'genmodels' has no attribute {name!r}")

@@ -10,6 +10,7 @@ import genmodels
 from genmodels import zoo
 
 ROOT = Path(__file__).parent.parent
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 README = (ROOT / "README.md").read_text()
 
 
@@ -30,6 +31,20 @@ def test_both_commands_are_named_and_ci_runs_the_same_one():
     assert "make app" in README
     assert "make test" in README
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_import_of_the_texts_and_the_cards_is_to_be_had():
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("training/*.md"), *ROOT.glob("genmodels/zoo/*/*.md")]
+    blocks = [block for text in texts for block in PYTHON.findall(text.read_text())]
+    imports = {
+        line.split("#")[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if re.match(r"(import|from) ", line)
+    }
+    assert "from genmodels import images" in imports
+    for line in imports:
+        exec(line, {})
 
 
 def test_every_file_in_the_tree_exists():
