@@ -2,7 +2,7 @@
 
 The table is a CSV with the columns `file`, `class` (make model body year), `year`, `body` and
 `filled_fraction` (how much of the square had to be invented at its borders). The result is two
-folders in the imagefolder convention, read by `genmodels.data.ImageFolder`:
+folders in the imagefolder convention, read by `genmodels.data.image_folder`:
 
     python -m training.prepare.cars --photos PHOTOS --labels cars_labels.csv --out data/cars-64
 
