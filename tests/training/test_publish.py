@@ -400,7 +400,8 @@ def test_more_training_is_measured_anew(photos, tmp_path, capsys):
 PUSH = """
 import contextlib, hashlib, io, json, os, pathlib, sys
 import genmodels
-from training import forecast, train_dcgan
+from training import train_dcgan
+from training.runs import forecast
 
 forecast.PROBE_SECONDS = 0.0
 settings = json.loads(sys.argv[1])

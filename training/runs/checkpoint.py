@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from genmodels import weights
+from genmodels.hub import weights
 
 TENSORS = "state.safetensors"
 NUMBERS = "state.json"
