@@ -77,13 +77,13 @@ def build(
             with gr.Column(min_width=200):
                 words = gr.Markdown(elem_id=f"{name}-picked")
                 file = gr.DownloadButton("Download PNG", size="md", visible=False)
-                all_files = gr.DownloadButton("All of them as a ZIP", size="md", visible=False)
-                with gr.Accordion("Its recipe", open=False):
+                all_files = gr.DownloadButton("Download all (ZIP)", size="md", visible=False)
+                with gr.Accordion("Recipe", open=False):
                     recipe = gr.JSON(
                         show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
                     )
         with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
-            with gr.Tab("More like this"):
+            with gr.Tab("Variations"):
                 kin, told, varied = _kin(load, recipe, f"{name}-kin")
             with gr.Tab("Years") as years_tab:
                 through_years = films.through_years(load, recipe, years)
@@ -103,12 +103,12 @@ def _kin(
         strength = gr.Slider(
             *(0.05, 1, 0.3),
             step=0.05,
-            label="How far to stray",
-            info="A little: the same one, other details. 1: another one.",
+            label="Variation strength",
+            info="Low: the same picture with other details. 1: a different picture.",
             buttons=[],
             min_width=200,
         )
-        button = gr.Button(f"Draw {KIN} more like it", size="md", min_width=170, scale=0)
+        button = gr.Button(f"Draw {KIN} variations", size="md", min_width=170, scale=0)
     gallery, told = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
 
     @errors_told
