@@ -184,7 +184,7 @@ def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
     for name in ("Variations", "Years", "Film"):
         expect(page.get_by_role("tab", name=name).first).to_be_visible()
     expect(page.locator("#cars-recipe")).to_contain_text("weights_sha256")
-    expect(page.get_by_text("What it cannot do.")).to_be_visible()
+    expect(page.get_by_text("Limits.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     texts = ["h1", ".masthead p", ".colophon p", "#cars-picked p", ".prose td", "button.primary"]
     for text in [*texts, "button[role=tab]", ".dice", "label:has(input[type=radio]) span"]:

@@ -1,4 +1,4 @@
-"""A closer look at one picture, in the browser: its kin, its years, films, downloads."""
+"""The detail panel, in the browser: its variations, its years, films, downloads."""
 
 import re
 
@@ -40,7 +40,7 @@ def frames_of(path):
         return frames
 
 
-def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
+def test_a_picture_has_variations_as_strong_as_asked(visit, tmp_path):
     page = shown_as_drawn(visit())
     seen(page)
     pick(page, 1)
@@ -49,9 +49,9 @@ def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
     strength = page.get_by_label("number input for Variation strength").first
     type_in(strength, "0.5")
     page.get_by_role("button", name="Draw 8 variations").first.click()
-    kin = seen(page, gallery="cars-kin")
-    assert len(set(kin)) == 8
-    pick(page, 4, gallery="cars-kin")
+    variations = seen(page, gallery="cars-variations")
+    assert len(set(variations)) == 8
+    pick(page, 4, gallery="cars-variations")
     path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
     made = recipe_as_drawn(path)
     assert made["seed"] == own["seed"]
@@ -104,7 +104,7 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
     seen(page, before=first)
     expect(page.get_by_role("tab", name="Years").first).to_be_disabled()
     page.get_by_role("button", name="Draw 8 variations").first.click()
-    seen(page, gallery="cars-kin")
+    seen(page, gallery="cars-variations")
     page.get_by_role("tab", name="Film").first.click()
     for number in (0, 1):
         pick(page, number)

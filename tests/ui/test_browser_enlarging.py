@@ -65,12 +65,12 @@ def test_variations_follow_the_switch(visit, tmp_path):
     page = visit()
     large = seen(page)
     page.get_by_role("button", name="Draw 8 variations").first.click()
-    variations = seen(page, gallery="cars-kin")
-    assert sizes(page, "cars-kin") == {256}
-    pick(page, 2, gallery="cars-kin")
+    variations = seen(page, gallery="cars-variations")
+    assert sizes(page, "cars-variations") == {256}
+    pick(page, 2, gallery="cars-variations")
     turned(page, "As drawn", large)
-    small = seen(page, before=variations, gallery="cars-kin")
-    assert sizes(page, "cars-kin") == {64}
+    small = seen(page, before=variations, gallery="cars-variations")
+    assert sizes(page, "cars-variations") == {64}
     expect(portrait(page)).to_have_attribute("src", small[2])
     assert recipe_as_drawn(png(page, tmp_path))["settings"]["variation_strength"] == 0.3
 

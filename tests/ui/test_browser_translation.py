@@ -141,7 +141,7 @@ def test_the_training_is_a_film_and_the_words_hold_the_figures(lab):
     page.get_by_role("button", name="Training progress").filter(visible=True).click()
     expect(page.locator("#translation-learning img")).to_be_visible()
     page.get_by_role("button", name="How it works, and its limits").filter(visible=True).click()
-    expect(page.get_by_text("What it cannot do.").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("Limits.").filter(visible=True)).to_be_visible()
     expect(page.get_by_text("held-out pairs").filter(visible=True).first).to_be_visible()
 
 
