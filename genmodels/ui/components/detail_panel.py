@@ -167,7 +167,7 @@ def _portrait(
     words = f"""### {models.in_words(recipe)}
 
 Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
-[A link that draws it again]({pictures.link(recipe)})
+[Share link]({pictures.link(recipe)})
 """
     shown = [(file, one) for file, one in drawn if one is not None]
     archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])
