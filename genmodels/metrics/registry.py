@@ -214,7 +214,7 @@ _ALL = (
 METRICS = {metric.name: metric for metric in _ALL}
 
 
-def paired() -> tuple[str, ...]:
+def paired_metrics() -> tuple[str, ...]:
     """Names of the metrics of a translation and its target; `kept` is of the source instead."""
     return tuple(
         m.name for m in METRICS.values() if m.takes in ("pair", "pairs") if m.name != "kept"

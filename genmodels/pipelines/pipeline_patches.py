@@ -10,7 +10,7 @@ from PIL import Image
 from genmodels.data import images
 from genmodels.hub import recipe
 from genmodels.hub.checks import check_flag, check_range, check_whole, plain, quoted
-from genmodels.hub.pipelines import HubPipeline, ImageOutput, ambient
+from genmodels.hub.pipelines import ImageOutput, ImagePipeline, ambient
 from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Frame
 from genmodels.models.patches.source import Settings
@@ -32,13 +32,10 @@ STARTS: dict[str, synthesis.Start] = {
 IN_ORDER: dict[str, Any] = {"reuse": 0.25, "mirror_cost": 0.1}
 
 
-class PatchPipeline(HubPipeline):
+class PatchPipeline(ImagePipeline):
     """Draws pictures of any size from one photo. Start at `steps`."""
 
     source = "patches"  # What `genmodels.load` and recipes call it: there are no weights.
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def __call__(
         self,

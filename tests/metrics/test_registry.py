@@ -62,7 +62,7 @@ def test_a_metric_of_pairs_is_added_in_one_place(three_sets, monkeypatch):
     panel = paired_figures.figures(*three_sets)
     assert panel[brightness.name]["low"] <= panel[brightness.name]["value"]
     assert registry.headings()[brightness.name] == "error of the mean brightness, levels (lower)"
-    assert registry.columns(*registry.paired())[brightness.name] == "brightness, levels"
+    assert registry.columns(*registry.paired_metrics())[brightness.name] == "brightness, levels"
 
 
 def test_no_two_metrics_share_a_heading():

@@ -31,7 +31,7 @@ from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import evenly
 from genmodels.data.paired_folder import PairFolder
-from genmodels.metrics.registry import METRICS, paired
+from genmodels.metrics.registry import METRICS, paired_metrics
 from training.experiments.project_formulas import psnr_seed, ssim_seed
 from training.experiments.translation_networks import ARMS, MARGINS, TASKS
 from training.experiments.translation_table import COMPARED, overview, section
@@ -271,7 +271,7 @@ def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[st
 
 
 def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
-    results = {name: METRICS[name].function(made, targets) for name in (*paired(), "swd")}
+    results = {name: METRICS[name].function(made, targets) for name in (*paired_metrics(), "swd")}
     return {
         name: result.values if METRICS[name].takes == "pair" else float(result)
         for name, result in results.items()
