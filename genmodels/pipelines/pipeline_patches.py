@@ -13,7 +13,7 @@ from genmodels.hub.checks import check_flag, check_range, check_whole, plain, qu
 from genmodels.hub.pipelines import ImageOutput, ImagePipeline, ambient
 from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Frame
-from genmodels.models.patches.source import Settings
+from genmodels.models.patches.source import PatchSettings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
@@ -156,9 +156,9 @@ def megabytes(
     return synthesis.megabytes((photo[1], photo[0]), frame, start, chosen)
 
 
-def _chosen(settings: dict[str, Any]) -> Settings:
+def _chosen(settings: dict[str, Any]) -> PatchSettings:
     names = [name for name in ("mirror", "variety", "uniqueness") if name in settings]
-    chosen = Settings(**{name: settings[name] for name in names})
+    chosen = PatchSettings(**{name: settings[name] for name in names})
     return replace(chosen, **IN_ORDER) if settings["mode"] == "retarget" else chosen
 
 
