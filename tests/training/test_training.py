@@ -76,6 +76,11 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(photos, tmp_path):
 
 
 @BOTH
+def test_checkpoints_have_the_names_that_older_runs_wrote(family, four_steps):
+    tiny_training.assert_is_named_as_before(four_steps[family][0], family)
+
+
+@BOTH
 def test_two_steps_change_every_parameter_and_stay_finite(family, four_steps):
     out, end = four_steps[family]
     start = tiny_training.load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)
