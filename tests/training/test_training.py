@@ -242,7 +242,7 @@ def test_divergence_names_the_last_good_checkpoint(photos, tmp_path):
 
 
 def test_the_budget_ends_a_run_as_finished(photos, tmp_path):
-    train("dcgan", photos, tmp_path, steps=10**6, budget_seconds=0.01)
+    train("dcgan", photos, tmp_path, steps=10**6, budget_seconds=1.0)
     steps = checkpoint.steps(tmp_path / "checkpoints")
     assert (tmp_path / "model" / "run.json").exists()
     # Nothing more is trained when the budget is 0.
