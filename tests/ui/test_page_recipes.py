@@ -248,7 +248,7 @@ def test_a_picture_of_a_family_without_years_is_looked_at_without_them(drawn, fo
         panel = detail_panel.build(models.load, "faces", switch, years)
         panel.follow(gallery, told)
     labels = {block.label for block in page.blocks.values() if isinstance(block, gr.Tab)}
-    assert labels == {"More like this", "Film"} | ({"Years"} if years else set())
+    assert labels == {"Variations", "Film"} | ({"Years"} if years else set())
     (clicked,) = (fn for fn in page.fns.values() if ("select", gallery) in events(page, fn))
     shown = pictures.captioned(drawn.images, drawn.recipes)
     updates = clicked.fn(shown, drawn.recipes, gr.SelectData(None, {"index": 1, "value": 1}))
