@@ -17,7 +17,7 @@ import tyro
 from torch import Tensor, nn
 from torch.optim import Adamax
 
-from genmodels.models.nvae import TEMPERATURES, NVAE
+from genmodels.models.nvae import NVAE, TEMPERATURES
 from genmodels.nn import logistic
 from genmodels.nn.ema import EMA
 from genmodels.nn.spectral import SpectralPenalty

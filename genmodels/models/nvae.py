@@ -46,9 +46,9 @@ class NVAE(HubModel):
         self,
         resolution: int = 64,  # Side of the image in pixels: a power of two from 16 to 256.
         c_dim: int = 0,  # Length of the condition vector; 0: none.
-        latents: str = "4:2x16 8:3x12 16:3x8 32:2x4",  # Side:groups x channels, coarse to fine.
+        latents: str = "4:2x16 8:3x12 16:2x8 32:1x4",  # Side:groups x channels, coarse to fine.
         base_channels: int = 16,  # Channels at the image's side; doubles at every halving ...
-        max_channels: int = 128,  # ... up to this many.
+        max_channels: int = 96,  # ... up to this many.
         encoder_cells: int = 1,  # Residual cells of the encoder at each side.
         mixture: int = 1,  # Components of the likelihood, 1 to 10.
     ) -> None:
@@ -116,16 +116,16 @@ class NVAE(HubModel):
         return self.to_image(h, e, temperature)
 
     def elbo(self, image: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Nats of the likelihood [N], KL of each group [N, num_groups], reconstruction.
+        """Log likelihood [N], KL of each group [N, num_groups], the likelihood's parameters.
 
-        Their difference, likelihood - KL, is the bound of the image's log probability. Latents are
-        drawn from torch's global source.
+        The first minus the sum of the second, in nats, is a bound of the image's log probability.
+        Latents are drawn from torch's global source.
         """
         parameters, kl, _ = self._inferred(image, c, torch.randn_like)
-        return logistic.log_likelihood(image, parameters), kl, logistic.mode(parameters)
+        return logistic.log_likelihood(image, parameters), kl, parameters
 
     def encode(self, image: Tensor, c: Tensor | None = None) -> Tensor:
-        """The noise [N, z_dim] of an image, the posterior's mean: `forward` of it draws it again."""
+        """The noise [N, z_dim] of an image, the posterior's mean: `forward` draws it again."""
         return self._inferred(image, c, torch.zeros_like)[2]
 
     def _inferred(
@@ -145,7 +145,7 @@ class NVAE(HubModel):
                 mu, log_sigma = group.prior(h, e)
                 shift, log_ratio = group.posterior(h, features[level.side])
                 shift = shift * (-log_sigma).exp()
-                kl = 0.5 * (shift.square() + (2 * log_ratio).exp() - 1) - log_ratio
+                kl = kl_divergence(shift, log_ratio)
                 noise = shift + log_ratio.exp() * chance(shift)
                 kls.append(kl.flatten(1).sum(1))
                 noises.append(noise.flatten(1))
@@ -233,7 +233,7 @@ class Group(nn.Module):
         return _mean_and_log(self.to_prior(F.silu(self.film(h, e))))
 
     def posterior(self, h: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """How far its mean is from the prior's; the log of its standard deviation by the prior's."""
+        """Its mean minus the prior's, and the log of its standard deviation by the prior's."""
         return _mean_and_log(self.to_posterior(F.silu(self.seen(h) + features)))
 
     def add(self, h: Tensor, z: Tensor, e: Tensor | None, temperature: float | None) -> Tensor:
@@ -391,6 +391,15 @@ class Embedding(nn.Sequential):
         super().__init__(nn.Linear(c_dim, e_dim), nn.SiLU(), nn.Linear(e_dim, e_dim), nn.SiLU())
 
 
+def kl_divergence(shift: Tensor, log_ratio: Tensor) -> Tensor:
+    """Of a posterior from its prior, each element in nats.
+
+    shift: the difference of their means in standard deviations of the prior; log_ratio: the log of
+    the posterior's standard deviation by the prior's.
+    """
+    return 0.5 * (shift.square() + (2 * log_ratio).exp() - 1) - log_ratio
+
+
 def _mean_and_log(x: Tensor) -> tuple[Tensor, Tensor]:
     """A log standard deviation within (-5, 5), where nothing overflows."""
     x = x.float() if x.dtype in (torch.half, torch.bfloat16) and torch.is_autocast_enabled() else x
@@ -405,7 +414,7 @@ def _between(temperature: float) -> tuple[int, float]:
 
 
 def _parse(latents: str, resolution: int) -> dict[int, tuple[int, int]]:
-    """ "4:2x16 8:3x12" -> {4: (2, 16), 8: (3, 12)}."""
+    """Groups and their channels by side: "4:2x16 8:3x12" -> {4: (2, 16), 8: (3, 12)}."""
     match = re.fullmatch(r"\d+:\d+x\d+( \d+:\d+x\d+)*", latents)
     found = [tuple(map(int, re.split("[:x]", word))) for word in latents.split()] if match else []
     groups = {side: (count, channels) for side, count, channels in found}

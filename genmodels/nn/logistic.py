@@ -1,4 +1,4 @@
-"""A likelihood of pixels: the discretised logistic mixture (Salimans et al. 2017, arXiv:1701.05517).
+"""A likelihood of pixels: discretised logistic mixtures (Salimans et al. 2017, arXiv:1701.05517).
 
 Each pixel holds one of 256 levels, and the mixture gives each of them a probability: what a
 logistic density has between the level's edges, the outermost levels taking all that lies beyond.
