@@ -43,8 +43,8 @@ class Config(VariationalConfig):
     beta: float = 1.0  # Weight of the KL once warm; above 1 samples gain and copies lose.
     kl_warmup_images: int = 100_000  # Over these the KL's weight rises from 0.
     spectral_weight: float = 0.1  # Of the convolutions' spectral norms, in nats of a whole image.
-    max_norm: float = 5.0  # Of the gradient, beyond which it is shortened ...
-    skip_norm: float = 50.0  # ... and beyond which the step is left out.
+    max_norm: float = 20.0  # Of the gradient, beyond which it is shortened ...
+    skip_norm: float = 200.0  # ... and beyond which the step is left out.
     ema_halflife_images: float = 5_000  # Half-life of the published average.
     temperature: float = 0.7  # Of the samples on the sheets, one of those that are kept.
     calibration_passes: int = 50  # Of 16 samples, for the statistics of each temperature.

@@ -1,0 +1,178 @@
+"""The NVAE script, run in this process on a few tiny pictures, some of which lack labels."""
+
+import csv
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import genmodels
+from genmodels.data import conditions
+from tests.support import tiny_training
+from training import train_nvae
+from training.runs import variational
+from training.runs.variational import SafeStep
+
+TINY = tiny_training.QUIET | {
+    "resolution": 32,
+    "batch_size": 8,
+    "base_channels": 4,
+    "max_channels": 8,
+    "latents": "4:1x2 8:1x2",
+    "conditions": ("body", "year"),
+    "kl_warmup_images": 16,
+    "lr_warmup_steps": 2,
+    "decay_from": 1.0,  # A falling rate depends on how many steps there are in all.
+    "calibration_passes": 1,
+}
+SCHEMA = {
+    "body": {"values": ["suv", "van"], "counts": [1, 1]},
+    "year": {"mean": 2000.0, "std": 5.0, "min": 1990, "max": 2010},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_on_the_cpu():
+    with tiny_training.quick_on_the_cpu():
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Every fifth one's year is not known."""
+    root = tmp_path_factory.mktemp("photos")
+    for seed, (part, count) in enumerate({"train": 24, "held_out": 9}.items()):
+        folder = tiny_training.photographs(root / part, count, seed)
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+        (folder / "metadata.jsonl").unlink()
+        with (folder / "metadata.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, ["file_name", "body", "year"])
+            table.writeheader()
+            table.writerows(row | ({} if i % 5 else {"year": ""}) for i, row in enumerate(rows))
+    return {"data": str(root / "train"), "held_out": str(root / "held_out")}
+
+
+def train(photos, out, **changes):
+    """Run the script as its command would; what its newest checkpoint holds."""
+    train_nvae.train(train_nvae.Config(out=out, **(photos | TINY | changes)))
+    return tiny_training.state(out)
+
+
+@pytest.fixture(scope="module")
+def four_steps(photos, tmp_path_factory, quick_on_the_cpu):
+    out = tmp_path_factory.mktemp("runs") / "four"
+    return out, train(photos, out, steps=4, keep_checkpoints=4)
+
+
+def test_two_steps_and_two_more_equal_four(photos, four_steps, tmp_path):
+    train(photos, tmp_path, steps=2)
+    found, expected = train(photos, tmp_path, steps=4), four_steps[1]
+    assert found.keys() == expected.keys()
+    assert [key for key in found if not torch.equal(found[key], expected[key])] == []
+
+
+def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
+    out, end = four_steps
+    start = tiny_training.load_file(
+        out / "checkpoints" / "step_00000002" / tiny_training.checkpoint.TENSORS
+    )
+    learnt = [key for key in end if key.startswith(("G.", "ema.")) and "at_temperature" not in key]
+    learnt = [key for key in learnt if "num_batches" not in key]
+    assert len(learnt) > 100
+    assert [key for key in learnt if torch.equal(start[key], end[key])] == []
+    assert [key for key in end if not end[key].isfinite().all()] == []
+    assert end["safe.skipped"] == 0
+
+
+def test_the_log_has_bits_per_dimension_of_both_sets(four_steps):
+    lines = tiny_training.log(four_steps[0])
+    names = {"bpd", "kl_bpd", "nll_bpd", "train_bpd", "held_out_bpd", "skipped", "used_groups"}
+    for line in lines:
+        assert names <= set(line)
+        assert all(math.isfinite(value) for value in line.values())
+        assert 0 < line["held_out_bpd"] < 20
+        assert line["bpd"] == pytest.approx(line["kl_bpd"] + line["nll_bpd"], rel=1e-4)
+
+
+def test_the_finished_model_is_loaded_by_its_folder(four_steps):
+    pipe = genmodels.load(four_steps[0] / "model")
+    assert list(pipe.schema) == ["body", "year"]
+    drawn = pipe(2, seed=1, temperature=0.65, condition={"body": "suv", "year": None})
+    assert [image.size for image in drawn.images] == [(32, 32)] * 2
+    statistics = pipe.generator.to_image.norm.at_temperature_running_var
+    assert len(statistics.unique(dim=0)) == len(statistics)
+
+
+def test_accumulated_parts_are_shown_the_same_conditions(photos, tmp_path):
+    seen = []
+    for accumulate in (1, 2):
+        config = train_nvae.Config(
+            out=tmp_path / str(accumulate), accumulate=accumulate, **photos, **TINY
+        )
+        run = variational.VariationalRun(config, conditions=config.conditions)
+        parts = list(run.batches(3))
+        seen.append([torch.cat([getattr(part, key) for part in parts]) for key in ("image", "c")])
+    for one, other in zip(*seen, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_condition_that_is_hidden_is_unknown():
+    condition = {"body": "van", "year": 2005}
+    c = torch.tensor([conditions.encode_known(SCHEMA, condition)] * 4)
+    is_known = torch.tensor([[True, True], [False, True], [True, False], [False, False]])
+    kept = [{k: v for k, v, use in zip(condition, condition.values(), row, strict=True) if use}
+            for row in is_known.tolist()]  # fmt: skip
+    expected = torch.tensor([conditions.encode_known(SCHEMA, one) for one in kept])
+    assert torch.equal(variational.hidden(SCHEMA, c, is_known), expected)
+
+
+def test_dropout_hides_its_share_and_every_subset():
+    rng = torch.Generator().manual_seed(0)
+    is_known = variational.known_after(20_000, 3, 0.1, rng)
+    assert (~is_known).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert len(is_known.unique(dim=0)) == 8
+    assert variational.known_after(500, 3, 0.0, rng).all()
+
+
+def step_with(gradient):
+    """A safe step with this gradient: whether it was taken, the weight's change, the buffers."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    safe, optimizer = SafeStep(1.0, 10.0), torch.optim.SGD(net.parameters(), 1.0)
+    before = net[0].weight.item()
+    safe.begin(net)
+    net(torch.randn(8, 1))
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    net[0].weight.grad.fill_(gradient)
+    taken, _ = safe.end(net, optimizer)
+    changed = net[0].weight.item() - before
+    return taken, changed, net[1].running_mean.item(), safe.skipped.item()
+
+
+@pytest.mark.parametrize("gradient", [math.nan, math.inf, -math.inf, 11.0])
+def test_a_step_that_is_not_safe_leaves_everything_as_it_was_and_is_counted(gradient):
+    assert step_with(gradient) == (False, 0.0, 0.0, 1.0)
+
+
+def test_a_large_gradient_is_shortened_and_a_small_one_is_not():
+    assert step_with(9.0)[:2] == (True, pytest.approx(-1.0, abs=1e-3))
+    assert step_with(0.5)[:2] == (True, pytest.approx(-0.5, abs=1e-3))
+
+
+def test_groups_in_use_weigh_more_while_warming_up_and_the_same_afterwards():
+    kl, sizes = torch.tensor([[1.0, 4.0], [3.0, 0.0]]), torch.tensor([10.0, 30.0])
+    weights = variational.kl_weights(kl, sizes, 0.5)
+    assert weights.mean().item() == pytest.approx(1)
+    assert (weights[1] / weights[0]).item() == pytest.approx(3)
+    assert variational.kl_weights(kl, sizes, 1.0).tolist() == [1, 1]
+
+
+def test_the_rate_rises_stays_and_falls():
+    rates = [variational.rate(step, 100, 2.0, 10, 0.5) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9:50] == [pytest.approx(2.0)] * 41
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert rates[-1] == pytest.approx(0.05, abs=0.01)
