@@ -17,14 +17,16 @@ import tyro
 from torch import Tensor, nn
 from torch.optim import Adamax
 
+from genmodels.data.image_folder import ImageFolder
 from genmodels.models.nvae import NVAE, TEMPERATURES
 from genmodels.nn import logistic
 from genmodels.nn.ema import EMA
 from genmodels.nn.spectral import SpectralPenalty
 from genmodels.pipelines.pipeline_nvae import NVAEPipeline
+from training.critics.frozen_features import FeatureDistance, FeatureMoments, PooledFeatures
 from training.runs import variational
 from training.runs.run import mix
-from training.runs.variational import SafeStep, VariationalConfig, VariationalRun
+from training.runs.variational import Labelled, SafeStep, VariationalConfig, VariationalRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +47,28 @@ class Config(VariationalConfig):
     spectral_weight: float = 0.1  # Of the convolutions' spectral norms, in nats of a whole image.
     max_norm: float = 20.0  # Of the gradient, beyond which it is shortened ...
     skip_norm: float = 200.0  # ... and beyond which the step is left out.
+    feature_weight: float = 0.0  # Slope of the feature loss by that of the likelihood; 1: as much.
+    features_from: float = 0.6  # From this part of the steps on there is a feature loss.
+    feature_resolution: int = 96  # Side at which the pretrained network sees the images.
+    init_from: str | None = None  # Go on from this model: a folder or "user/repo".
+    # Learn only what follows the last latents, by the features of samples at --temperature.
+    only_tail: bool = False
     ema_halflife_images: float = 5_000  # Half-life of the published average.
     temperature: float = 0.7  # Of the samples on the sheets, one of those that are kept.
     calibration_passes: int = 50  # Of 16 samples, for the statistics of each temperature.
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.push_to_hub is not None:
+            raise ValueError("push_to_hub is for families that have a card, NVAE has none yet")
+        if self.temperature not in TEMPERATURES:
+            raise ValueError(f"temperature must be one of {TEMPERATURES}, got {self.temperature}")
+        if self.only_tail and self.init_from is None:
+            raise ValueError("only_tail is for a network that has learnt: give it as init_from")
+        if not 0 <= self.beta <= 100:
+            raise ValueError(f"beta must be from 0 to 100, got {self.beta}")
+        if not 0 <= self.feature_weight <= 100:
+            raise ValueError(f"feature_weight must be from 0 to 100, got {self.feature_weight}")
 
 
 def train(config: Config) -> None:
@@ -63,40 +84,40 @@ def train(config: Config) -> None:
         config.encoder_cells,
         config.mixture,
     )
+    if config.init_from:
+        run.copy_weights(config.init_from, generator=G)
     ema = EMA(G, config.ema_halflife_images)
     spectral = SpectralPenalty(G)
     safe = SafeStep(config.max_norm, config.skip_norm)
+    state: dict[str, Any] = {"G": G, "ema": ema.model, "spectral": spectral, "safe": safe}
+    tail = None
+    if config.only_tail:
+        G.requires_grad_(False)
+        for part in G.tail():
+            part.requires_grad_(True)
+        tail = TailLoss(config, run.device)
+        state["moments"] = tail.moments
     opt_G = Adamax(_groups(G, config.weight_decay), config.lr)
-    run.resume(G=G, ema=ema.model, spectral=spectral, safe=safe, opt_G=opt_G)
-    image_shape = (3, config.resolution, config.resolution)
-    dims = 3 * config.resolution**2
-    sizes = torch.tensor([group.size for level in G.levels for group in level.groups])
-    sizes = sizes.float().to(run.device)
+    run.resume(**state, opt_G=opt_G)
+    bound = BoundLoss(config, G, spectral, run.device)
     run.print(f"{sum(p.numel() for p in G.parameters()) / 1e6:.2f} million parameters")
 
     for step in run.steps():
         for group in opt_G.param_groups:
             settings = (config.lr, config.lr_warmup_steps, config.decay_from)
             group["lr"] = variational.rate(step, config.steps, *settings)
-        warmth = min(1.0, run.images_seen / max(config.kl_warmup_images, 1))
         noted = []
         opt_G.zero_grad()
         safe.begin(G)
         for batch in run.batches(step):
             with run.accelerator.autocast():
-                log_likelihood, kl, _ = G.elbo(batch.image, batch.c)
-            weights = variational.kl_weights(kl, sizes, warmth)
-            penalty = config.beta * max(warmth, 1e-4) * (kl * weights).sum(1)
-            loss = (penalty - log_likelihood).mean() + config.spectral_weight * spectral()
-            run.backward(loss / dims)
-            figures = {"kl_bpd": kl.detach().sum(1), "nll_bpd": -log_likelihood.detach()}
-            bits = {
-                name: logistic.bits_per_dim(nats, image_shape) for name, nats in figures.items()
-            }
-            used = (kl.detach().mean(0) > 0.01 * sizes).float()
-            noted.append(bits | {"bpd": bits["kl_bpd"] + bits["nll_bpd"], "used_groups": used})
+                loss, figures = (tail or bound)(G, batch, step)
+            run.backward(loss)
+            noted.append(figures)
         run.average(G)
         is_safe, norm = safe.end(G, opt_G)
+        if tail is not None:  # Its statistics are of samples, and are found when it is published.
+            safe.put_back(G)
         if is_safe:
             ema.update(G, config.batch_size, run.images_seen)
             for each in noted:
@@ -109,15 +130,65 @@ def train(config: Config) -> None:
 
         run.end_step()
         if run.is_save_due:
-            run.save(sheet(run, calibrated(run, ema.model, config.temperature)))
+            seen = calibrated(run, ema.model, config, config.temperature)
+            run.save(sheet(run, seen, config.temperature))
 
     if run.is_finished and run.is_main:
-        network = calibrated(run, ema.model, *TEMPERATURES)
+        network = calibrated(run, ema.model, config, *TEMPERATURES)
         pipeline = NVAEPipeline(network, conditions=run.schema or None)
         pipeline.save_pretrained(config.out / "model")
 
 
-def bits_per_dim(run: VariationalRun, network: NVAE, folder: object) -> Tensor:
+class BoundLoss:
+    """The bound of a batch, in nats per channel of a pixel, and what is added to it."""
+
+    def __init__(
+        self, config: Config, G: NVAE, spectral: SpectralPenalty, device: torch.device
+    ) -> None:
+        self.config, self.spectral = config, spectral
+        sizes = [float(group.size) for level in G.levels for group in level.groups]
+        self.sizes = torch.tensor(sizes, device=device)
+        self.distance = None
+        if config.feature_weight:
+            self.distance = FeatureDistance(config.feature_resolution).to(device)
+
+    def __call__(self, G: NVAE, batch: Labelled, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        config, shape = self.config, batch.image.shape[1:]
+        warmth = min(1.0, step * config.batch_size / max(config.kl_warmup_images, 1))
+        log_likelihood, kl, parameters = G.elbo(batch.image, batch.c)
+        weights = variational.kl_weights(kl, self.sizes, warmth)
+        penalty = config.beta * max(warmth, 1e-4) * (kl * weights).sum(1)
+        loss = (penalty - log_likelihood).mean() + config.spectral_weight * self.spectral()
+        figures = {
+            "kl_bpd": logistic.bits_per_dim(kl.sum(1), shape),
+            "nll_bpd": logistic.bits_per_dim(-log_likelihood, shape),
+            "used_groups": (kl.mean(0) > 0.01 * self.sizes).float(),
+        }
+        figures["bpd"] = figures["kl_bpd"] + figures["nll_bpd"]
+        if self.distance is not None and step >= config.features_from * config.steps:
+            far = self.distance(logistic.mode(parameters), batch.image)
+            pull = variational.balanced(far.mean(), -log_likelihood.mean(), parameters)
+            loss = loss + config.feature_weight * pull
+            figures["feature_distance"] = far
+        return loss / shape.numel(), {name: value.detach() for name, value in figures.items()}
+
+
+class TailLoss:
+    """What tells samples at a temperature from real pictures, on average."""
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        self.temperature = config.temperature
+        self.features = PooledFeatures(config.feature_resolution).to(device)
+        self.moments = FeatureMoments(self.features.length())
+
+    def __call__(self, G: NVAE, batch: Labelled, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        noise = self.temperature * torch.randn(len(batch.c), G.z_dim, device=batch.c.device)
+        drawn = logistic.mode(G.decode(noise, batch.c))
+        loss, gap = self.moments(self.features(drawn), self.features(batch.image))
+        return loss, {"feature_gap": gap}
+
+
+def bits_per_dim(run: VariationalRun, network: NVAE, folder: ImageFolder) -> Tensor:
     """The bound on some of the folder's images, in bits per channel of a pixel; one sample each."""
     torch.manual_seed(mix(run.config.seed, "measured"))
     bits = []
@@ -128,16 +199,15 @@ def bits_per_dim(run: VariationalRun, network: NVAE, folder: object) -> Tensor:
     return torch.cat(bits).mean()
 
 
-def calibrated(run: VariationalRun, network: NVAE, *temperatures: float) -> NVAE:
+def calibrated(run: VariationalRun, network: NVAE, config: Config, *temperatures: float) -> NVAE:
     """A copy of the network with BatchNorm statistics of these temperatures."""
     found = copy.deepcopy(network)
-    found.calibrate(run.drawn_c, temperatures, passes=run.config.calibration_passes)
+    found.calibrate(run.drawn_c, temperatures, passes=config.calibration_passes)
     return found
 
 
-def sheet(run: VariationalRun, network: NVAE) -> Tensor:
+def sheet(run: VariationalRun, network: NVAE, temperature: float) -> Tensor:
     """A row of images, a row of their reconstructions, six rows of samples: [64, 3, R, R]."""
-    temperature = run.config.temperature
     rng = torch.Generator().manual_seed(mix(run.config.seed, "fixed"))
     shown = run.shown()
     noise = temperature * torch.randn(48, network.z_dim, generator=rng).to(run.device)
@@ -151,7 +221,8 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with weight decay, and those that only scale or shift, without."""
     parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for parameter in network.parameters():
-        parts[parameter.ndim > 1].append(parameter)
+        if parameter.requires_grad:
+            parts[parameter.ndim > 1].append(parameter)
     return [
         {"params": parts[True], "weight_decay": weight_decay},
         {"params": parts[False], "weight_decay": 0.0},

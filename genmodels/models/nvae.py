@@ -14,6 +14,7 @@ depends on the conditions; the likelihood's mixture may have one component.
 import copy
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from genmodels.hub.checks import check_resolution, check_whole, quoted
 from genmodels.hub.modeling import HubModel
-from genmodels.nn import logistic
+from genmodels.nn import logistic, losses
 
 # Temperatures whose BatchNorm statistics are kept; those between are interpolated.
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -40,6 +41,8 @@ class NVAE(HubModel):
     The noise is relative to the prior: latents are its mean + its standard deviation * noise, group
     by group. So the same noise under another c is the same person under other conditions.
     """
+
+    levels: Any  # Of `Level`s, coarse to fine.
 
     @register_to_config
     def __init__(
@@ -62,7 +65,7 @@ class NVAE(HubModel):
         groups = _parse(latents, resolution)
 
         def width(side: int) -> int:
-            return min(base_channels * resolution // max(side, 1), max_channels)
+            return min(base_channels * resolution // side, max_channels)
 
         self.c_dim, self.resolution = c_dim, resolution
         e_dim = E_DIM if c_dim else 0
@@ -71,13 +74,20 @@ class NVAE(HubModel):
         self.to_image = Tail(base_channels, logistic.num_parameters(mixture), e_dim)
         self.start = nn.Parameter(0.1 * torch.randn(width(coarsest), coarsest, coarsest))
         self.levels = nn.ModuleList(
-            Level(side, width(side // 2), width(side), *groups.get(side, (0, 0)), e_dim)
+            Level(
+                side,
+                0 if side == coarsest else width(side // 2),
+                width(side),
+                *groups.get(side, (0, 0)),
+                e_dim,
+                has_cell=side < resolution,
+            )
             for side in sides
         )
-        self.levels[0].up = None  # The start has its side.
-        if resolution not in groups:
-            self.levels[-1].cell = None  # The tail is all there is at this side.
-        self.embed = Embedding(c_dim, e_dim) if c_dim else None
+        self.embed = None
+        if c_dim:
+            layers = [nn.Linear(c_dim, e_dim), nn.SiLU(), nn.Linear(e_dim, e_dim), nn.SiLU()]
+            self.embed = nn.Sequential(*layers)
         first = resolution if resolution in groups else resolution // 2
         below = [side for side in reversed(sides) if side <= first]
         self.encoder = Encoder(
@@ -145,12 +155,18 @@ class NVAE(HubModel):
                 mu, log_sigma = group.prior(h, e)
                 shift, log_ratio = group.posterior(h, features[level.side])
                 shift = shift * (-log_sigma).exp()
-                kl = kl_divergence(shift, log_ratio)
+                kl = losses.kl_divergence(shift, log_ratio)
                 noise = shift + log_ratio.exp() * chance(shift)
                 kls.append(kl.flatten(1).sum(1))
                 noises.append(noise.flatten(1))
                 h = group.add(h, mu + log_sigma.exp() * noise, e, None)
         return self.to_image(h, e, None), torch.stack(kls, dim=1), torch.cat(noises, dim=1)
+
+    def tail(self) -> list[nn.Module]:
+        """All that follows the last latents: it shapes pictures, and no prior."""
+        last = max(i for i, level in enumerate(self.levels) if len(level.groups))
+        group = self.levels[last].groups[-1]
+        return [group.from_latent, group.cell, *self.levels[last + 1 :], self.to_image]
 
     def _start(self, count: int) -> Tensor:
         start = self.start.expand(count, -1, -1, -1)
@@ -174,13 +190,13 @@ class NVAE(HubModel):
         batch_size: int = 16,
         seed: int = 0,
     ) -> None:
-        """Estimate the BatchNorm statistics of pictures drawn at each of the temperatures.
+        """Estimate the BatchNorm statistics of pictures drawn at some of `TEMPERATURES`.
 
         Those of training are of posterior samples at temperature 1; colder pictures have others.
         """
-        rng = torch.Generator().manual_seed(seed)
         norms = [module for module in self.modules() if isinstance(module, BatchNorm)]
         for temperature in temperatures:
+            rng = torch.Generator().manual_seed(seed)  # Whichever others are estimated.
             twin = copy.deepcopy(self).train()
             twins = [module for module in twin.modules() if isinstance(module, BatchNorm)]
             for i in range(passes):
@@ -199,13 +215,23 @@ class NVAE(HubModel):
 class Level(nn.Module):
     """All that happens at one side: the way there from the side before, and its latents."""
 
+    groups: Any  # Of `Group`s.
+
     def __init__(
-        self, side: int, c_in: int, width: int, groups: int, channels: int, e_dim: int
+        self,
+        side: int,
+        c_in: int,  # Channels of the side before; 0 where the start has this side.
+        width: int,
+        groups: int,  # How many ...
+        channels: int,  # ... of so many channels each.
+        e_dim: int,
+        *,
+        has_cell: bool,  # Whether there is a cell where there are no groups.
     ) -> None:
         super().__init__()
         self.side = side
-        self.up: nn.Module | None = nn.Conv2d(c_in, 4 * width, 1)
-        self.cell = None if groups else DecoderCell(width, e_dim)
+        self.up = nn.Conv2d(c_in, 4 * width, 1) if c_in else None
+        self.cell = DecoderCell(width, e_dim) if has_cell and not groups else None
         self.groups = nn.ModuleList(Group(width, channels, side, e_dim) for _ in range(groups))
 
     def enter(self, h: Tensor, e: Tensor | None, temperature: float | None) -> Tensor:
@@ -230,11 +256,11 @@ class Group(nn.Module):
 
     def prior(self, h: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation."""
-        return _mean_and_log(self.to_prior(F.silu(self.film(h, e))))
+        return _mean_and_log(self.to_prior, F.silu(self.film(h, e)))
 
     def posterior(self, h: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Its mean minus the prior's, and the log of its standard deviation by the prior's."""
-        return _mean_and_log(self.to_posterior(F.silu(self.seen(h) + features)))
+        return _mean_and_log(self.to_posterior, F.silu(self.seen(h) + features))
 
     def add(self, h: Tensor, z: Tensor, e: Tensor | None, temperature: float | None) -> Tensor:
         """The decoder's features once it has seen the latents."""
@@ -243,6 +269,8 @@ class Group(nn.Module):
 
 class Encoder(nn.Module):
     """image -> features of each side; the conditions shape those of all but the first cells."""
+
+    cells: Any  # Lists of `EncoderCell`s.
 
     def __init__(
         self, resolution: int, sides: list[int], widths: list[int], cells: int, e_dim: int
@@ -313,6 +341,7 @@ class Tail(nn.Module):
     def __init__(self, width: int, parameters: int, e_dim: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, parameters, 3, padding=1)
+        assert self.conv.bias is not None
         with torch.no_grad():  # Scales that fit a photograph's whole range would be learnt late.
             self.conv.bias.view(-1, 10)[:, 4:7] = -2.0
         self.conv_1 = nn.Conv2d(width, width, 3, padding=1)
@@ -384,26 +413,12 @@ class SqueezeExcitation(nn.Module):
         return x * weights.sigmoid()[:, :, None, None]
 
 
-class Embedding(nn.Sequential):
-    """c [N, c_dim] -> e [N, e_dim]."""
+def _mean_and_log(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A mean, and a log standard deviation within (-5, 5), where nothing overflows.
 
-    def __init__(self, c_dim: int, e_dim: int) -> None:
-        super().__init__(nn.Linear(c_dim, e_dim), nn.SiLU(), nn.Linear(e_dim, e_dim), nn.SiLU())
-
-
-def kl_divergence(shift: Tensor, log_ratio: Tensor) -> Tensor:
-    """Of a posterior from its prior, each element in nats.
-
-    shift: the difference of their means in standard deviations of the prior; log_ratio: the log of
-    the posterior's standard deviation by the prior's.
+    In the weights' own type, whatever autocast computes convolutions in.
     """
-    return 0.5 * (shift.square() + (2 * log_ratio).exp() - 1) - log_ratio
-
-
-def _mean_and_log(x: Tensor) -> tuple[Tensor, Tensor]:
-    """A log standard deviation within (-5, 5), where nothing overflows."""
-    x = x.float() if x.dtype in (torch.half, torch.bfloat16) and torch.is_autocast_enabled() else x
-    mean, log = x.chunk(2, dim=1)
+    mean, log = conv(x).to(conv.weight.dtype).chunk(2, dim=1)
     return mean, 5 * torch.tanh(log / 5)
 
 
@@ -415,8 +430,9 @@ def _between(temperature: float) -> tuple[int, float]:
 
 def _parse(latents: str, resolution: int) -> dict[int, tuple[int, int]]:
     """Groups and their channels by side: "4:2x16 8:3x12" -> {4: (2, 16), 8: (3, 12)}."""
-    match = re.fullmatch(r"\d+:\d+x\d+( \d+:\d+x\d+)*", latents)
-    found = [tuple(map(int, re.split("[:x]", word))) for word in latents.split()] if match else []
+    text = latents if isinstance(latents, str) else ""
+    is_list = re.fullmatch(r"\d{1,4}:\d{1,4}x\d{1,4}( \d{1,4}:\d{1,4}x\d{1,4})*", text)
+    found = [tuple(map(int, re.split("[:x]", word))) for word in text.split()] if is_list else []
     groups = {side: (count, channels) for side, count, channels in found}
     sides = list(groups)
     fits = bool(sides) and sides == sorted(sides) and len(sides) == len(found) <= 9

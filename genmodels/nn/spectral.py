@@ -19,8 +19,8 @@ class SpectralPenalty(nn.Module):
         by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
-                rows, *columns = module.weight.shape
-                by_shape[rows, torch.Size(columns).numel()].append(module.weight)
+                rows, size = len(module.weight), module.weight.numel()
+                by_shape[rows, size // rows].append(module.weight)
         self._weights = dict(by_shape)
         for (rows, columns), weights in by_shape.items():
             u = torch.randn(len(weights), rows, 1)

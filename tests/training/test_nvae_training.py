@@ -12,6 +12,7 @@ import genmodels
 from genmodels.data import conditions
 from tests.support import tiny_training
 from training import train_nvae
+from training.critics.frozen_features import FeatureDistance, FeatureMoments
 from training.runs import variational
 from training.runs.variational import SafeStep
 
@@ -103,6 +104,90 @@ def test_the_finished_model_is_loaded_by_its_folder(four_steps):
     assert [image.size for image in drawn.images] == [(32, 32)] * 2
     statistics = pipe.generator.to_image.norm.at_temperature_running_var
     assert len(statistics.unique(dim=0)) == len(statistics)
+
+
+def test_features_join_in_from_their_step_on(photos, four_steps, tmp_path):
+    settings = {"feature_weight": 1.0, "features_from": 0.5, "feature_resolution": 64}
+    expected = four_steps[1]
+    found = train(photos, tmp_path, steps=4, **settings)
+    assert ["feature_distance" in line for line in tiny_training.log(tmp_path)] == [0, 0, 1, 1]
+    assert not torch.equal(found["G.start"], expected["G.start"])
+    assert found["safe.skipped"] == 0
+
+
+def test_a_tail_learns_from_samples_while_all_else_stays(photos, four_steps, tmp_path):
+    parent = four_steps[0] / "model"
+    settings = {"only_tail": True, "init_from": str(parent), "feature_resolution": 64}
+    train(photos, tmp_path, steps=1, **settings)
+    found = train(photos, tmp_path, steps=2, **settings)
+    before = genmodels.load(parent).generator
+    changed = {
+        key for key, value in before.state_dict().items() if not found[f"G.{key}"].equal(value)
+    }
+    tail = (
+        "to_image",
+        "levels.1.groups.0.from_latent",
+        "levels.1.groups.0.cell",
+        "levels.2",
+        "levels.3",
+    )
+    expected = {key for key, _ in before.named_parameters() if key.startswith(tail)}
+    assert changed == expected
+    assert found["moments.batches"] == 2
+    assert tiny_training.log(tmp_path)[-1]["feature_gap"] > 0
+    straight = train(photos, tmp_path / "straight", steps=2, **settings)
+    assert [key for key in found if not torch.equal(found[key], straight[key])] == []
+
+
+def test_moments_that_agree_pull_nowhere_and_others_towards_the_real_ones():
+    torch.manual_seed(0)
+    moments, real = FeatureMoments(3), torch.randn(64, 3)
+    drawn = real.clone().requires_grad_()
+    loss, gap = moments(drawn, real)
+    (slope,) = torch.autograd.grad(loss, drawn)
+    assert gap == 0
+    assert slope.abs().max() < 1e-6
+    drawn = (real + 2).requires_grad_()
+    loss, gap = moments(drawn, real)
+    (slope,) = torch.autograd.grad(loss, drawn)
+    assert gap > 0
+    assert (slope.mean(0) > 0).all()  # Downhill is down.
+
+
+def test_a_balanced_loss_pulls_its_own_way_as_strongly_as_the_other():
+    at = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss, other = (at[0] * 1000).square(), at.sum() * 3
+    (slope,) = torch.autograd.grad(variational.balanced(loss, other, at), at)
+    assert slope.tolist() == [pytest.approx(3 * math.sqrt(2)), 0]
+
+
+def test_pictures_are_further_apart_the_more_is_wrong_with_them():
+    torch.manual_seed(0)
+    distance = FeatureDistance(64)
+    picture = torch.rand(2, 3, 64, 64) * 2 - 1
+    noise = torch.randn_like(picture)
+    far = [distance(picture + strength * noise, picture) for strength in (0, 0.1, 0.5)]
+    assert far[0].tolist() == [0, 0]
+    assert (far[0] < far[1]).all()
+    assert (far[1] < far[2]).all()
+    with pytest.raises(ValueError, match="feature_resolution must be 64 or more"):
+        FeatureDistance(32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"push_to_hub": "you/faces"}, "NVAE has none yet"),
+        ({"temperature": 0.75}, "temperature must be one of"),
+        ({"only_tail": True}, "only_tail is for a network that has learnt"),
+        ({"beta": -1.0}, "beta must be from 0 to 100"),
+        ({"feature_weight": -1.0}, "feature_weight must be from 0 to 100"),
+        ({"condition_dropout": 0.9}, "condition_dropout must be from 0 to 0.5"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused_in_a_sentence(photos, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(photos, tmp_path, steps=1, **changes)
 
 
 def test_accumulated_parts_are_shown_the_same_conditions(photos, tmp_path):

@@ -45,7 +45,10 @@ class VariationalRun(Run):
     """A run whose images may lack labels: c is that of `conditions.encode_known`."""
 
     config: VariationalConfig
-    tunable = TUNABLE | {"steps", "beta", "spectral_weight", "condition_dropout"}
+    tunable = TUNABLE | {
+        *("steps", "decay_from", "beta", "kl_warmup_images", "spectral_weight"),
+        *("condition_dropout", "feature_weight", "features_from", "max_norm", "skip_norm"),
+    }
     schema: conditions.Schema
 
     @property
@@ -129,9 +132,13 @@ class SafeStep(nn.Module):
             optimizer.step()
         else:
             self.skipped += 1
-            for buffer, before in zip(network.buffers(), self._kept, strict=True):
-                buffer.copy_(before)
+            self.put_back(network)
         return is_safe, norm
+
+    def put_back(self, network: nn.Module) -> None:
+        """The buffers as they were before the step."""
+        for buffer, before in zip(network.buffers(), self._kept, strict=True):
+            buffer.copy_(before)
 
 
 def known_after(
@@ -170,6 +177,14 @@ def kl_weights(
         return torch.ones_like(sizes)
     used = sizes * kl.detach().mean(0).abs()
     return used / used.mean().clamp(min=1e-9)
+
+
+def balanced(loss: Tensor, other: Tensor, at: Tensor) -> Tensor:
+    """A loss whose slope at a tensor has the direction of `loss` and the length of `other`'s."""
+    (slope,) = torch.autograd.grad(loss, at, retain_graph=True)
+    (measure,) = torch.autograd.grad(other, at, retain_graph=True)
+    length = slope.norm().clamp(min=torch.finfo(slope.dtype).tiny)
+    return (at * (slope * (measure.norm() / length))).sum()
 
 
 def rate(step: int, steps: int, peak: float, warmup_steps: int, decay_from: float) -> float:
