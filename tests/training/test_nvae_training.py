@@ -16,18 +16,6 @@ from training.critics.frozen_features import FeatureDistance, FeatureMoments
 from training.runs import variational
 from training.runs.variational import SafeStep
 
-TINY = tiny_training.QUIET | {
-    "resolution": 32,
-    "batch_size": 8,
-    "base_channels": 4,
-    "max_channels": 8,
-    "latents": "4:1x2 8:1x2",
-    "conditions": ("body", "year"),
-    "kl_warmup_images": 16,
-    "lr_warmup_steps": 2,
-    "decay_from": 1.0,  # A falling rate depends on how many steps there are in all.
-    "calibration_passes": 1,
-}
 SCHEMA = {
     "body": {"values": ["suv", "van"], "counts": [1, 1]},
     "year": {"mean": 2000.0, "std": 5.0, "min": 1990, "max": 2010},
@@ -57,7 +45,7 @@ def photos(tmp_path_factory):
 
 def train(photos, out, **changes):
     """Run the script as its command would; what its newest checkpoint holds."""
-    train_nvae.train(train_nvae.Config(out=out, **(photos | TINY | changes)))
+    train_nvae.train(train_nvae.Config(out=out, **(photos | tiny_training.NVAE | changes)))
     return tiny_training.state(out)
 
 
@@ -194,7 +182,7 @@ def test_accumulated_parts_are_shown_the_same_conditions(photos, tmp_path):
     seen = []
     for accumulate in (1, 2):
         config = train_nvae.Config(
-            out=tmp_path / str(accumulate), accumulate=accumulate, **photos, **TINY
+            out=tmp_path / str(accumulate), accumulate=accumulate, **photos, **tiny_training.NVAE
         )
         run = variational.VariationalRun(config, conditions=config.conditions)
         parts = list(run.batches(3))

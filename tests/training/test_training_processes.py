@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("launching")]
 
 SCRIPTS = Path(__file__).parents[2] / "training"
 SETTINGS = {"train_dcgan": tiny_training.DCGAN, "train_stylegan2": tiny_training.STYLEGAN2}
+OTHERS = {"train_nvae": tiny_training.NVAE}
 ENDLESS = 20_000  # Steps: minutes, for what is to be stopped after seconds.
 CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 SERVER = multiprocessing.get_context("forkserver")
@@ -49,7 +50,7 @@ class Command:
     """One training command under way; `wait_for` reads its output line by line."""
 
     def __init__(self, script, photos, out, *, variables=None, **changes):
-        settings = photos | SETTINGS[script] | changes
+        settings = photos | (SETTINGS | OTHERS)[script] | changes
         argv = tiny_training.flags(out=out, **settings)
         reader, writer = SERVER.Pipe(duplex=False)
         path = str(SCRIPTS / f"{script}.py")
@@ -287,3 +288,20 @@ def test_two_processes_train_with_both_critics_as_one_does(photos, tmp_path):
     # Spectral norms are iterated once per forward pass, so a split batch has them a little nearer.
     far = [key for key in one if not torch.allclose(other[key], one[key], rtol=0.02, atol=0.02)]
     assert [key for key in far if not key.endswith(("_u", "_v"))] == []
+
+
+def test_two_processes_train_nvae_as_one_does(photos, tmp_path):
+    runs = two("train_nvae", photos, tmp_path / "two", steps=3, lr=1e-3)
+    run = Command("train_nvae", photos, tmp_path / "one", steps=3, lr=1e-3, accumulate=2)
+    assert run.end() == 0, run.said
+    assert [each.end() for each in runs] == [0, 0], runs[0].said + runs[1].said
+    one, other = (tiny_training.state(tmp_path / name) for name in ("one", "two"))
+    # Parts that follow each other move BatchNorm's averages twice; parts beside each other once.
+    weights = [key for key in one if key.startswith("G.")]
+    weights = [key for key in weights if "running" not in key and "num_batches" not in key]
+    assert len(weights) > 100
+    far = [key for key in weights if not torch.allclose(one[key], other[key], atol=1e-3)]
+    assert far == []
+    for name in ("one", "two"):
+        pipe = genmodels.load(tmp_path / name / "model")
+        assert pipe(seed=1).images[0].size == (32, 32)
