@@ -291,17 +291,14 @@ def test_two_processes_train_with_both_critics_as_one_does(photos, tmp_path):
 
 
 def test_two_processes_train_nvae_as_one_does(photos, tmp_path):
-    runs = two("train_nvae", photos, tmp_path / "two", steps=3, lr=1e-3)
-    run = Command("train_nvae", photos, tmp_path / "one", steps=3, lr=1e-3, accumulate=2)
+    settings = {"steps": 1, "spectral_weight": 0.0}  # Its vectors move once for each part.
+    runs = two("train_nvae", photos, tmp_path / "two", **settings)
+    run = Command("train_nvae", photos, tmp_path / "one", accumulate=2, **settings)
     assert run.end() == 0, run.said
     assert [each.end() for each in runs] == [0, 0], runs[0].said + runs[1].said
     one, other = (tiny_training.state(tmp_path / name) for name in ("one", "two"))
-    # Parts that follow each other move BatchNorm's averages twice; parts beside each other once.
-    weights = [key for key in one if key.startswith("G.")]
-    weights = [key for key in weights if "running" not in key and "num_batches" not in key]
-    assert len(weights) > 100
-    far = [key for key in weights if not torch.allclose(one[key], other[key], atol=1e-3)]
-    assert far == []
-    for name in ("one", "two"):
-        pipe = genmodels.load(tmp_path / name / "model")
-        assert pipe(seed=1).images[0].size == (32, 32)
+    gradients = [key for key in one if key.endswith("exp_avg")]
+    assert len(gradients) > 100
+    for key in gradients:
+        size = float(one[key].abs().max())
+        torch.testing.assert_close(other[key], one[key], rtol=1e-3, atol=1e-3 * size + 1e-9)
