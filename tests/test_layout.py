@@ -64,7 +64,7 @@ ONLY_IN = {
     "datasets": "genmodels.data.*",
     "av": "genmodels.data.*",
     "torchvision": "",
-    "transformers": "training.prepare.*",
+    "transformers": "",
     "onnx": "genmodels.metrics.* training.prepare.*",
     "onnxruntime": "genmodels.metrics.* training.prepare.*",
     "pickle": "",

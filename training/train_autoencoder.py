@@ -19,7 +19,8 @@ from torch.optim import Adam
 from genmodels.models import autoencoder
 from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_autoencoder import AutoencoderPipeline
-from training.publish.paired import publish
+from training.publish.hub_repo import publish
+from training.publish.paired import PairEvaluation
 from training.runs.paired import PairConfig, PairRun
 
 ERRORS = {"squared": F.mse_loss, "absolute": F.l1_loss}
@@ -69,7 +70,7 @@ def train(config: Config) -> None:
                 run.save(run.sheet(ema.model(shown.taken), *pictures))
 
     if run.is_finished:
-        publish(run, AutoencoderPipeline(ema.model, **config.published), None)
+        publish(run, AutoencoderPipeline(ema.model, **config.published), PairEvaluation(run))
 
 
 if __name__ == "__main__":

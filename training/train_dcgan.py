@@ -6,7 +6,7 @@ The same command again resumes. Everything lands in --out.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
@@ -19,13 +19,17 @@ from genmodels.nn import losses
 from genmodels.nn.augment import classical_augment, diff_augment
 from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
-from training.publish.publish import publish
+from training.publish.hub_repo import publish
+from training.publish.samples import SampleEvaluation
+from training.runs import gan
 from training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
     """Flags of the DCGAN script; the defaults are the paper's, but for the augmentation."""
+
+    tunable: ClassVar = RunConfig.tunable | {"lr", "augment", "ema_halflife_images"}
 
     z_dim: int = 100  # Length of the latent vector.
     base_channels: int = 64  # Channels beside the image; doubles at every halving ...
@@ -52,8 +56,8 @@ def train(config: Config) -> None:
         Adam(network.parameters(), config.lr, betas=(config.beta1, 0.999)) for network in (G, D)
     )
     run.resume(G=G, D=D, ema=ema.model, opt_G=opt_G, opt_D=opt_D)
-    run.forecast(G, D, config.z_dim)
-    z_fixed, _ = run.fixed_latents(64, config.z_dim)
+    gan.forecast(run, G, D, config.z_dim)
+    z_fixed, _ = gan.fixed_latents(run, 64, config.z_dim)
 
     def augment(images: torch.Tensor) -> torch.Tensor:
         return diff_augment(images) if config.augment == "diffaugment" else images
@@ -61,11 +65,11 @@ def train(config: Config) -> None:
     for step in run.steps():
         # Discriminator: real up, fake down, in batches of their own (BatchNorm sees each alone).
         opt_D.zero_grad()
-        for batch in run.micro_batches(step, "D", config.z_dim):
+        for batch in run.micro_batches(step, "D"):
             real = classical_augment(batch.real) if config.augment == "classical" else batch.real
             with run.accelerator.autocast():
                 with torch.no_grad():
-                    fake = G(batch.z)
+                    fake = G(batch.noise(config.z_dim))
                 real_logits = D(augment(real))
                 fake_logits = D(augment(fake))
             loss_D = losses.bce_d(real_logits.float(), fake_logits.float())
@@ -77,9 +81,9 @@ def train(config: Config) -> None:
         # Generator: fake up.
         opt_G.zero_grad()
         D.requires_grad_(False)
-        for batch in run.micro_batches(step, "G", config.z_dim):
+        for batch in run.micro_batches(step, "G"):
             with run.accelerator.autocast():
-                fake_logits = D(augment(G(batch.z)))
+                fake_logits = D(augment(G(batch.noise(config.z_dim))))
             loss_G = losses.non_saturating_g(fake_logits.float())
             run.backward(loss_G)
             run.note(loss_G=loss_G)
@@ -94,7 +98,8 @@ def train(config: Config) -> None:
                 run.save(ema.model(z_fixed))
 
     if run.is_finished:
-        publish(run, DCGANPipeline(ema.model), D)
+        networks = {"discriminator": D}
+        publish(run, DCGANPipeline(ema.model), SampleEvaluation(run), extra_networks=networks)
 
 
 if __name__ == "__main__":

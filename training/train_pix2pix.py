@@ -13,7 +13,7 @@ the batch or the image. The paper's own: --norm instance --up transposed --dropo
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
@@ -26,13 +26,18 @@ from genmodels.models import pix2pix
 from genmodels.nn import losses
 from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
-from training.publish.paired import publish
+from training.publish.hub_repo import publish
+from training.publish.paired import PairEvaluation
 from training.runs.paired import PairConfig, PairRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(PairConfig):
     """Flags of the pix2pix script."""
+
+    tunable: ClassVar = PairConfig.tunable | {
+        *("pixel_weight", "texture_weight", "adversarial_weight", "r1_gamma")
+    }
 
     levels: int = 6  # How often the generator halves the picture.
     base_channels: int = 32  # Channels beside the image; doubles at every halving ...
@@ -151,7 +156,8 @@ def train(config: Config) -> None:
 
     if run.is_finished:
         pipeline = Pix2PixPipeline(ema.model, **config.published)
-        publish(run, pipeline, D if config.adversarial_weight else None)
+        networks = {"discriminator": D} if config.adversarial_weight else {}
+        publish(run, pipeline, PairEvaluation(run), extra_networks=networks)
 
 
 if __name__ == "__main__":

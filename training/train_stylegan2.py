@@ -6,7 +6,7 @@ The same command again resumes. Everything lands in --out.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
@@ -22,9 +22,11 @@ from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
 from training.critics.critics import OwnCritic, ProjectedCritic
 from training.critics.projected_features import Heads, Projection
-from training.publish.publish import publish
+from training.publish.hub_repo import publish
+from training.publish.samples import SampleEvaluation
+from training.runs import gan
 from training.runs.run import Run, RunConfig
-from training.runs.snapshots import Snapshots
+from training.runs.snapshots import Networks, Snapshots
 
 SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
 
@@ -32,6 +34,12 @@ SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
 @dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
     """Flags of the StyleGAN2 script. The defaults suit 64 px on a CPU; see training/README.md."""
+
+    may_change: ClassVar = RunConfig.may_change | {"snapshot_images"}
+    tunable: ClassVar = RunConfig.tunable | {
+        *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images"),
+        *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
+    }
 
     conditions: tuple[str, ...] = ()  # Labels of the data to condition on, such as body year.
     z_dim: int = 128  # Length of the latent vector.
@@ -84,16 +92,16 @@ def train(config: Config) -> None:
     path_mean = _PathMean()
     own = OwnCritic(D, opt_D)
     critics: list[OwnCritic | ProjectedCritic] = [] if config.critic == "projected" else [own]
-    discriminator = D if own in critics else None  # What there is to publish.
+    networks: Networks = {"discriminator": D} if own in critics else {}  # To publish beside G.
     state = {"G": G, "D": D, "ema": ema.model, "ada": ada, "path_mean": path_mean}
     if config.critic != "own":
         projected = _projected_critic(config, c_dim, run.device)
         critics.append(projected)
         state |= {"heads": projected.network, "opt_heads": projected.optimizer}
     run.resume(**state, opt_G=opt_G, opt_D=opt_D)
-    run.forecast(G, D, config.z_dim)
+    gan.forecast(run, G, D, config.z_dim)
     snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
-    z_fixed, c_fixed = run.fixed_latents(64, config.z_dim)
+    z_fixed, c_fixed = gan.fixed_latents(run, 64, config.z_dim)
 
     def augment(images: Tensor) -> Tensor:
         if config.augment == "ada":
@@ -101,7 +109,7 @@ def train(config: Config) -> None:
         return diff_augment(images) if config.augment == "diffaugment" else images
 
     def judge() -> None:
-        coverage = snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), discriminator)
+        coverage = snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), networks)
         if config.critic == "both" and (news := projected.watch(coverage, run.images_seen)):
             run.print(news)
 
@@ -114,9 +122,10 @@ def train(config: Config) -> None:
         # Critics: real up, fake down.
         for critic in active:
             critic.optimizer.zero_grad()
-        for batch in run.micro_batches(step, "D", config.z_dim):
+        for batch in run.micro_batches(step, "D"):
+            z = batch.noise(config.z_dim)
             with run.accelerator.autocast(), torch.no_grad():
-                ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
+                ws = _mixed_styles(G, z, batch.c * c_weight, config.mixing_probability)
                 fake = G.synthesis(ws, "random")
                 real, fake = augment(batch.real), augment(fake)
             for critic in active:
@@ -135,7 +144,7 @@ def train(config: Config) -> None:
         # nothing has to differentiate the augmentation twice.
         if own in active and step % config.r1_every == 0:
             opt_D.zero_grad()
-            for batch in run.micro_batches(step, "R1", config.z_dim):
+            for batch in run.micro_batches(step, "R1"):
                 real = augment(batch.real).detach().requires_grad_()
                 r1 = losses.r1_penalty(D(real, batch.c, c_weight), real)
                 run.backward(config.r1_gamma / 2 * config.r1_every * r1)
@@ -145,9 +154,10 @@ def train(config: Config) -> None:
 
         # Generator: fake up, in the eyes of each critic. Their gradients meet at the image.
         opt_G.zero_grad()
-        for batch in run.micro_batches(step, "G", config.z_dim):
+        for batch in run.micro_batches(step, "G"):
+            z = batch.noise(config.z_dim)
             with run.accelerator.autocast():
-                ws = _mixed_styles(G, batch.z, batch.c * c_weight, config.mixing_probability)
+                ws = _mixed_styles(G, z, batch.c * c_weight, config.mixing_probability)
                 fake = augment(G.synthesis(ws, "random"))
             image = fake.detach().requires_grad_()
             slopes: list[Tensor] = []
@@ -168,8 +178,9 @@ def train(config: Config) -> None:
         if config.path_length_weight and step % config.path_length_every == 0:
             opt_G.zero_grad()
             everywhere = []
-            for batch in run.micro_batches(step, "path", config.z_dim):
-                ws = G.broadcast(G.mapping(batch.z, batch.c * c_weight))
+            for batch in run.micro_batches(step, "path"):
+                z = batch.noise(config.z_dim)
+                ws = G.broadcast(G.mapping(z, batch.c * c_weight))
                 fake = G.synthesis(ws, "random")
                 lengths = losses.path_length(fake, ws, torch.randn_like(fake))
                 penalty = (lengths - path_mean.mean).square().mean()
@@ -194,8 +205,8 @@ def train(config: Config) -> None:
 
     if run.is_finished:
         pipeline = StyleGAN2Pipeline(ema.model, conditions=schema)
-        pipeline, discriminator, snapshot = snapshots.choose(pipeline, discriminator)
-        publish(run, pipeline, discriminator, sampling=SAMPLING, snapshot=snapshot)
+        pipeline, networks, snapshot = snapshots.choose(pipeline, networks)
+        publish(run, pipeline, SampleEvaluation(run, SAMPLING, snapshot), extra_networks=networks)
 
 
 class _PathMean(nn.Module):

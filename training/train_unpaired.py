@@ -12,6 +12,7 @@ pass.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
@@ -24,13 +25,16 @@ from genmodels.nn import losses
 from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
 from training.critics.patch_nce import PatchNCE
-from training.publish.unpaired import publish
+from training.publish.hub_repo import publish
+from training.publish.unpaired import UnpairedEvaluation
 from training.runs.unpaired import UnpairedConfig, UnpairedRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(UnpairedConfig):
     """Flags of the script."""
+
+    tunable: ClassVar = UnpairedConfig.tunable | {"r1_gamma"}
 
     levels: int = 6  # How often the generator halves the picture.
     base_channels: int = 32  # Channels beside the image; doubles at every halving ...
@@ -116,7 +120,8 @@ def train(config: Config) -> None:
                 run.save(torch.cat([shown, ema.model(taken)]))
 
     if run.is_finished:
-        publish(run, Pix2PixPipeline(ema.model, **config.published), D)
+        pipeline, networks = Pix2PixPipeline(ema.model, **config.published), {"discriminator": D}
+        publish(run, pipeline, UnpairedEvaluation(run), extra_networks=networks)
 
 
 def judge(D: pix2pix.Discriminator, image: torch.Tensor) -> torch.Tensor:

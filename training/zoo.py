@@ -22,7 +22,7 @@ import torch
 import tyro
 
 from genmodels import zoo
-from training.publish import publish, translator
+from training.publish.hub_repo import recard
 
 INSTALLED = zoo.FOLDER
 RESULTS = Path(__file__).parent / "experiments" / "results"
@@ -39,7 +39,6 @@ CARS_LICENCE = (
     "offer it for research. Use the model for research and demonstration."
 )
 CARS_NOTES = ("cars_wishes.md",)
-PAIRED = ("train_pix2pix.py", "train_autoencoder.py")  # Scripts that learn from pairs.
 COMICS = (
     "faces and their ink comics, of face2comics 1.0 (Sxela 2021), where a network drew both: its "
     "people do not exist"
@@ -278,11 +277,8 @@ def train(config: Config) -> None:
 def _recard(config: Config, name: str) -> None:
     recipe = ZOO[name]
     notes = [RESULTS / note for note in recipe.card_notes]
-    if recipe.script in PAIRED:
-        translator.recard(INSTALLED / name, notes)
-        return
     data = config.data / recipe.data
-    publish.recard(INSTALLED / name, notes, data / "train", data / "held_out")
+    recard(INSTALLED / name, notes, data / "train", data / "held_out")
 
 
 def command(config: Config, name: str, seconds: float) -> list[str]:

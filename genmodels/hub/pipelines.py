@@ -55,15 +55,21 @@ def load(source: str | Path, *, revision: str | None = None, token: str | None =
         engine, module = ENGINES[str(source)]
         return getattr(importlib.import_module(module), engine)()
     folder = resolve(source, revision=revision, token=token)
-    name = _pipeline_named(read_json(folder / INDEX))
-    if not isinstance(name, str) or name not in PIPELINES:
-        raise ValueError(
-            f"{source}: pipeline must be one of {', '.join(PIPELINES)}, got {quoted(name)}"
-        )
-    pipeline_class = getattr(importlib.import_module(PIPELINES[name]), name)
-    pipeline = pipeline_class.from_pretrained(folder)
+    try:
+        chosen = pipeline_class(_pipeline_named(read_json(folder / INDEX)))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    pipeline = chosen.from_pretrained(folder)
     pipeline.source = known_as(source, revision)
     return pipeline
+
+
+def pipeline_class(name: Any) -> type["HubPipeline"]:
+    """The class that a repo names, which must be one of those in this file."""
+    if not isinstance(name, str) or name not in PIPELINES:
+        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {quoted(name)}")
+    chosen: type[HubPipeline] = getattr(importlib.import_module(PIPELINES[name]), name)
+    return chosen
 
 
 @dataclass
@@ -84,6 +90,7 @@ class HubPipeline(DiffusionPipeline):
 
     # Component name -> class: what a repo must contain, decided here and not by the repo.
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {}
+    tags: ClassVar[tuple[str, ...]] = ()  # Of its models on the Hub, beside the task's.
     source: str | None = None  # What recipes call it; None when it was built in memory.
     _hashed: tuple[bytes, str] = (b"", "")  # The fingerprint of the weights and their hash.
 

@@ -159,6 +159,12 @@ def colour_panel(samples: Images, reference: Images) -> dict[str, Figures]:
     return _colour_channels(a, b)
 
 
+def colour_distance(samples: Images, reference: Images) -> float:
+    """The mean of `colour_panel`'s Wasserstein distances over L*, a* and b*."""
+    channels = colour_panel(samples, reference).values()
+    return float(np.mean([channel["wasserstein"] for channel in channels]))
+
+
 def _colour_channels(a: np.ndarray, b: np.ndarray) -> dict[str, Figures]:
     """Histograms [N, 3, bins] of two sets -> figures per channel."""
     centres = LAB_LOW + LAB_BIN * (np.arange(LAB_BINS) + 0.5)

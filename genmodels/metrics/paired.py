@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genmodels.data import color
 from genmodels.metrics.descriptors import CHUNK, Images, image_batches, rgb_to_lab
+from genmodels.metrics.figures import UndefinedFigureError
 
 DATA_RANGE = 255
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # The Gaussian window, in pixels (Wang et al. 2004).
@@ -49,6 +51,14 @@ def psnr(a: Images, b: Images) -> Mean:
         return Mean(10 * np.log10(DATA_RANGE**2 / mse(a, b).values))
 
 
+def psnr_of_mean(a: Images, b: Images) -> float:
+    """The PSNR of the mean MSE in dB, which papers often print: never above the mean of PSNRs."""
+    error = mse(a, b)
+    if error == 0:
+        raise UndefinedFigureError("all pictures equal their targets")
+    return float(10 * np.log10(DATA_RANGE**2 / error))
+
+
 def ssim(a: Images, b: Images) -> Mean:
     """Structural similarity (Wang et al. 2004), mean over pixels and colours; `.values` [N].
 
@@ -61,6 +71,12 @@ def ssim(a: Images, b: Images) -> Mean:
         for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True)
     ]
     return Mean(torch.cat(values).numpy())
+
+
+def grey_ssim(a: Images, b: Images) -> Mean:
+    """The SSIM of the images in grey: 1 where nothing but colour differs; `.values` [N]."""
+    a, b = _pairs(a, b, min_side=SSIM_WINDOW)
+    return ssim(color.to_grey(a), color.to_grey(b))
 
 
 def ms_ssim(a: Images, b: Images) -> Mean:

@@ -11,3 +11,4 @@ class AutoencoderPipeline(TranslationPipeline):
     """Runs a trained `autoencoder.Generator` on pictures of any size."""
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": autoencoder.Generator}
+    tags = ("autoencoder",)

@@ -21,6 +21,7 @@ class DCGANPipeline(HubPipeline):
     """Draws images from a trained `dcgan.Generator`."""
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": dcgan.Generator}
+    tags = ("gan", "dcgan")
 
     def __init__(self, generator: dcgan.Generator) -> None:
         super().__init__()

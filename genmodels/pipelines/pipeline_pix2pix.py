@@ -11,3 +11,4 @@ class Pix2PixPipeline(TranslationPipeline):
     """Runs a trained `pix2pix.Generator` on pictures of any size."""
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": pix2pix.Generator}
+    tags = ("pix2pix",)

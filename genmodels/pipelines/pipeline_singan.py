@@ -37,6 +37,7 @@ class SinGANPipeline(HubPipeline):
     """Draws pictures of any size from a `singan.SinGAN`; `fit` trains one on a photo."""
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": networks.SinGAN}
+    tags = ("gan", "singan")
 
     def __init__(self, generator: networks.SinGAN) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class StyleGAN2Pipeline(HubPipeline):
     """
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": stylegan2.Generator}
+    tags = ("gan", "stylegan2")
 
     @register_to_config
     def __init__(

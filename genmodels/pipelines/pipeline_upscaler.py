@@ -26,6 +26,7 @@ class UpscalerPipeline(HubPipeline):
     """
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": upscaler.Generator}
+    tags = ("super-resolution", "upscaler")
 
     def __init__(self, generator: upscaler.Generator) -> None:
         super().__init__()

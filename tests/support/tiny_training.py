@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from training.judges import classifier, condition_accuracy
+from training.publish import samples
 from training.runs import checkpoint, forecast
 
 BODIES = ("coupe", "suv", "van")
@@ -56,6 +57,7 @@ def quick_on_the_cpu() -> Iterator[None]:
         patch.setattr(forecast, "PROBE_SECONDS", 0.0)
         patch.setattr(classifier, "MAX_IMAGES", 128)
         patch.setattr(condition_accuracy, "NUM_SAMPLES", 18)
+        patch.setattr(samples, "SHARES_FROM", 8)
         yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)

@@ -1,13 +1,15 @@
 """The forecast disturbs nothing and says something finite."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from genmodels.models import dcgan, stylegan2
 from training.runs import forecast as module
-from training.runs.forecast import BANDS, forecast, take_fastest_threads
+from training.runs import gan
+from training.runs.forecast import forecast, take_fastest_threads
 
 
 @pytest.fixture(autouse=True)
@@ -16,24 +18,32 @@ def short_probe(monkeypatch):
 
 
 def networks(family):
-    """G, D, latents and conditions of a tiny model in training mode."""
+    """G, D and one update of a tiny model in training mode."""
     torch.manual_seed(0)
     size = {"base_channels": 4, "max_channels": 8}
     z = torch.randn(4, 8)
     if family == "dcgan":
-        return dcgan.Generator(16, 8, **size), dcgan.Discriminator(16, **size), z, None
+        update = partial(gan.update, (z,))
+        return dcgan.Generator(16, 8, **size), dcgan.Discriminator(16, **size), update
     G = stylegan2.Generator(16, 8, 8, c_dim=2, **size)
-    return G, stylegan2.Discriminator(16, 2, **size), z, torch.eye(2).repeat(2, 1)
+    update = partial(gan.update, (z, torch.eye(2).repeat(2, 1)))
+    return G, stylegan2.Discriminator(16, 2, **size), update
+
+
+def estimated(family, **changes):
+    G, D, update = networks(family)
+    counts = {"images_per_update": 4, "images_left": 1000, "images_at_end": 1000} | changes
+    return forecast(update, G, D, expectations=gan.EXPECTATIONS, **counts)
 
 
 @pytest.mark.parametrize("family", ["dcgan", "stylegan2"])
 def test_networks_and_random_numbers_are_as_before(family):
-    G, D, z, c = networks(family)
+    G, D, update = networks(family)
     before = {
         k: v.clone() for n in (G, D) for k, v in n.state_dict(prefix=type(n).__name__).items()
     }
     rng = torch.get_rng_state()
-    forecast(G, D, z, c, images_left=100, images_at_end=100)
+    forecast(update, G, D, images_per_update=4, images_left=100, images_at_end=100)
     after = {k: v for n in (G, D) for k, v in n.state_dict(prefix=type(n).__name__).items()}
     assert [key for key in before if not torch.equal(before[key], after[key])] == []
     assert torch.equal(rng, torch.get_rng_state())
@@ -42,8 +52,7 @@ def test_networks_and_random_numbers_are_as_before(family):
 
 
 def test_figures_are_finite_and_scale_with_the_work():
-    G, D, z, c = networks("stylegan2")
-    estimate = forecast(G, D, z, c, images_left=1000, images_at_end=10_000)
+    estimate = estimated("stylegan2", images_at_end=10_000)
     for figure in (estimate.images_per_second, estimate.seconds, estimate.memory_gib):
         assert math.isfinite(figure)
         assert figure > 0
@@ -52,23 +61,20 @@ def test_figures_are_finite_and_scale_with_the_work():
 
 
 def test_processes_share_the_work():
-    G, D, z, c = networks("dcgan")
-    one, many = (
-        forecast(G, D, z, c, images_left=1000, images_at_end=1000, processes=n) for n in (1, 1000)
-    )
+    one, many = (estimated("dcgan", images_per_update=4 * n) for n in (1, 1000))
     assert many.images_per_second > 10 * one.images_per_second
 
 
 def test_more_images_promise_more():
-    G, D, z, c = networks("dcgan")
-    limits = [limit for limit, _ in BANDS]
+    limits = [limit for limit, _ in gan.EXPECTATIONS]
     assert limits == sorted(set(limits))
     assert limits[-1] == math.inf  # Every run lies in some band.
     counts = [0, *(limit for limit in limits[:-1]), 10**9]
-    bands = [forecast(G, D, z, c, images_left=1, images_at_end=n).band for n in counts]
-    assert bands[0] == BANDS[0][1]
-    assert bands[1:-1] == [text for _, text in BANDS[1:]]  # A limit belongs to the next band.
-    assert bands[-1] == BANDS[-1][1]
+    bands = [estimated("dcgan", images_left=1, images_at_end=n).expectation for n in counts]
+    texts = [text for _, text in gan.EXPECTATIONS]
+    assert bands[0] == texts[0]
+    assert bands[1:-1] == texts[1:]  # A limit belongs to the next band.
+    assert bands[-1] == texts[-1]
 
 
 def test_the_line_gives_pace_time_memory_and_expectation():
@@ -106,7 +112,7 @@ def test_the_faster_number_of_threads_is_taken_and_told(two_threads, slow, taken
 
 
 def test_trying_threads_changes_nothing_of_the_run(two_threads):
-    _, D, *_ = networks("dcgan")
+    _, D, _ = networks("dcgan")
     D.add_module("extra", torch.nn.Dropout(0.5))
     before = {key: value.clone() for key, value in D.state_dict().items()}
     rng = torch.get_rng_state()
@@ -114,3 +120,24 @@ def test_trying_threads_changes_nothing_of_the_run(two_threads):
     assert all(torch.equal(value, before[key]) for key, value in D.state_dict().items())
     assert torch.equal(rng, torch.get_rng_state())
     assert all(p.grad is None for p in D.parameters())
+
+
+class Regressor(torch.nn.Linear):
+    """Neither a generator nor a discriminator."""
+
+    def __init__(self):
+        super().__init__(8, 1)
+
+
+def test_a_family_of_one_network_without_latents_is_forecast_too():
+    network, images = Regressor(), torch.randn(4, 8)
+    estimate = forecast(
+        lambda copied: copied(images).square().mean().backward(),
+        network,
+        images_per_update=4,
+        images_left=1000,
+        images_at_end=1000,
+    )
+    assert estimate.seconds == pytest.approx(1000 / estimate.images_per_second)
+    assert "expect" not in str(estimate)
+    assert network.weight.grad is None

@@ -12,7 +12,8 @@ import genmodels
 from tests.support import tiny_training
 from tests.support.tiny_training import load_file, state
 from training import train_autoencoder, train_pix2pix
-from training.publish import paired_figures, translator
+from training.publish import paired_figures
+from training.publish.hub_repo import recard
 from training.runs import checkpoint
 from training.runs.paired import PairRun, random_marks
 
@@ -150,7 +151,7 @@ def test_a_card_is_written_anew_with_other_notes(four_steps, tmp_path):
     shutil.copytree(four_steps[0] / "model", folder)
     before = (folder / "README.md").read_text()
     (tmp_path / "note.md").write_text("## More\n\nA table.\n")
-    translator.recard(folder, [tmp_path / "note.md"])
+    recard(folder, [tmp_path / "note.md"], tmp_path, tmp_path)
     assert (folder / "README.md").read_text() == before + "\n## More\n\nA table.\n"
 
 

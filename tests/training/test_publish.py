@@ -11,14 +11,16 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import genmodels
+from genmodels import metrics
 from genmodels.data import images
+from genmodels.metrics.registry import METRICS
 from genmodels.models import dcgan, stylegan2
 from tests.support import tiny_training
 from tests.support.hub_server import HubServer
 from training import train_dcgan, train_stylegan2
 from training.judges import condition_accuracy
-from training.publish import card, publish
 from training.publish.facts import CAPTION, film, storage_dtype
+from training.publish.hub_repo import recard
 
 FILES = {
     "README.md",
@@ -146,9 +148,9 @@ def test_the_loaded_model_draws_what_the_average_of_the_run_draws(family, publis
 def test_the_card_prints_the_measured_figures(family, published):
     readme, measured = (published[family] / "README.md").read_text(), facts(published[family])
     rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| ")]
-    titles = {title: key for key, title in card.TITLES.items()}
+    titles = {metric.heading: key for key, metric in METRICS.items()}
     shown = {titles[row[0]]: row[1:] for row in rows if row[0] in titles}
-    assert shown.keys() == card.TITLES.keys()
+    assert shown.keys() == {key for key in metrics.FIGURES if METRICS[key].on_cards}
     for key, (value, interval, real) in shown.items():
         figure = measured["metrics"][key]
         if key == "open_nsfw_kid":  # These are too few images for it.
@@ -245,10 +247,14 @@ def test_weights_that_half_precision_would_spoil_keep_all_bits():
     torch.manual_seed(0)
     generator = dcgan.Generator(32, z_dim=8, base_channels=4, max_channels=8)
     pipe = genmodels.DCGANPipeline(generator)
-    assert storage_dtype(pipe, publish._four) == torch.float16
+
+    def draw(pipeline):
+        return pipeline(4, seed=0).images
+
+    assert storage_dtype(pipe, draw) == torch.float16
     for parameter in generator.parameters():  # Of such a gain that small errors show.
         torch.nn.init.normal_(parameter)
-    assert storage_dtype(pipe, publish._four) is None
+    assert storage_dtype(pipe, draw) is None
 
 
 def test_fine_tuning_starts_from_the_published_weights(root, photos, published):
@@ -304,7 +310,7 @@ def test_a_card_is_written_anew_from_what_is_known_and_what_an_older_version_lac
     (folder / "run.json").write_text(json.dumps(told))
     (tmp_path / "note.md").write_text("## A note\n\nOf tables.\n")
     paths = [Path(photos[key]) for key in ("data", "held_out")]
-    publish.recard(folder, [tmp_path / "note.md"], *paths)
+    recard(folder, [tmp_path / "note.md"], *paths)
     anew = facts(folder)
     assert {key: anew[key] for key in told} == told
     assert (anew["conditions_followed"] is not None) == is_conditional
@@ -400,7 +406,8 @@ def test_more_training_is_measured_anew(photos, tmp_path, capsys):
 PUSH = """
 import contextlib, hashlib, io, json, os, pathlib, sys
 import genmodels
-from training import forecast, train_dcgan
+from training import train_dcgan
+from training.runs import forecast
 
 forecast.PROBE_SECONDS = 0.0
 settings = json.loads(sys.argv[1])

@@ -35,13 +35,14 @@ SERVER = multiprocessing.get_context("forkserver")
 
 def command(script, argv, variables, output):
     """What a forked process does, as in a terminal of its own, even where these tests run under
-    nohup. The forecast, two seconds long, is cut short.
+    nohup. What takes seconds and is not the matter is cut short.
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     os.environ.update(CPU | variables)
     sys.modules["training.runs.forecast"].PROBE_SECONDS = 0.0
+    sys.modules["training.publish.samples"].SHARES_FROM = 8
     sys.argv = [script, *argv]
     runpy.run_path(script, run_name="__main__")
 
@@ -86,7 +87,7 @@ def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
     return {
         "data": tiny_training.photographs(root / "train", 40),
-        "held_out": tiny_training.photographs(root / "held_out", 16, seed=1),
+        "held_out": tiny_training.photographs(root / "held_out", 4, seed=1),
     }
 
 

@@ -106,7 +106,7 @@ def test_a_link_out_of_the_folder_names_nothing(folder):
 
 def test_a_process_has_a_folder_of_its_own_and_clears_away_that_of_a_dead_one(tmp_path):
     code = (
-        "import os; from genmodels.ui import work_folder; "
+        "import os; from genmodels.ui.server import work_folder; "
         "print(work_folder.begin(), flush=True); input()"
     )
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}

@@ -21,6 +21,7 @@ import genmodels
 from genmodels.data import images
 from genmodels.data.image_folder import ImageFolder
 from genmodels.metrics import figures
+from genmodels.metrics.registry import columns
 from training.judges.two_sample import TWO_SAMPLE_VERSION, told_apart
 
 RESULTS = Path(__file__).with_name("results")
@@ -30,12 +31,7 @@ SIDES = (4, 8, 32)  # Pixels that are left of the images when they are told apar
 BATCH_SIZES = {"train_stylegan2.py": 32, "train_dcgan.py": 64}
 STYLEGAN2 = "--base-channels 16 --max-channels 128 --r1-gamma 0.05 --ema-halflife-images 5000"
 ONE_WAY = STYLEGAN2 + " --no-x-flip"  # All cars of one viewpoint face left.
-FIGURES = {  # Of the panel: which the table shows.
-    "swd": "texture (SWD)",
-    "random_kid": "structure (KID of random features)",
-    "coverage": "coverage (higher)",
-    "ms_ssim_diversity": "sameness (MS-SSIM of pairs)",
-}
+FIGURES = columns("swd", "random_kid", "coverage", "ms_ssim_diversity")  # That the table shows.
 
 
 @dataclass(frozen=True)

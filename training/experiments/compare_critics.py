@@ -19,6 +19,7 @@ import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively
 import tyro
 
 from genmodels.metrics.figures import beside_real
+from genmodels.metrics.registry import columns
 
 RESULTS = Path(__file__).with_name("results")
 TRAINING = Path(__file__).parents[1]
@@ -34,12 +35,7 @@ TUNED = (
     "--conditions-full-images 0"
 )
 BOTH = " --critic both"
-FIGURES = {  # Of the panel: which the table shows.
-    "swd": "texture (SWD)",
-    "random_kid": "structure (KID of random features)",
-    "coverage": "coverage (higher)",
-    "ms_ssim_diversity": "sameness (MS-SSIM of pairs)",
-}
+FIGURES = columns("swd", "random_kid", "coverage", "ms_ssim_diversity")  # That the table shows.
 
 
 @dataclass(frozen=True)

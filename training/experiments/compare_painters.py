@@ -23,6 +23,7 @@ from torch import Tensor
 import genmodels
 from genmodels import metrics
 from genmodels.data.image_folder import ImageFolder, evenly
+from genmodels.metrics.registry import columns
 from training.prepare.monet_teacher import monet_teacher, study
 from training.publish.paired_figures import translated
 from training.publish.unpaired_figures import KINDS, distances, figures, rows
@@ -30,11 +31,11 @@ from training.runs.held_out import share_to_hold_out
 
 RESULTS = Path(__file__).with_name("results")
 COLUMNS = {
-    "swd": "texture (SWD)",
+    **columns("swd"),
     "swd_nearer": "... than the photographs",
-    "colour": "colours (Lab)",
+    **columns("colour"),
     "colour_nearer": "... than the photographs",
-    "kept": "kept (SSIM of grey, higher)",
+    **columns("kept"),
 }
 
 

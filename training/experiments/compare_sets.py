@@ -22,18 +22,12 @@ import tyro
 from genmodels import zoo
 from genmodels.data.image_folder import ImageFolder
 from genmodels.metrics.figures import beside_real
+from genmodels.metrics.registry import columns
 from training.judges.diversity import DIVERSITY, GROUPS, diversity, is_first_more_diverse
 
 RESULTS = Path(__file__).with_name("results")
 SIDE = 32  # Pixels at which the sets are compared.
-LEARNT = {
-    "swd": "texture (SWD)",
-    "random_kid": "structure (KID of random features)",
-    "density": "density (higher)",
-    "coverage": "coverage (higher)",
-    "ms_ssim_diversity": "sameness (MS-SSIM of pairs)",
-    "duplicates": "near-duplicates",
-}
+LEARNT = columns("swd", "random_kid", "density", "coverage", "ms_ssim_diversity", "duplicates")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,10 +31,11 @@ from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import evenly
 from genmodels.data.paired_folder import PairFolder
+from genmodels.metrics.registry import METRICS, paired
 from training.experiments.project_formulas import psnr_seed, ssim_seed
 from training.experiments.translation_networks import ARMS, MARGINS, TASKS
 from training.experiments.translation_table import COMPARED, overview, section
-from training.publish.paired_figures import FIGURES, translated
+from training.publish.paired_figures import translated
 from training.runs.translator import side_to_load
 
 RESULTS = Path(__file__).with_name("results")
@@ -270,13 +271,11 @@ def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[st
 
 
 def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
-    each = {key: figure(made, targets) for key, figure in FIGURES.items()}
-    return each | {
-        "ssim_seed": ssim_seed(made, targets),
-        "psnr_of_mean": float(10 * np.log10(255**2 / np.float64(each["mse"].mean()))),
-        "psnr_seed": psnr_seed(made, targets),
-        "swd": float(metrics.swd(made, targets)),
-    }
+    results = {name: METRICS[name].function(made, targets) for name in (*paired(), "swd")}
+    return {
+        name: result.values if METRICS[name].takes == "pair" else float(result)
+        for name, result in results.items()
+    } | {"ssim_seed": ssim_seed(made, targets), "psnr_seed": psnr_seed(made, targets)}
 
 
 def _with_interval(values: Any) -> dict[str, float]:

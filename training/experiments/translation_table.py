@@ -3,14 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-FIGURES = {
-    "psnr": "PSNR, dB (higher)",
-    "ssim": "SSIM (higher)",
-    "mse": "MSE",
-    "psnr_of_mean": "PSNR of the mean MSE (higher)",
-    "chroma_error": "chroma error",
-    "swd": "texture (SWD)",
-}
+from genmodels.metrics.registry import columns, paired
+
+FIGURES = columns(*paired(), "swd")
 COMPARED = {"psnr": "PSNR, dB", "ssim": "SSIM"}  # Between networks, and between tasks.
 PROJECT = {  # What the project printed: PSNR and SSIM of its autoencoder, and of its pix2pix.
     "coloring": ((21.05, 0.8416), (28.77, 0.9982)),

@@ -2,7 +2,7 @@
 
 The table is a CSV with the columns `file`, `class` (make model body year), `year`, `body` and
 `filled_fraction` (how much of the square had to be invented at its borders). The result is two
-folders in the imagefolder convention, read by `genmodels.data.ImageFolder`:
+folders in the imagefolder convention, read by `genmodels.data.image_folder`:
 
     python -m training.prepare.cars --photos PHOTOS --labels cars_labels.csv --out data/cars-64
 
@@ -61,9 +61,7 @@ class Config:
     view_labels: Path = VIEW_LABELS  # CSV of photographs whose view was labelled by eye.
     min_view_margin: float = 0.1  # Of one view, leave out what is less sure than this.
     background: Literal["keep", "grey"] = "keep"  # "grey" cuts the cars out.
-    segmenter: str = (
-        "u2netp"  # What cuts them: "u2netp", "grabcut", or a network's Hub id or folder.
-    )
+    segmenter: Literal["u2netp", "grabcut"] = "u2netp"  # What cuts them.
     align: bool = False  # Give all cars that are cut out one length, on one line of ground.
 
 
@@ -197,18 +195,8 @@ def other_view(row: Row, config: Config) -> str | None:
 def find_masks(rows: list[Row], config: Config) -> tuple[Masks, dict[str, str]]:
     """Where the cars are, and why a photograph could not be cut out."""
     files = [row["file"] for row in rows]
-    return cutouts.find_masks(config.photos, files, segment_by(config.segmenter))
-
-
-def segment_by(name: str) -> cutouts.Segment | None:
-    """The network of a name; None for GrabCut, which is none."""
-    if name == "grabcut":
-        return None
-    if name == "u2netp":
-        return U2NetP().segment
-    from training.prepare.segmenter import Segmenter  # Imports transformers, which takes seconds.
-
-    return Segmenter(name).segment
+    segment = U2NetP().segment if config.segmenter == "u2netp" else None  # None: by GrabCut.
+    return cutouts.find_masks(config.photos, files, segment)
 
 
 def to_square(

@@ -1,7 +1,6 @@
-r"""How well cars are cut out: masks against outlines that were drawn by hand.
+"""How well cars are cut out: masks against outlines that were drawn by hand.
 
-    python -m training.prepare.check_cutouts --photos PHOTOS \
-        [--segmenter openmmlab/upernet-convnext-tiny]
+    python -m training.prepare.check_cutouts --photos PHOTOS
 
 Prints the intersection over union, its 95 % interval over the photographs, and the worst of them.
 The regression that learns the outlines sees no hand-drawn one.
@@ -34,7 +33,6 @@ class Config:
     photos: Path  # Folder of photographs; all of them teach the shapes.
     outlines: Path = OUTLINES  # CSV: file, outline as x:y of each corner in 1/128 of the square.
     u2netp: bool = True  # Compare this network, too.
-    segmenter: str | None = None  # Hub id or folder of another one.
 
 
 def check(config: Config) -> dict[str, float]:
@@ -54,13 +52,6 @@ def check(config: Config) -> dict[str, float]:
     if config.u2netp:
         network = U2NetP()
         ways["u2netp"] = [cutouts.tidy(network.segment(square)) for square in squares]
-    if config.segmenter:
-        from training.prepare.segmenter import (
-            Segmenter,  # Imports transformers, which takes seconds.
-        )
-
-        other = Segmenter(config.segmenter)
-        ways[config.segmenter] = [cutouts.tidy(other.segment(square)) for square in squares]
     return {name: print_way(name, masks, whole) for name, masks in ways.items()}
 
 

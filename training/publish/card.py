@@ -1,151 +1,221 @@
-"""The card of a published model: what `publish` measured, in words and tables."""
+"""The card of a published model: what was measured when it was published, in words and tables.
 
-from typing import Any
+`Card` has the sections of every card. What a task says in its own words, such as what its figures
+were measured on, a subclass beside the task's `Evaluation` fills in.
+"""
 
-from genmodels.metrics.figures import Figure, interval_shown, reasons, shown, undefined
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from genmodels.hub.pipelines import pipeline_class
+from genmodels.metrics.figures import Figure, interval_shown, reasons, shown
+from genmodels.metrics.registry import headings
 from training.judges.condition_accuracy import obedience
 
-TITLES = {  # The figures of `metrics.panel` that lead the card, and which way is better.
-    "swd": "texture: sliced Wasserstein distance of patches, x1000 (lower)",
-    "random_kid": "structure: kernel distance of random features (lower)",
-    "open_nsfw_kid": "content: KID, open_nsfw features, which nothing here trains with (lower)",
-    "density": "density among held-out images (near 1)",
-    "coverage": "coverage of the held-out images (higher)",
-    "colour_L_wasserstein": "brightness: 1-D Wasserstein distance of L* (lower)",
-    "ms_ssim_diversity": "sameness: MS-SSIM of random pairs (as low as real)",
-    "duplicates": "near-duplicates among the samples (lower)",
-    "closer_to_train_pixels": "chance to lie closer to a training image (0.5 is healthy)",
-    "copies_features": "copies of a training image (0)",
-}
 
+class Card:
+    """README.md of a model's repo, from the facts in its run.json."""
 
-def card(facts: dict[str, Any], notes: list[str]) -> str:
-    """README.md of the repo, from the facts in run.json and more sections in Markdown."""
-    parts = [
-        _head(facts),
-        _figures(facts),
-        obedience(facts["conditions_followed"]) if facts.get("conditions_followed") else "",
-        _truncation(facts),
-        _worst(facts),
-        _data(facts),
-        _training(facts),
-        *notes,
-    ]
-    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+    task: ClassVar[str]  # As the Hub calls it; it groups models by that.
+    tag: ClassVar[str]  # The first of the Hub's tags; those of the pipeline's class follow.
+    usage: ClassVar[str]  # Python after `import genmodels`; {model} is what `load` takes.
+    alt: ClassVar[str] = "samples"  # What samples.png shows, in short.
+    caption: ClassVar[str] = ""  # Below it.
+    notice: ClassVar[str]  # What whoever shows its output must know.
+    baseline: ClassVar[str] = "nothing done"  # What figures are held beside, if anything.
+    digits: ClassVar[str] = ".3g"  # Of a figure in the table.
 
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
 
-def _head(facts: dict[str, Any]) -> str:
-    return f"""---
-library_name: genmodels
-license: other
-license_name: see-card
-tags: [image-generation, gan, {facts["pipeline"].removesuffix("Pipeline").lower()}]
-pipeline_tag: unconditional-image-generation
+    def text(self, notes: Iterable[str] = ()) -> str:
+        """The whole card, with more sections in Markdown at its end."""
+        parts = [
+            self._head(),
+            self._figures(),
+            self._conditions(),
+            self._truncation(),
+            self._worst(),
+            self._data(),
+            self._training(),
+            *notes,
+        ]
+        return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+    @property
+    def panel(self) -> dict[str, Any]:
+        """The figures by name: value, low and high, beside a baseline or real images."""
+        panel: dict[str, Any] = self.facts["metrics"]
+        return panel
+
+    @property
+    def measured_on(self) -> str:
+        """What the table of figures says above it."""
+        raise NotImplementedError
+
+    @property
+    def images(self) -> str:
+        """What it was trained on, after their number."""
+        return "images"
+
+    @property
+    def worst_caption(self) -> str:
+        """What worst.png shows; empty where there is none."""
+        return ""
+
+    @property
+    def metadata(self) -> ModelCardData:
+        """What the Hub reads: licence, tags, and every figure as a result in `model-index`."""
+        facts = self.facts
+        results = [
+            EvalResult(
+                task_type=self.task,
+                dataset_type="imagefolder",
+                dataset_name=facts["data"]["name"],
+                dataset_split="held-out",
+                dataset_revision=facts["data"]["fingerprint"][:16],
+                metric_type=name,
+                metric_name=heading,
+                metric_value=self.panel[name]["value"],
+            )
+            for name, heading in self._headings().items()
+            if self.panel[name]["value"] is not None
+        ]
+        return ModelCardData(
+            library_name="genmodels",
+            license="other",
+            license_name="see-card",
+            tags=[self.tag, *pipeline_class(facts["pipeline"]).tags],
+            pipeline_tag=self.task,
+            model_name=facts["name"],
+            eval_results=results or None,
+        )
+
+    def _headings(self) -> dict[str, str]:
+        return {name: title for name, title in headings().items() if name in self.panel}
+
+    def _head(self) -> str:
+        facts = self.facts
+        usage = self.usage.format(model=facts["config"]["push_to_hub"] or facts["name"])
+        caption = f"\n\n{self.caption}" if self.caption else ""
+        return f"""---
+{self.metadata.to_yaml()}
 ---
 
 # {facts["name"]}
 
 {facts["summary"]}
 
-![samples](samples.png)
+![{self.alt}](samples.png){caption}
 
 ```python
 import genmodels
-
-genmodels.load("{facts["config"]["push_to_hub"] or facts["name"]}")(num_images=4, seed=7).images
+{usage}
 ```"""
 
+    def _figures(self) -> str:
+        titles, panel = self._headings(), self.panel
+        extra = {"baseline": self.baseline, "real_vs_real": "real"}
+        extra = {
+            part: words for part, words in extra.items() if any(part in panel[n] for n in titles)
+        }
+        rows = [self._row(title, panel[name], extra) for name, title in titles.items()]
+        table = "\n".join([_row(["figure", "value", "95 % interval", *extra.values()]), *rows])
+        table = table.replace("\n", f"\n{_row(['---'] * (3 + len(extra)))}\n", 1)
+        return f"""## Figures
 
-def _figures(facts: dict[str, Any]) -> str:
-    panel = undefined(TITLES, "published before it was measured") | facts["metrics"]
-    psi = facts["metric_sampling"].get("truncation_psi")
-    at = "" if psi is None else f" at truncation {psi}"
-    rows = "\n".join(_figure_row(title, panel[key]) for key, title in TITLES.items())
-    return f"""## Figures
+{self.measured_on}
 
-{panel["n"]} samples{at} against {panel["n"]} held-out images at {facts["resolution"]} px, with
-95 % intervals. *Real* is the same figure between training and held-out photographs, the value of a
-perfect model. None of these is FID; they compare models on this data at this resolution only.
-
-| figure | value | 95 % interval | real |
-| --- | --- | --- | --- |
-{rows}{reasons(TITLES, panel)}
+{table}{reasons(titles, panel)}
 
 `run.json` has the whole panel."""
 
+    def _row(self, title: str, figure: Figure, extra: Iterable[str]) -> str:
+        value = shown(figure.get("value"), self.digits)
+        is_none = figure.get("value") is None
+        others = [
+            shown(figure.get(x), self.digits) if x in figure or is_none else "" for x in extra
+        ]
+        return _row([title, value, interval_shown(figure, self.digits), *others])
 
-def _figure_row(title: str, figure: Figure) -> str:
-    value, real = (shown(figure.get(key), ".3g") for key in ("value", "real_vs_real"))
-    return f"| {title} | {value} | {interval_shown(figure, '.3g')} | {real} |"
+    def _conditions(self) -> str:
+        followed = self.facts.get("conditions_followed")
+        return obedience(followed) if followed else ""
 
+    def _truncation(self) -> str:
+        if not self.facts.get("truncation_sheet"):
+            return ""
+        levels = ", ".join(map(str, self.facts["truncation_sheet"]))
+        return f"""## Truncation
 
-def _truncation(facts: dict[str, Any]) -> str:
-    if not facts.get("truncation_sheet"):
-        return ""
-    shown = ", ".join(map(str, facts["truncation_sheet"]))
-    return f"""## Truncation
+The same seeds at truncation {levels}, from top to bottom: less is safer and more alike.
 
-The same seeds at truncation {shown}, from top to bottom: less is safer and more alike.
+![samples at truncation {levels}](truncation.png)"""
 
-![samples at truncation {shown}](truncation.png)"""
-
-
-def _worst(facts: dict[str, Any]) -> str:
-    if reason := facts.get("no_worst_samples"):
+    def _worst(self) -> str:
+        if reason := self.facts.get("no_worst_samples"):
+            return f"## Worst samples\n\nNone: {reason}."
+        if not self.worst_caption:
+            return ""
         return f"""## Worst samples
 
-None: {reason}."""
-    count = facts.get("num_samples") or facts["metrics"]["n"]
-    return f"""## Worst samples
-
-The 16 of {count} samples that are least like any held-out image.
+{self.worst_caption}
 
 ![worst samples](worst.png)"""
 
+    def _data(self) -> str:
+        data, parent = self.facts["data"], self.facts["parent"]
+        tuned = f"\n- Fine-tuned from `{parent}`." if parent else ""
+        return f"""## Data and licence
 
-def _data(facts: dict[str, Any]) -> str:
-    data = facts["data"]
-    parent = f"\n- Fine-tuned from `{facts['parent']}`." if facts["parent"] else ""
-    return f"""## Data and licence
-
-- {data["name"]}: {data["num_train"]} images to train on, {data["num_held_out"]} held out,
+- {data["name"]}: {data["num_train"]} {self.images} to train on, {data["num_held_out"]} held out,
   {data["num_skipped"]} left out. Fingerprint `{data["fingerprint"][:16]}`.
-{repeats(facts, "images")}- {facts["licence"]}{parent}
-- Its pictures are generated: they carry a recipe and a mark that says so. Do not present them as
-  photographs."""
+{self._repeats()}- {self.facts["licence"]}{tuned}
+- {self.notice}"""
 
-
-def repeats(facts: dict[str, Any], kind: str) -> str:
-    """The card's line on what a split of pictures that repeat each other is worth."""
-    told = facts.get("repeats")
-    if told is None:  # Published before these were counted.
-        return ""
-    return (
-        f"- {told['trained_on']} of the {kind} to train on repeat another of them, to the pixel or "
-        f"mirrored. Of those held out {told['held_out_exact']} repeat one that is trained on, and "
-        f"{told['held_out_near']} more do nearly: where these are many, the figures flatter.\n"
-    )
-
-
-def _training(facts: dict[str, Any]) -> str:
-    cost, before = facts["cost"], facts.get("images_seen_by_parent")
-    after = f", after {before:,} by its parent `{facts['parent']}`," if before else ""
-    shares = facts.get("layer_shares")
-    decided = ""
-    if shares:
-        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        decided = (
-            f"\n\nHow much of the variety of its pictures each range of layers decides: {told}."
+    def _repeats(self) -> str:
+        """What a split of pictures that repeat each other is worth."""
+        counts = self.facts.get("repeats")
+        if counts is None:  # Published before these were counted.
+            return ""
+        return (
+            f"- {counts['trained_on']} of the {self.images.partition(' ')[0]} to train on repeat "
+            "another of them, to the pixel or mirrored. Of those held out "
+            f"{counts['held_out_exact']} repeat one that is trained on, and "
+            f"{counts['held_out_near']} more do nearly: where these are many, the figures "
+            "flatter.\n"
         )
-    snapshot = facts.get("snapshot")
-    if snapshot:
-        decided += (
-            "\n\nPublished is the best snapshot of the run by texture, structure and coverage on "
-            f"the held-out images, that after {snapshot['images_seen']:,} images."
-        )
-    return f"""## Training
 
-{facts["images_seen"]:,} images seen{after} in {facts["steps"]:,} steps,
+    def _training(self) -> str:
+        facts, cost = self.facts, self.facts["cost"]
+        before = facts.get("images_seen_by_parent")
+        after = f", after {before:,} by its parent `{facts['parent']}`," if before else ""
+        epochs = facts["images_seen"] / max(facts["data"]["num_train"], 1)
+        return f"""## Training
+
+{facts["images_seen"]:,} images seen{after} in {facts["steps"]:,} steps ({epochs:.1f} epochs),
 {cost["seconds"] / 3600:.1f} hours on {cost["processes"]} x {cost["device"]}
 ({cost["images_per_second"]} images/s). {facts["parameters"]:,} parameters. Every flag is in
-`run.json`.{decided}"""
+`run.json`.{self._decided()}"""
+
+    def _decided(self) -> str:
+        """What else there is to say of the weights that were published."""
+        text = ""
+        if shares := self.facts.get("layer_shares"):
+            words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+            text += (
+                "\n\nHow much of the variety of its pictures each range of layers decides: "
+                f"{words}."
+            )
+        if snapshot := self.facts.get("snapshot"):
+            text += (
+                "\n\nPublished is the best snapshot of the run by texture, structure and coverage "
+                f"on the held-out images, that after {snapshot['images_seen']:,} images."
+            )
+        return text
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,5 +1,6 @@
 """What every published model says of itself: run.json, and the film of its training."""
 
+import copy
 import inspect
 import json
 import platform
@@ -16,15 +17,12 @@ from PIL import Image, ImageDraw, ImageFont
 import genmodels
 from genmodels.data import images
 from genmodels.hub import repo
-from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline
 from training.runs.disk import whole_file
 from training.runs.held_out import repeats
 from training.runs.run import Run
 
-PRIVATE = {  # Paths of a machine.
-    *("data", "held_out", "targets", "targets_held_out", "out", "init_from", "card_notes")
-}
+PRIVATE = {"out", "init_from", "card_notes"}  # Paths of a machine, as the folders of images are.
 MAX_MOVED = 1e-4  # Share of values that half precision may move by more than one level.
 MAX_FRAMES = 40
 CAPTION = 18  # Height of a film's line of text, in pixels.
@@ -37,7 +35,7 @@ def of_run(run: Run, pipeline: HubPipeline, **others: Any) -> dict[str, Any]:
     config = run.config
     family = type(pipeline).__name__.removesuffix("Pipeline")
     flags = json.loads((config.out / "config.json").read_text())
-    for private in PRIVATE:
+    for private in PRIVATE | config.image_folders:
         flags.pop(private, None)
     parent = run.parent or {}
     is_continued = parent.get("data_fingerprint") == run.data.fingerprint
@@ -46,7 +44,9 @@ def of_run(run: Run, pipeline: HubPipeline, **others: Any) -> dict[str, Any]:
         "summary": config.summary or f"{family} at {config.resolution} px",
         "pipeline": type(pipeline).__name__,
         "resolution": config.resolution,
-        "parameters": sum(p.numel() for p in pipeline.generator.parameters()),
+        "parameters": sum(
+            p.numel() for network in pipeline.networks.values() for p in network.parameters()
+        ),
         "weights_sha256": pipeline.weights_sha256,
         "steps": run.step,
         "images_seen": run.images_seen,
@@ -90,8 +90,8 @@ def storage_dtype(pipeline: HubPipeline, draw: Draw) -> torch.dtype | None:
     by more than one.
     """
     before, after = (
-        [np.asarray(picture, dtype=np.int16) for picture in draw(one)]
-        for one in (pipeline, _rounded(pipeline))
+        [np.asarray(picture, dtype=np.int16) for picture in draw(each)]
+        for each in (pipeline, _rounded(pipeline))
     )
     moved = [np.abs(a - b) for a, b in zip(before, after, strict=True)]
     is_much = (
@@ -156,18 +156,14 @@ def _captioned(picture: Image.Image, text: str) -> Image.Image:
 
 def _rounded(pipeline: HubPipeline) -> HubPipeline:
     """The pipeline with its weights rounded to half precision."""
-    generator = type(pipeline.generator)(**_arguments(pipeline.generator))
-    state = pipeline.generator.state_dict()
-    generator.load_state_dict(
-        {k: v.half().to(v.dtype) if v.is_floating_point() else v for k, v in state.items()}
-    )
-    known = set(inspect.signature(type(pipeline)).parameters) - {"generator"}
+    networks = copy.deepcopy(pipeline.networks)
+    for network in networks.values():
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half())
+    known = set(inspect.signature(type(pipeline)).parameters) - networks.keys()
     settings = {key: value for key, value in pipeline.config.items() if key in known}
-    return type(pipeline)(generator.eval(), **settings)
-
-
-def _arguments(model: HubModel) -> dict[str, Any]:
-    return {key: value for key, value in model.config.items() if not key.startswith("_")}
+    return type(pipeline)(**networks, **settings)
 
 
 def _commit() -> str | None:

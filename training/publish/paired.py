@@ -1,6 +1,6 @@
-"""From a finished run on pairs to a Hub repo: its figures, its sheets, its film."""
+"""What models that learnt from pairs are measured by: translations beside their targets."""
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,103 @@ from torch import Tensor
 
 from genmodels import metrics
 from genmodels.data import images
-from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline
-from training.publish import translator
+from training.publish.card import Card
+from training.publish.evaluation import Evaluation
+from training.publish.facts import film
 from training.publish.paired_figures import figures, translated
 from training.runs.paired import PairRun
-from training.runs.translator import SHOWN
+from training.runs.translator import SHOWN, TranslatorRun
 
 
-def publish(
-    run: PairRun,
-    pipeline: HubPipeline,  # Holds the EMA weights.
-    discriminator: HubModel | None,  # Published beside them, so that others can fine-tune.
-) -> Path:
-    """Write the repo's folder, `out/model`, and push it when the command says so."""
-    sources, measure = run.shown_pairs()[0], partial(_measure, run)
-    return translator.publish(
-        run, pipeline, discriminator, sources, measure, predicts=run.config.predicts
+class TranslationCard(Card):
+    """What the cards of all models that translate pictures say."""
+
+    task = tag = "image-to-image"
+    alt = "held-out pictures and what it makes of them"
+    usage = """from genmodels import images
+
+photo = images.open_rgb("photo.jpg")
+genmodels.load("{model}")(photo).images[0]"""
+    notice = (
+        "What it makes carries a recipe and a mark that says that it is partly synthetic. Do not "
+        "present\n  it as an untouched photograph."
     )
 
 
-def _measure(run: PairRun, published: HubPipeline, folder: Path) -> dict[str, Any]:
-    """Figures on the held-out pairs; also draws the sheets and the film of the run."""
-    run.print("measuring on held-out pairs ...")
-    sources, targets = run.held_out.sources, run.held_out.targets
-    made = translated(published, sources)
-    shown = run.shown_pairs()
-    _sheet(shown[0], translated(published, shown[0]), shown[1]).save(folder / "samples.png")
-    if len(made):
-        rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
-        _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
-    translator.draw_film(run, folder)
-    return figures(made, targets, sources)
+class PairCard(TranslationCard):
+    """The card of a model that learnt from pairs."""
+
+    caption = "Held-out pairs that the network never saw: sources, what it makes of them, targets."
+    digits = ".4g"
+
+    @property
+    def measured_on(self) -> str:
+        """How many pairs, and what the baseline is."""
+        return f"""{self.panel["n"]} held-out pairs at {self.facts["resolution"]} px, with 95 % \
+intervals over pictures.
+*Nothing done* is the source itself, held against the target."""
+
+    @property
+    def images(self) -> str:
+        """Pairs."""
+        return "pairs"
+
+    @property
+    def worst_caption(self) -> str:
+        """Nothing where no pairs were held out."""
+        if not self.panel["n"]:
+            return ""
+        return (
+            "The held-out pairs with the largest squared error: sources, what it makes of them, "
+            "targets."
+        )
+
+
+class PairEvaluation(Evaluation):
+    """Of networks that learnt from pairs, on those that were held out."""
+
+    name, card = "pairs", PairCard
+
+    def __init__(self, run: PairRun) -> None:
+        self.run = run
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the network predicts."""
+        return {"predicts": self.run.config.predicts}
+
+    def draw(self, pipeline: HubPipeline) -> Sequence[Image.Image]:
+        """The pictures of the sheets."""
+        return translations(pipeline, self.run.shown_pairs()[0])
+
+    def measure(
+        self, pipeline: HubPipeline, folder: Path, earlier: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Figures on the held-out pairs; also draws the sheets and the film of the run."""
+        run = self.run
+        run.print("measuring on held-out pairs ...")
+        sources, targets = run.held_out.sources, run.held_out.targets
+        made = translated(pipeline, sources)
+        shown = run.shown_pairs()
+        _sheet(shown[0], translated(pipeline, shown[0]), shown[1]).save(folder / "samples.png")
+        if len(made):
+            rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
+            _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
+        draw_film(run, folder)
+        return {"metrics": figures(made, targets, sources)}
+
+
+def translations(pipeline: HubPipeline, sources: Tensor) -> Sequence[Image.Image]:
+    """What it makes of the first of some pictures, uint8 [N, 3, R, R], as its settings say."""
+    made: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
+    return made
+
+
+def draw_film(run: TranslatorRun, folder: Path) -> None:
+    """The film of the run: the first three pictures of its sheets."""
+    sheets, shares = run.config.out / "samples", {"width": 3 / SHOWN, "height": 1.0}
+    film(sheets, folder / "progress.webp", num_train=len(run.data), frames=20, **shares)
 
 
 def _sheet(*rows: Tensor) -> Image.Image:

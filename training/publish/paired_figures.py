@@ -1,6 +1,5 @@
 """How near translated pictures come to their targets: figures with intervals, baselines beside."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +11,7 @@ from genmodels import metrics
 from genmodels.data import images
 from genmodels.hub.pipelines import HubPipeline
 from genmodels.metrics.figures import UndefinedFigureError, figure
-
-FIGURES: dict[str, Callable[[Tensor, Tensor], np.ndarray]] = {  # Each gives [N], one per image.
-    "mse": lambda a, b: metrics.mse(a, b).values,
-    "psnr": lambda a, b: metrics.psnr(a, b).values,
-    "ssim": lambda a, b: metrics.ssim(a, b).values,
-    "chroma_error": lambda a, b: metrics.chroma_error(a, b).values,
-}
+from genmodels.metrics.registry import METRICS, paired
 
 
 def translated(pipeline: HubPipeline, sources: Tensor) -> Tensor:
@@ -41,26 +34,22 @@ def figures(
     texture of flat ones.
     """
     panel: dict[str, Any] = {"n": len(made)}
-    for name in FIGURES:
-        panel[name] = figure(
-            value=partial(_mean, name, made, targets),
-            interval=partial(_interval, name, made, targets),
-            baseline=partial(_mean, name, baseline, targets),
-        )
-    of_sets: dict[str, Callable[[Tensor, Tensor], float]]
-    of_sets = {"psnr_of_mean": _psnr_of_mean, "swd": _texture}
-    for name, compute in of_sets.items():
-        panel[name] = figure(
-            value=partial(compute, made, targets), baseline=partial(compute, baseline, targets)
-        )
+    for name in paired():
+        parts = {"value": partial(_mean, name, made, targets)}
+        if METRICS[name].takes == "pair":
+            parts["interval"] = partial(_interval, name, made, targets)
+        panel[name] = figure(**parts, baseline=partial(_mean, name, baseline, targets))
+    texture = partial(_texture, made, targets), partial(_texture, baseline, targets)
+    panel["swd"] = figure(value=texture[0], baseline=texture[1])
     return panel
 
 
 def _values(name: str, a: Tensor, b: Tensor) -> np.ndarray:
-    """A figure of each of some pictures, [N]."""
+    """A figure of each of some pictures, [N], or that of all, []."""
     if not len(a):
         raise UndefinedFigureError("no pictures are held out")
-    values = FIGURES[name](a, b)
+    result = METRICS[name].function(a, b)
+    values = np.asarray(getattr(result, "values", result))
     if equal := int(np.isinf(values).sum()):
         raise UndefinedFigureError(f"{equal} of {len(a)} pictures equal their targets")
     return values
@@ -78,11 +67,3 @@ def _texture(a: Tensor, b: Tensor) -> float:
     if len(a) < 2:
         raise UndefinedFigureError("it needs 2 or more held-out pairs")
     return metrics.swd(a, b)
-
-
-def _psnr_of_mean(a: Tensor, b: Tensor) -> float:
-    """The PSNR of the mean MSE, which papers often print: never above the mean of PSNRs."""
-    error = _mean("mse", a, b)
-    if error == 0:
-        raise UndefinedFigureError("all pictures equal their targets")
-    return float(10 * np.log10(255**2 / error))

@@ -1,49 +1,90 @@
-"""From a finished run without pairs to a Hub repo: its figures, its sheet, its film."""
+"""What models that learnt without pairs are measured by: two sets of pictures."""
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from genmodels.data import images
 from genmodels.data.paired_folder import cut
-from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline
-from training.publish import translator
+from training.publish.evaluation import Evaluation
+from training.publish.paired import TranslationCard, draw_film, translations
 from training.publish.paired_figures import translated
 from training.publish.unpaired_figures import figures
 from training.runs.unpaired import UnpairedRun
 
 
-def publish(
-    run: UnpairedRun,
-    pipeline: HubPipeline,  # Holds the EMA weights.
-    discriminator: HubModel,  # Published beside them, so that others can fine-tune.
-) -> Path:
-    """Write the repo's folder, `out/model`, and push it when the command says so."""
-    sources, measure = run.shown_pictures(), partial(_measure, run)
-    return translator.publish(
-        run, pipeline, discriminator, sources, measure, num_targets=len(run.targets)
-    )
+class UnpairedCard(TranslationCard):
+    """The card of a model that learnt without pairs."""
+
+    caption = "Photographs that the network never saw, and what it makes of them."
+
+    @property
+    def panel(self) -> dict[str, Any]:
+        """Its figures, with those of the photographs and of real pictures of the kind beside."""
+        made, nothing, real = (self.facts["metrics"][x] for x in ("made", "nothing_done", "real"))
+        merged = dict(made)
+        for name, panel in made.items():
+            if isinstance(panel, dict):
+                others = {"baseline": nothing.get(name), "real_vs_real": real.get(name)}
+                merged[name] = panel | {k: x["value"] for k, x in others.items() if x is not None}
+        return merged
+
+    @property
+    def measured_on(self) -> str:
+        """How many pictures of both kinds."""
+        return f"""{self.panel["n"]} held-out photographs at {self.facts["resolution"]} px, \
+translated, against
+{self.panel["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals; \
+the distances are of as many of the ones as of the others.
+*Nothing done* are the photographs themselves, *real* pictures of the kind that were trained on."""
+
+    @property
+    def images(self) -> str:
+        """Photographs and pictures of the other kind."""
+        return f"photographs and {self.facts['num_targets']} pictures of the wanted kind"
 
 
-def _measure(run: UnpairedRun, published: HubPipeline, folder: Path) -> dict[str, Any]:
-    """Figures on what was held out; also draws the sheet and the film of the run."""
-    run.print("measuring on held-out pictures ...")
-    sources, targets = run.held_out.images, run.held_out_targets.images
-    made = translated(published, sources)
-    shown = run.shown_pictures()
-    both = torch.cat([shown, translated(published, shown)])
-    images.grid(both, len(shown)).save(folder / "samples.png")
-    translator.draw_film(run, folder)
-    return {
-        "made": figures(made, sources, targets),
-        "nothing_done": figures(sources, sources, targets),
-        "real": _real(run.targets.images, targets),
-    }
+class UnpairedEvaluation(Evaluation):
+    """Of networks that learnt without pairs, on what was held out of both sets."""
+
+    name, card = "unpaired", UnpairedCard
+
+    def __init__(self, run: UnpairedRun) -> None:
+        self.run = run
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How many pictures of the wanted kind it learnt from."""
+        return {"num_targets": len(self.run.targets)}
+
+    def draw(self, pipeline: HubPipeline) -> Sequence[Image.Image]:
+        """The pictures of the sheet."""
+        return translations(pipeline, self.run.shown_pictures())
+
+    def measure(
+        self, pipeline: HubPipeline, folder: Path, earlier: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Figures on what was held out; also draws the sheet and the film of the run."""
+        run = self.run
+        run.print("measuring on held-out pictures ...")
+        sources, targets = run.held_out.images, run.held_out_targets.images
+        made = translated(pipeline, sources)
+        shown = run.shown_pictures()
+        both = torch.cat([shown, translated(pipeline, shown)])
+        images.grid(both, len(shown)).save(folder / "samples.png")
+        draw_film(run, folder)
+        panels = {
+            "made": figures(made, sources, targets),
+            "nothing_done": figures(sources, sources, targets),
+            "real": _real(run.targets.images, targets),
+        }
+        return {"metrics": panels}
 
 
 def _real(trained: Tensor, held_out: Tensor) -> dict[str, Any]:

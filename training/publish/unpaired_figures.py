@@ -1,7 +1,6 @@
 """How like pictures of another kind translated ones are, and how much of the picture stays."""
 
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,23 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from genmodels import metrics
-from genmodels.data import color
 from genmodels.data.image_folder import evenly
 from genmodels.metrics.figures import UndefinedFigureError, figure
 from genmodels.metrics.figures import figures as named_figures
+from genmodels.metrics.registry import METRICS
 
-
-def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over L*, a* and b* of how far two sets' values lie apart."""
-    channels = metrics.colour_panel(a, b).values()
-    return float(np.mean([channel["wasserstein"] for channel in channels]))
-
-
-# Of two sets; lower is more alike. A KID of so few says nothing.
-KINDS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "swd": metrics.swd,
-    "colour": colour_distance,
-}
+KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
 
 
 def figures(
@@ -70,14 +58,15 @@ def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 def _distance(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     if min(len(a), len(b)) < 2:
         raise UndefinedFigureError("it needs 2 or more held-out pictures of each kind")
-    return {name: KINDS[name](a, b)}
+    return {name: METRICS[name].function(a, b)}
 
 
 def _kept(made: Tensor, sources: Tensor) -> np.ndarray:
     """How much of each picture is left, [N]."""
     if not len(made):
         raise UndefinedFigureError("no pictures are held out")
-    return metrics.ssim(color.to_grey(made), color.to_grey(sources)).values
+    values: np.ndarray = METRICS["kept"].function(made, sources).values
+    return values
 
 
 def rows(pictures: Tensor) -> np.ndarray:

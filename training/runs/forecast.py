@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -11,14 +11,8 @@ from torch import Tensor, nn
 
 PROBE_SECONDS = 2.0  # Long enough to be within a fifth of the truth on a quiet machine.
 
-# Images seen -> what to expect of a few thousand photographs at 64 px. Our own runs on cars.
-BANDS = [
-    (20_000, "noise turning into blobs of the right colours"),
-    (60_000, "silhouettes on a ground"),
-    (200_000, "recognisable things, soft and without detail"),
-    (600_000, "clear things with some detail, some of them bent"),
-    (float("inf"), "as good as the data and the size of the networks allow"),
-]
+# What to expect of a run that ends below so many images; the last limit is infinite.
+Expectations = Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True)
@@ -28,52 +22,43 @@ class Forecast:
     images_per_second: float  # Of all processes together.
     seconds: float  # For the steps still to do.
     memory_gib: float  # Of one process, networks, optimizers and activations.
-    band: str  # What to expect of the pictures at the end.
+    expectation: str | None  # Of the result at the end.
 
     def __str__(self) -> str:
         hours, minutes = divmod(round(self.seconds / 60), 60)
         return (
             f"forecast: {self.images_per_second:.0f} images/s, {hours}:{minutes:02d} h, "
-            f"{self.memory_gib:.1f} GiB per process; expect {self.band}"
+            f"{self.memory_gib:.1f} GiB per process"
+            + (f"; expect {self.expectation}" if self.expectation else "")
         )
 
 
 def forecast(
-    G: nn.Module,
-    D: nn.Module,
-    z: Tensor,  # One micro-batch of latents [n, z_dim], on the device.
-    c: Tensor | None,  # Its conditions [n, c_dim]; None for networks without.
-    *,
+    update: Callable[..., None],  # Passes, back included, of one micro-batch through the networks.
+    *networks: nn.Module,  # Those that are trained; `update` takes copies of them.
+    images_per_update: int,  # Of all processes together.
     images_left: int,  # Images still to be seen, by all processes.
     images_at_end: int,  # Images seen when the run is done.
-    processes: int = 1,  # Processes that share the batch.
+    expectations: Expectations = (),  # What to expect of the result.
 ) -> Forecast:
-    """Time passes of copies of the networks, so that nothing of the run itself changes.
-
-    One update is a generator pass forward, two discriminator passes forward and back, and one pass
-    of both together.
-    """
-    G, D = copy.deepcopy(G), copy.deepcopy(D)
-    arguments = () if c is None else (c,)
+    """Time passes of copies of the networks, so that nothing of the run itself changes."""
+    copies = [copy.deepcopy(network) for network in networks]
+    device = next(parameter.device for parameter in copies[0].parameters())
     passes, started = 0, time.monotonic()
-    while passes == 0 or time.monotonic() - started < PROBE_SECONDS:
-        with torch.no_grad():
-            fake = G(z, *arguments)
-        for _ in range(2):
-            D(fake, *arguments).mean().backward()
-        D(G(z, *arguments), *arguments).mean().backward()
-        if z.device.type == "cuda":
-            torch.cuda.synchronize()
-        passes += 1
-        if passes == 1:  # Allocations and autotuning are not the run's pace.
-            started = time.monotonic()
-    seconds = (time.monotonic() - started) / max(passes - 1, 1)
-    rate = len(z) / seconds * processes
-    weights = sum(p.numel() for network in (G, D) for p in network.parameters()) * 4
+    with torch.random.fork_rng():
+        while passes == 0 or time.monotonic() - started < PROBE_SECONDS:
+            update(*copies)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            passes += 1
+            if passes == 1:  # Allocations and autotuning are not the run's pace.
+                started = time.monotonic()
+    rate = images_per_update * max(passes - 1, 1) / (time.monotonic() - started)
+    weights = sum(p.numel() for network in copies for p in network.parameters()) * 4
     # The copies and their gradients stand for the average and Adam's first moment already.
-    memory = _memory_in_use(z.device) + weights
-    band = next(text for limit, text in BANDS if images_at_end < limit)
-    return Forecast(rate, images_left / rate, memory / 2**30, band)
+    memory = _memory_in_use(device) + weights
+    expectation = next((text for limit, text in expectations if images_at_end < limit), None)
+    return Forecast(rate, images_left / rate, memory / 2**30, expectation)
 
 
 def take_fastest_threads(network: nn.Module, given: Sequence[Tensor]) -> str:

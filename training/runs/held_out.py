@@ -8,7 +8,9 @@ from genmodels.data.image_files import Skipped
 from genmodels.data.image_folder import ImageFolder
 from genmodels.data.paired_folder import PairFolder
 from genmodels.data.splits import first_repeats
-from genmodels.metrics import near_repeats
+from genmodels.metrics import MIN_SET, near_repeats
+
+MIN_HELD_OUT = MIN_SET  # Held-out images without which figures of two sets are none.
 
 
 def share_to_hold_out(

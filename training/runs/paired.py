@@ -60,8 +60,7 @@ class PairRun(TranslatorRun):
     config: PairConfig
     min_held_out = 4
 
-    def _load_data(self, conditions: tuple[str, ...]) -> tuple[PairFolder, PairFolder]:
-        del conditions
+    def _load_data(self) -> tuple[PairFolder, PairFolder]:
         config, cache = self.config, self.config.out / "cache"
         how: dict[str, Any] = {"reverse": config.reverse, "cache_dir": cache}
         data = PairFolder(config.data, self.loaded_resolution, **how)
@@ -78,20 +77,17 @@ class PairRun(TranslatorRun):
 
     def pairs(self, step: int) -> Iterator[PairBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
-        config, n = self.config, self.micro_batch_size
+        config = self.config
         key = (len(self.data), config.batch_size, step, config.seed)
         indices = epoch_indices(*key)
         flips = epoch_flips(*key) if config.x_flip else np.zeros(config.batch_size, dtype=bool)
         rng = torch.Generator().manual_seed(mix(config.seed, step, "pairs"))
         boxes = self.boxes(torch.rand(config.batch_size, 3, generator=rng).numpy())
         rngs = self.rngs(step, config.batch_size)
-        for i in range(config.accumulate):
-            part = self.accelerator.process_index * config.accumulate + i
-            rows = slice(part * n, (part + 1) * n)
+        for rows in self.parts(step, "pairs"):
             source, target = self.data.batch(
                 indices[rows], flips=flips[rows], boxes=boxes[rows], side=config.resolution
             )
-            torch.manual_seed(mix(config.seed, step, "pairs", part + 1))
             yield self._batch(source, target, rngs[rows], hints=config.hints)
 
     def shown(self) -> tuple[PairBatch, Tensor, Tensor]:

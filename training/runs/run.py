@@ -10,10 +10,10 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import psutil
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import ImageFolder, epoch_flips, epoch_indices
 from genmodels.hub import repo
@@ -32,33 +31,38 @@ from genmodels.nn.allocator import keep_freed_memory
 from training.runs import checkpoint
 from training.runs.config_record import ConfigRecord
 from training.runs.disk import read_json, whole_file
-from training.runs.forecast import forecast, take_fastest_threads
-from training.runs.held_out import check_apart, check_places, divide, few_lines, skipped_lines
+from training.runs.forecast import Expectations, forecast, take_fastest_threads
+from training.runs.held_out import (
+    MIN_HELD_OUT,
+    check_apart,
+    check_places,
+    divide,
+    few_lines,
+    skipped_lines,
+)
 from training.runs.launching import mixed_precision
 from training.runs.lock import lock
 from training.runs.stopping import StopSignals, tell
 
-# What a resumed command may change: where things are, how long it runs, what it shows.
-MAY_CHANGE = {
-    *("data", "held_out", "out", "steps", "budget_seconds", "accumulate"),
-    *("targets", "targets_held_out"),
-    *("save_every", "log_every", "keep_checkpoints", "snapshot_images"),
-    *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
-    *("network_size", "margin"),  # Of the published pipeline.
-}
-# What it may change too, but said aloud and recorded: the weights depend on it.
-TUNABLE = {
-    *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images", "threads"),
-    *("pixel_weight", "texture_weight", "adversarial_weight", "mixed_precision"),
-    *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
-}
-FOLDERS = ("data", "held_out", "targets", "targets_held_out")  # Flags, where a script has them.
 FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Flags that all training scripts share."""
+    """Flags that all training scripts share; a script's own come in a subclass.
+
+    A subclass adds the names of its flags to these sets. No other flag may change on resuming.
+    """
+
+    image_folders: ClassVar[frozenset[str]] = frozenset({"data", "held_out"})
+    # What a resumed command may change: where things are, how long it runs, what it shows ...
+    may_change: ClassVar[frozenset[str]] = image_folders | {
+        *("out", "steps", "budget_seconds", "accumulate"),
+        *("save_every", "log_every", "keep_checkpoints"),
+        *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
+    }
+    # ... and what is printed and recorded when it changes, because the weights depend on it.
+    tunable: ClassVar[frozenset[str]] = frozenset({"threads", "mixed_precision"})
 
     data: str  # Folder of images, or "user/repo" of a data set on the Hub.
     out: Path  # Folder of the run; the same command again resumes from it.
@@ -102,17 +106,23 @@ class MicroBatch:
 
     real: Tensor  # [n, 3, R, R] in [-1, 1].
     c: Tensor  # Conditions [n, c_dim].
-    z: Tensor  # Latents [n, z_dim].
+    rows: slice  # Which images of the whole batch these are, ...
+    batch_size: int  # ... and how many that has.
+    rng: torch.Generator  # On the CPU; each part of the batch has the same.
+
+    def noise(self, *shape: int) -> Tensor:
+        """Fresh standard normal numbers [n, *shape], the same however the batch is split."""
+        whole = torch.randn(self.batch_size, *shape, generator=self.rng)
+        return whole[self.rows].to(self.real.device)
 
 
 class Run:
     """One training run: its processes, its data, its clock, its folder."""
 
-    min_held_out = metrics.MIN_SET
-    tunable = TUNABLE
+    min_held_out = MIN_HELD_OUT
 
     def __init__(self, config: RunConfig, *, conditions: tuple[str, ...] = ()) -> None:
-        check_places(config.out, {flag: getattr(config, flag, None) for flag in FOLDERS})
+        check_places(config.out, {flag: getattr(config, flag) for flag in config.image_folders})
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         # Denormal numbers, common in a young discriminator's gradients, are ten times slower.
@@ -140,12 +150,13 @@ class Run:
             config.out,
             dataclasses.asdict(config),
             known | {"mixed_precision": "no"},
-            tunable=self.tunable,
-            may_change=MAY_CHANGE,
+            tunable=config.tunable,
+            may_change=config.may_change,
             tell=self.print,
         )
+        self.conditions = conditions
         with self.accelerator.main_process_first():
-            self.data, self.held_out = self._load_data(conditions)
+            self.data, self.held_out = self._load_data()
         self.step = 0
         self.seconds = 0.0  # Spent on training by all commands of this run.
         self._state: dict[str, Any] = {}
@@ -241,23 +252,23 @@ class Run:
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = self.step
 
-    def forecast(self, G: nn.Module, D: nn.Module, z_dim: int) -> None:
+    def forecast(
+        self,
+        update: Callable[..., None],  # Passes of one micro-batch through copies of the networks.
+        *networks: nn.Module,  # All that are trained.
+        expectations: Expectations = (),  # What to expect of the result, by images seen.
+    ) -> None:
         """Print what the rest of the run will cost and what to expect of it."""
         if self.step >= self.config.steps:
             return
-        n, batch_size = self.micro_batch_size, self.config.batch_size
-        z = torch.randn(n, z_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-        c = self.data.c[torch.zeros(n, dtype=torch.int64)].to(self.device)
-        conditions = [c] if c.shape[1] else []
-        self.choose_threads(G, z, *conditions)
+        batch_size = self.config.batch_size
         estimate = forecast(
-            G,
-            D,
-            z,
-            *conditions or [None],
+            update,
+            *networks,
+            images_per_update=self.micro_batch_size * self.world,
             images_left=(self.config.steps - self.step) * batch_size,
             images_at_end=self.config.steps * batch_size,
-            processes=self.world,
+            expectations=expectations,
         )
         self.print(str(estimate))
         self._started = self._counted = self._logged_at = time.monotonic()
@@ -294,23 +305,35 @@ class Run:
                 with contextlib.suppress(OSError):  # Told when it happened.
                     self._writer.close()
 
-    def micro_batches(self, step: int, player: str, z_dim: int) -> Iterator[MicroBatch]:
+    def parts(self, step: int, purpose: str) -> Iterator[slice]:
+        """The rows of each micro-batch of this process in the batch of `step`.
+
+        Seeds torch's global source for each, differently for each purpose.
+        """
+        n, accumulate = self.micro_batch_size, self.config.accumulate
+        for i in range(accumulate):
+            part = self.accelerator.process_index * accumulate + i
+            torch.manual_seed(mix(self.config.seed, step, purpose, part + 1))  # 0: of `noise`.
+            yield slice(part * n, (part + 1) * n)
+
+    def micro_batches(
+        self,
+        step: int,
+        purpose: str,  # What is drawn at random is other for each, such as "D" and "G".
+    ) -> Iterator[MicroBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
-        config, n = self.config, self.micro_batch_size
+        config = self.config
         key = (len(self.data), config.batch_size, step, config.seed)
         indices = epoch_indices(*key)
         flips = epoch_flips(*key) if config.x_flip else None
-        rng = torch.Generator().manual_seed(mix(config.seed, step, player))
-        z = torch.randn(config.batch_size, z_dim, generator=rng)
-        for i in range(config.accumulate):
-            part = self.accelerator.process_index * config.accumulate + i
-            rows = slice(part * n, (part + 1) * n)
+        for rows in self.parts(step, purpose):
             pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
-            torch.manual_seed(mix(config.seed, step, player, part + 1))  # 0 would be z's own.
             yield MicroBatch(
                 real=images.to_float(pixels.to(self.device)),
                 c=c.to(self.device),
-                z=z[rows].to(self.device),
+                rows=rows,
+                batch_size=config.batch_size,
+                rng=torch.Generator().manual_seed(mix(config.seed, step, purpose)),
             )
 
     def backward(self, loss: Tensor) -> None:
@@ -385,13 +408,6 @@ class Run:
         """Whether all steps are done or the budget is spent, rather than the run interrupted."""
         return self.step >= self.config.steps or (self._is_stopping and not self._is_interrupted)
 
-    def fixed_latents(self, num_images: int, z_dim: int) -> tuple[Tensor, Tensor]:
-        """z [N, z_dim] and c [N, c_dim] that are the same in every sheet of the run."""
-        rng = torch.Generator().manual_seed(mix(self.config.seed, "fixed"))
-        z = torch.randn(num_images, z_dim, generator=rng)
-        rows = torch.randint(len(self.data), (num_images,), generator=rng)
-        return z.to(self.device), self.data.c[rows].to(self.device)
-
     def _log(self) -> None:
         steps = self.step - self._logged_step
         noted = [total / count for total, count in self._noted.values()]
@@ -442,9 +458,10 @@ class Run:
         budget = self.config.budget_seconds
         return budget is not None and time.monotonic() - self._started >= budget
 
-    def _load_data(self, conditions: tuple[str, ...]) -> tuple[Any, Any]:
+    def _load_data(self) -> tuple[Any, Any]:
         """The images to learn from, and those that are held out."""
-        config, cache = self.config, self.config.out / "cache"
+        config = self.config
+        cache, conditions = config.out / "cache", self.conditions
         data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
         if config.held_out is None:
             return divide(data, self.min_held_out)

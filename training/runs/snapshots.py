@@ -7,6 +7,7 @@ nothing with those features: they are `genmodels.metrics`' own.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline
 from genmodels.metrics.figures import UndefinedFigureError
 from training.runs.run import Run
+
+Networks = Mapping[str, HubModel]  # What is published beside the pipeline, by folder.
 
 FILE = "snapshots.jsonl"
 BEST = "best"  # The folder of the best one's networks, as a model's ...
@@ -91,17 +94,17 @@ class Snapshots:
         seen, batch_size = self.run.images_seen, self.run.config.batch_size
         return seen // self.every_images > (seen - batch_size) // self.every_images
 
-    def judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> float:
+    def judge(self, pipeline: HubPipeline, extra_networks: Networks) -> float:
         """Measure the pipeline's samples; keep its networks if they are the best so far.
 
         Returns the coverage, on every process; 0 where the images have none.
         """
-        found = self._judge(pipeline, discriminator) if self.run.is_main else None
+        found = self._judge(pipeline, extra_networks) if self.run.is_main else None
         coverage = 0.0 if found is None else found.coverage
         everywhere = torch.tensor(coverage, device=self.run.device)
         return float(self.run.accelerator.reduce(everywhere, "sum"))
 
-    def _judge(self, pipeline: HubPipeline, discriminator: HubModel | None) -> Snapshot | None:
+    def _judge(self, pipeline: HubPipeline, extra_networks: Networks) -> Snapshot | None:
         """None where these images have no such figures, as few ones or flat ones do not."""
         try:
             found = self._measure(pipeline)
@@ -111,7 +114,7 @@ class Snapshots:
         earlier = [each for each in self._found if each.images_seen < found.images_seen]
         is_best = all(found.score < each.score for each in earlier)
         if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
-            self._keep(pipeline, discriminator, found)
+            self._keep(pipeline, extra_networks, found)
         self._found = [*earlier, found]
         path = self.run.config.out / FILE
         partial = path.with_suffix(".partial")
@@ -123,22 +126,24 @@ class Snapshots:
         return found
 
     def choose(
-        self, pipeline: HubPipeline, discriminator: HubModel | None
-    ) -> tuple[HubPipeline, HubModel | None, Snapshot | None]:
+        self, pipeline: HubPipeline, extra_networks: Networks
+    ) -> tuple[HubPipeline, Networks, Snapshot | None]:
         """The networks to publish of a finished run, and what was found of them.
 
         The best ones, the last ones among them; these and None if no snapshot was ever due.
         """
         if not self.run.is_main or not self._found:
-            return pipeline, discriminator, None
+            return pipeline, extra_networks, None
         if self._found[-1].images_seen != self.run.images_seen:
-            self._judge(pipeline, discriminator)
+            self._judge(pipeline, extra_networks)
         folder = self.run.config.out / BEST
         best = Snapshot(**json.loads((folder / FACTS).read_text()))
         self.run.print(f"publishing the best of {len(self._found)} snapshots: {best}")
-        if discriminator is not None:
-            discriminator = type(discriminator).from_pretrained(folder, subfolder="discriminator")
-        return type(pipeline).from_pretrained(folder), discriminator, best
+        extra_networks = {
+            name: type(network).from_pretrained(folder, subfolder=name)
+            for name, network in extra_networks.items()
+        }
+        return type(pipeline).from_pretrained(folder), extra_networks, best
 
     def _read(self) -> list[Snapshot]:
         path = self.run.config.out / FILE
@@ -165,14 +170,14 @@ class Snapshots:
             real_sameness=float(metrics.ms_ssim_diversity(held_out)),
         )
 
-    def _keep(self, pipeline: HubPipeline, discriminator: HubModel | None, found: Snapshot) -> None:
+    def _keep(self, pipeline: HubPipeline, extra_networks: Networks, found: Snapshot) -> None:
         """In full precision; whole or not at all."""
         folder = self.run.config.out / BEST
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         pipeline.save_pretrained(partial)
-        if discriminator is not None:
-            discriminator.save_pretrained(partial / "discriminator")
+        for name, network in extra_networks.items():
+            network.save_pretrained(partial / name)
         (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)

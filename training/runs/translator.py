@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from genmodels.pipelines.translation import MAX_GRAIN, MAX_MARGIN, MAX_NETWORK_SIZE, grained
-from training.runs.run import TUNABLE, Run, RunConfig, mix
+from training.runs.run import Run, RunConfig, mix
 
 SHOWN = 8  # Pictures on a sheet.
 
@@ -19,6 +19,10 @@ SHOWN = 8  # Pictures on a sheet.
 @dataclass(frozen=True, kw_only=True)
 class TranslatorConfig(RunConfig):
     """Flags of the scripts that learn to translate; the defaults are those of pix2pix."""
+
+    # The published pipeline's own; and the rate falls over the steps.
+    may_change: ClassVar = (RunConfig.may_change | {"network_size", "margin"}) - {"steps"}
+    tunable: ClassVar = RunConfig.tunable | {"lr", "ema_halflife_images", "steps"}
 
     batch_size: int = 4  # Pictures per update.
     jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
@@ -63,7 +67,6 @@ class TranslatorRun(Run):
     """A run whose pictures are loaded larger than the network sees them, and cut."""
 
     config: TranslatorConfig
-    tunable = TUNABLE | {"steps"}  # The rate falls over them.
 
     @property
     def loaded_resolution(self) -> int:

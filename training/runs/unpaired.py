@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from training.runs.translator import SHOWN, TranslatorConfig, TranslatorRun
 @dataclass(frozen=True, kw_only=True)
 class UnpairedConfig(TranslatorConfig):
     """Flags of the script that learns without pairs."""
+
+    image_folders: ClassVar = TranslatorConfig.image_folders | {"targets", "targets_held_out"}
+    may_change: ClassVar = TranslatorConfig.may_change | image_folders
 
     data: str  # Folder of pictures to translate, or "user/repo" of a data set on the Hub.
     targets: str  # The same of pictures as they are to become: other scenes, another kind.
@@ -48,8 +51,7 @@ class UnpairedRun(TranslatorRun):
         both = self.data.fingerprint + self.targets.fingerprint
         return hashlib.sha256(both.encode()).hexdigest()
 
-    def _load_data(self, conditions: tuple[str, ...]) -> tuple[ImageFolder, ImageFolder]:
-        del conditions
+    def _load_data(self) -> tuple[ImageFolder, ImageFolder]:
         config = self.config
         self.targets, self.held_out_targets = self._load(config.targets, config.targets_held_out)
         for line in few_lines(len(self.held_out_targets), self.min_held_out, "--targets-held-out"):
@@ -72,10 +74,7 @@ class UnpairedRun(TranslatorRun):
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
         sources, targets = (self._cut(step, x) for x in ("data", "targets"))
         rngs = self.rngs(step, self.config.batch_size)
-        for i in range(self.config.accumulate):
-            part = self.accelerator.process_index * self.config.accumulate + i
-            rows = slice(part * self.micro_batch_size, (part + 1) * self.micro_batch_size)
-            torch.manual_seed(mix(self.config.seed, step, "unpaired", part + 1))
+        for rows in self.parts(step, "unpaired"):
             source, target = (images.to_float(x[rows].to(self.device)) for x in (sources, targets))
             # The second draws on where the first stopped: other grain.
             taken = torch.cat([self.grained(x, rngs[rows]) for x in (source, target)])
