@@ -3,12 +3,13 @@
     accelerate launch training/train_nvae.py --data faces/ --out runs/mine --conditions gender age
 
 --latents "1:1x128" makes it a plain conditional VAE, a baseline. The same command again resumes.
-Everything lands in --out: the averaged network in --out/model, which `genmodels.load` opens.
+Everything lands in --out.
 """
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively.)
 
@@ -24,14 +25,22 @@ from genmodels.nn.ema import EMA
 from genmodels.nn.spectral import SpectralPenalty
 from genmodels.pipelines.pipeline_nvae import NVAEPipeline
 from training.critics.frozen_features import FeatureDistance, FeatureMoments, PooledFeatures
+from training.publish.hub_repo import publish
+from training.publish.variational import VariationalEvaluation
 from training.runs import variational
-from training.runs.run import mix
-from training.runs.variational import Labelled, SafeStep, VariationalConfig, VariationalRun
+from training.runs.run import MicroBatch, mix
+from training.runs.variational import SafeStep, VariationalConfig, VariationalRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(VariationalConfig):
     """Flags of the NVAE script; the defaults train at 64 px on one CPU core."""
+
+    tunable: ClassVar = (VariationalConfig.tunable | {"lr", "ema_halflife_images", "steps"}) | {
+        *("decay_from", "beta", "kl_warmup_images", "spectral_weight", "max_norm", "skip_norm"),
+        *("condition_dropout", "feature_weight", "features_from"),
+    }
+    may_change: ClassVar = VariationalConfig.may_change - {"steps"}  # The rate falls over them.
 
     latents: str = "4:2x16 8:3x12 16:2x8 32:1x4"  # Side:groups x channels, coarse to fine.
     base_channels: int = 16  # Channels at the image's side; doubles at every halving ...
@@ -59,8 +68,6 @@ class Config(VariationalConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.push_to_hub is not None:
-            raise ValueError("push_to_hub is for families that have a card, NVAE has none yet")
         if self.temperature not in TEMPERATURES:
             raise ValueError(f"temperature must be one of {TEMPERATURES}, got {self.temperature}")
         if self.only_tail and self.init_from is None:
@@ -100,7 +107,7 @@ def train(config: Config) -> None:
     opt_G = Adamax(_groups(G, config.weight_decay), config.lr)
     run.resume(**state, opt_G=opt_G)
     bound = BoundLoss(config, G, spectral, run.device)
-    run.print(f"{sum(p.numel() for p in G.parameters()) / 1e6:.2f} million parameters")
+    forecast(run, G)
 
     for step in run.steps():
         for group in opt_G.param_groups:
@@ -109,7 +116,7 @@ def train(config: Config) -> None:
         noted = []
         opt_G.zero_grad()
         safe.begin(G)
-        for batch in run.batches(step):
+        for batch in run.micro_batches(step, "posterior"):
             with run.accelerator.autocast():
                 loss, figures = (tail or bound)(G, batch, step)
             run.backward(loss)
@@ -133,10 +140,25 @@ def train(config: Config) -> None:
             seen = calibrated(run, ema.model, config, config.temperature)
             run.save(sheet(run, seen, config.temperature))
 
-    if run.is_finished and run.is_main:
+    if run.is_finished:
         network = calibrated(run, ema.model, config, *TEMPERATURES)
+        bits = {"train": run.data, "held_out": run.held_out}
+        found = {name: float(bits_per_dim(run, network, x)) for name, x in bits.items() if len(x)}
         pipeline = NVAEPipeline(network, conditions=run.schema or None)
-        pipeline.save_pretrained(config.out / "model")
+        publish(run, pipeline, VariationalEvaluation(run, found, config.temperature))
+
+
+def forecast(run: VariationalRun, G: NVAE) -> None:
+    """Choose the number of threads, and print what the rest of the run will cost."""
+    image, c = run.examples(run.micro_batch_size)
+    run.choose_threads(G, torch.zeros(len(c), G.z_dim, device=c.device), c)
+    run.forecast(partial(update, image, c), G)
+
+
+def update(image: Tensor, c: Tensor, G: NVAE) -> None:
+    """The passes of one update."""
+    log_likelihood, kl, _ = G.elbo(image, c)
+    (kl.sum(1) - log_likelihood).mean().backward()
 
 
 class BoundLoss:
@@ -152,10 +174,10 @@ class BoundLoss:
         if config.feature_weight:
             self.distance = FeatureDistance(config.feature_resolution).to(device)
 
-    def __call__(self, G: NVAE, batch: Labelled, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        config, shape = self.config, batch.image.shape[1:]
+    def __call__(self, G: NVAE, batch: MicroBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        config, shape = self.config, batch.real.shape[1:]
         warmth = min(1.0, step * config.batch_size / max(config.kl_warmup_images, 1))
-        log_likelihood, kl, parameters = G.elbo(batch.image, batch.c)
+        log_likelihood, kl, parameters = G.elbo(batch.real, batch.c)
         weights = variational.kl_weights(kl, self.sizes, warmth)
         penalty = config.beta * max(warmth, 1e-4) * (kl * weights).sum(1)
         loss = (penalty - log_likelihood).mean() + config.spectral_weight * self.spectral()
@@ -166,7 +188,7 @@ class BoundLoss:
         }
         figures["bpd"] = figures["kl_bpd"] + figures["nll_bpd"]
         if self.distance is not None and step >= config.features_from * config.steps:
-            far = self.distance(logistic.mode(parameters), batch.image)
+            far = self.distance(logistic.mode(parameters), batch.real)
             pull = variational.balanced(far.mean(), -log_likelihood.mean(), parameters)
             loss = loss + config.feature_weight * pull
             figures["feature_distance"] = far
@@ -181,10 +203,10 @@ class TailLoss:
         self.features = PooledFeatures(config.feature_resolution).to(device)
         self.moments = FeatureMoments(self.features.length())
 
-    def __call__(self, G: NVAE, batch: Labelled, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, G: NVAE, batch: MicroBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         noise = self.temperature * torch.randn(len(batch.c), G.z_dim, device=batch.c.device)
         drawn = logistic.mode(G.decode(noise, batch.c))
-        loss, gap = self.moments(self.features(drawn), self.features(batch.image))
+        loss, gap = self.moments(self.features(drawn), self.features(batch.real))
         return loss, {"feature_gap": gap}
 
 
@@ -193,9 +215,9 @@ def bits_per_dim(run: VariationalRun, network: NVAE, folder: ImageFolder) -> Ten
     torch.manual_seed(mix(run.config.seed, "measured"))
     bits = []
     with torch.no_grad():
-        for batch in run.measured(folder):
-            log_likelihood, kl, _ = network.elbo(batch.image, batch.c)
-            bits.append(logistic.bits_per_dim(kl.sum(1) - log_likelihood, batch.image.shape[1:]))
+        for image, c in run.measured(folder):
+            log_likelihood, kl, _ = network.elbo(image, c)
+            bits.append(logistic.bits_per_dim(kl.sum(1) - log_likelihood, image.shape[1:]))
     return torch.cat(bits).mean()
 
 
@@ -209,12 +231,12 @@ def calibrated(run: VariationalRun, network: NVAE, config: Config, *temperatures
 def sheet(run: VariationalRun, network: NVAE, temperature: float) -> Tensor:
     """A row of images, a row of their reconstructions, six rows of samples: [64, 3, R, R]."""
     rng = torch.Generator().manual_seed(mix(run.config.seed, "fixed"))
-    shown = run.shown()
+    image, known = run.shown()
     noise = temperature * torch.randn(48, network.z_dim, generator=rng).to(run.device)
     c = run.drawn_c(48, rng)
     with torch.no_grad():
-        again = network(network.encode(shown.image, shown.c), shown.c)
-        return torch.cat([shown.image, again, network(noise, c, temperature)])
+        again = network(network.encode(image, known), known)
+        return torch.cat([image, again, network(noise, c, temperature)])
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

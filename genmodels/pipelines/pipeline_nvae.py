@@ -36,6 +36,7 @@ class NVAEPipeline(HubPipeline):
     """
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": nvae.NVAE}
+    tags = ("vae", "nvae")
 
     @register_to_config
     def __init__(

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -90,15 +91,20 @@ def test_the_finished_model_is_loaded_by_its_folder(four_steps):
     assert list(pipe.schema) == ["body", "year"]
     drawn = pipe(2, seed=1, temperature=0.65, condition={"body": "suv", "year": None})
     assert [image.size for image in drawn.images] == [(32, 32)] * 2
+    card = (four_steps[0] / "model" / "README.md").read_text()
+    assert re.search(r"The bound is \d\.\d{3} on training images and \d\.\d{3} on held-out", card)
+    assert "temperature\n0.7." in card
     statistics = pipe.generator.to_image.norm.at_temperature_running_var
     assert len(statistics.unique(dim=0)) == len(statistics)
 
 
 def test_features_join_in_from_their_step_on(photos, four_steps, tmp_path):
     settings = {"feature_weight": 1.0, "features_from": 0.5, "feature_resolution": 64}
-    expected = four_steps[1]
-    found = train(photos, tmp_path, steps=4, **settings)
-    assert ["feature_distance" in line for line in tiny_training.log(tmp_path)] == [0, 0, 1, 1]
+    found = train(photos, tmp_path, steps=2, **settings)
+    assert ["feature_distance" in line for line in tiny_training.log(tmp_path)] == [False, True]
+    expected = tiny_training.load_file(
+        four_steps[0] / "checkpoints" / "step_00000002" / tiny_training.checkpoint.TENSORS
+    )
     assert not torch.equal(found["G.start"], expected["G.start"])
     assert found["safe.skipped"] == 0
 
@@ -106,7 +112,6 @@ def test_features_join_in_from_their_step_on(photos, four_steps, tmp_path):
 def test_a_tail_learns_from_samples_while_all_else_stays(photos, four_steps, tmp_path):
     parent = four_steps[0] / "model"
     settings = {"only_tail": True, "init_from": str(parent), "feature_resolution": 64}
-    train(photos, tmp_path, steps=1, **settings)
     found = train(photos, tmp_path, steps=2, **settings)
     before = genmodels.load(parent).generator
     changed = {
@@ -123,8 +128,6 @@ def test_a_tail_learns_from_samples_while_all_else_stays(photos, four_steps, tmp
     assert changed == expected
     assert found["moments.batches"] == 2
     assert tiny_training.log(tmp_path)[-1]["feature_gap"] > 0
-    straight = train(photos, tmp_path / "straight", steps=2, **settings)
-    assert [key for key in found if not torch.equal(found[key], straight[key])] == []
 
 
 def test_moments_that_agree_pull_nowhere_and_others_towards_the_real_ones():
@@ -165,7 +168,6 @@ def test_pictures_are_further_apart_the_more_is_wrong_with_them():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"push_to_hub": "you/faces"}, "NVAE has none yet"),
         ({"temperature": 0.75}, "temperature must be one of"),
         ({"only_tail": True}, "only_tail is for a network that has learnt"),
         ({"beta": -1.0}, "beta must be from 0 to 100"),
@@ -185,8 +187,8 @@ def test_accumulated_parts_are_shown_the_same_conditions(photos, tmp_path):
             out=tmp_path / str(accumulate), accumulate=accumulate, **photos, **tiny_training.NVAE
         )
         run = variational.VariationalRun(config, conditions=config.conditions)
-        parts = list(run.batches(3))
-        seen.append([torch.cat([getattr(part, key) for part in parts]) for key in ("image", "c")])
+        parts = list(run.micro_batches(3, "posterior"))
+        seen.append([torch.cat([getattr(part, key) for part in parts]) for key in ("real", "c")])
     for one, other in zip(*seen, strict=True):
         assert torch.equal(one, other)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from genmodels.data import conditions, images
-from genmodels.data.image_folder import ImageFolder, epoch_flips, epoch_indices, evenly
-from training.runs.run import TUNABLE, Run, RunConfig, mix
+from genmodels.data.image_folder import ImageFolder, evenly
+from training.runs.run import MicroBatch, Run, RunConfig
 
 MEASURED = 256  # Images of each kind that bits/dim are measured on.
 SHOWN = 8  # Held-out images on a sheet.
@@ -33,22 +33,10 @@ class VariationalConfig(RunConfig):
             )
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """One process's part of a batch, on its device."""
-
-    image: Tensor  # [n, 3, R, R] in [-1, 1].
-    c: Tensor  # Conditions, with which of them are known: [n, c_dim].
-
-
 class VariationalRun(Run):
     """A run whose images may lack labels: c is that of `conditions.encode_known`."""
 
     config: VariationalConfig
-    tunable = TUNABLE | {
-        *("steps", "decay_from", "beta", "kl_warmup_images", "spectral_weight"),
-        *("condition_dropout", "feature_weight", "features_from", "max_norm", "skip_norm"),
-    }
     schema: conditions.Schema
 
     @property
@@ -56,42 +44,42 @@ class VariationalRun(Run):
         """Length of c."""
         return int(self.data.c.shape[1])
 
-    def batches(self, step: int) -> Iterator[Labelled]:
-        """Parts of the batch of `step` for this process; seeds torch's global source for each."""
-        config, n = self.config, self.micro_batch_size
-        key = (len(self.data), config.batch_size, step, config.seed)
-        indices = epoch_indices(*key)
-        flips = epoch_flips(*key) if config.x_flip else None
-        rng = Generator().manual_seed(mix(config.seed, step, "conditions"))
-        is_known = known_after(config.batch_size, len(self.schema), config.condition_dropout, rng)
-        for i in range(config.accumulate):
-            part = self.accelerator.process_index * config.accumulate + i
-            rows = slice(part * n, (part + 1) * n)
-            pixels, c = self.data.batch(indices[rows], None if flips is None else flips[rows])
-            torch.manual_seed(mix(config.seed, step, "posterior", part + 1))
-            image = images.to_float(pixels.to(self.device))
-            yield Labelled(image, hidden(self.schema, c, is_known[rows]).to(self.device))
+    def micro_batches(self, step: int, purpose: str) -> Iterator[MicroBatch]:
+        """As any run's, with some of the known conditions hidden."""
+        config = self.config
+        for batch in super().micro_batches(step, purpose):
+            is_known = known_after(
+                config.batch_size, len(self.schema), config.condition_dropout, batch.rng
+            )
+            yield replace(batch, c=hidden(self.schema, batch.c, is_known[batch.rows]))
 
-    def measured(self, folder: ImageFolder) -> Iterator[Labelled]:
-        """Images to measure on, the same ones each time, and whatever is known of them."""
-        for rows in np.array_split(evenly(len(folder), MEASURED), max(1, MEASURED // 32)):
+    def measured(self, folder: ImageFolder) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [n, 3, R, R] to measure on and all that is known of them, the same each time."""
+        for rows in np.array_split(evenly(len(folder), MEASURED), MEASURED // 32):
             if len(rows):
-                pixels, c = folder.batch(rows)
-                image = images.to_float(pixels.to(self.device))
-                yield Labelled(image, c.to(self.device))
+                yield self._on_device(folder.batch(rows))
 
-    def shown(self) -> Labelled:
-        """The images of the sheets: held-out ones, where there are any."""
+    def shown(self) -> tuple[Tensor, Tensor]:
+        """The images of the sheets and their c: held-out ones, where there are any."""
         folder = self.held_out if len(self.held_out) else self.data
-        pixels, c = folder.batch(evenly(len(folder), SHOWN))
-        return Labelled(images.to_float(pixels.to(self.device)), c.to(self.device))
+        return self._on_device(folder.batch(evenly(len(folder), SHOWN)))
+
+    def examples(self, count: int) -> tuple[Tensor, Tensor]:
+        """Any training images and their c."""
+        return self._on_device(self.data.batch(np.arange(count) % len(self.data)))
+
+    def _on_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        pixels, c = batch
+        return images.to_float(pixels.to(self.device)), c.to(self.device)
 
     def drawn_c(self, count: int, rng: Generator) -> Tensor:
         """Conditions [count, c_dim] of random training images."""
         return self.data.c[torch.randint(len(self.data), (count,), generator=rng)].to(self.device)
 
-    def _load_data(self, names: tuple[str, ...]) -> tuple[Any, Any]:
-        data, held_out = super()._load_data(())
+    def _load_data(self) -> tuple[Any, Any]:
+        names, self.conditions = self.conditions, ()  # The folder would refuse what lacks one.
+        data, held_out = super()._load_data()
+        self.conditions = names
         self.schema = {}
         for name in names:
             rows = [
@@ -161,7 +149,8 @@ def hidden(schema: conditions.Schema, c: Tensor, is_known: Tensor) -> Tensor:
     """c [N, c_dim] with some of its conditions made unknown; is_known bool [N, len(schema)]."""
     sizes = [conditions.size({name: entry}) for name, entry in schema.items()]
     each = torch.tensor([*sizes, *[1] * len(sizes)], dtype=torch.int64)
-    return c * torch.cat([is_known, is_known], dim=1).repeat_interleave(each, dim=1)
+    kept = torch.cat([is_known, is_known], dim=1).repeat_interleave(each, dim=1)
+    return c * kept.to(c.device)
 
 
 def kl_weights(
