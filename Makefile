@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: app test setup lint audit golden bench
+.PHONY: app test setup lint audit screenshots golden bench
 
 app: .venv/app
 	$(BIN)/python app.py
@@ -22,6 +22,10 @@ lint: .venv/dev
 # Asks PyPI for advisories about each installed package; needs the network.
 audit: .venv/dev
 	$(BIN)/pip-audit --local --skip-editable
+
+# The pictures of the README, from the embedded models.
+screenshots: .venv/dev .venv/browser
+	$(BIN)/python -m tests.support.screenshots
 
 golden: .venv/dev
 	GENMODELS_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden

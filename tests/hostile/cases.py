@@ -18,9 +18,9 @@ from tests.hostile.server import Server
 
 # fmt: off
 SMALL = {  # So that honest work is quick; by the components' labels.
-    "Width": 64, "Height": 48, "Pictures": 2, "Seconds, at most": 20, "Epochs": 100,
-    "Format": "GIF", "Longer side, in pixels": 100, "Size": "Exact pixels",
-    "Seeds of the rows": "1, 2", "Seeds of the columns": "3, 4", "Seconds from one to the next": 1,
+    "Width": 64, "Height": 48, "Pictures": 2, "Time limit (seconds)": 20, "Epochs": 100,
+    "Format": "GIF", "Longer side (pixels)": 100, "Size": "Exact pixels",
+    "Seeds of the rows": "1, 2", "Seeds of the columns": "3, 4", "Seconds per transition": 1,
     "From": 2010, "To": 2012,
 }
 ROUTES = (

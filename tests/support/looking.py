@@ -61,12 +61,12 @@ def type_in(field, value):
     expect(field).to_have_value(str(value))
 
 
-def pick(page, number, gallery="pictures", closer="cars-closer"):
+def pick(page, number, gallery="pictures", panel="cars-detail"):
     """Click a picture, the first is 0, and wait until it is the large one."""
     thumbnail = page.locator(f"#{gallery} .grid-container button").nth(number)
     thumbnail.click()
     address = thumbnail.locator("img").get_attribute("src")
-    expect(page.locator(f"#{closer} .portrait img")).to_have_attribute("src", address)
+    expect(page.locator(f"#{panel} .portrait img")).to_have_attribute("src", address)
 
 
 def recipe_as_drawn(path):

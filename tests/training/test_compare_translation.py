@@ -67,7 +67,7 @@ def config(tmp_path, monkeypatch):
         resolution=32,
         pairs_seen=8,
         results=tmp_path / "results",
-        readme=tmp_path / "README.md",
+        document=tmp_path / "README.md",
     )
 
 
@@ -87,7 +87,7 @@ def test_arms_are_trained_measured_and_set_beside_each_other(config):
     assert "12 of the pairs that were trained on" in told
     assert told.count("- ours minus the other: PSNR, dB ") == 2
     assert "| its autoencoder, as it printed |  |  | 19.7 | 0.6852 |  |" in told
-    above, table, below = re.split("|".join(map(re.escape, MARKS)), config.readme.read_text())
+    above, table, below = re.split("|".join(map(re.escape, MARKS)), config.document.read_text())
     assert (above, below) == ("Above.\n", "Below.\n")
     nothing = parts["held_out"]["arms"]["identity"]["psnr"]["value"]
     assert f"| nothing done | {nothing:.3g} (" in table
@@ -168,7 +168,7 @@ def test_what_cannot_be_compared_is_refused(config):
 
 
 def test_a_readme_without_marks_is_refused_before_anything_is_trained(config):
-    config.readme.write_text("Nothing to be written between.\n")
+    config.document.write_text("Nothing to be written between.\n")
     with pytest.raises(ValueError, match="must hold the lines <!-- compare_translation"):
         compare(config)
     assert not config.out.exists()

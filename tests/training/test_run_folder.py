@@ -32,7 +32,7 @@ def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
     return {
         "data": str(tiny_training.photographs(root / "train", 40)),
-        "held_out": str(tiny_training.photographs(root / "held_out", 4, seed=1)),
+        "held_out": str(tiny_training.photographs(root / "held_out", 16, seed=1)),
     }
 
 

@@ -279,6 +279,8 @@ def test_two_processes_killed_and_resumed_end_in_the_same_weights(launched, phot
 def test_two_processes_train_with_both_critics_as_one_does(photos, tmp_path):
     both = {"critic": "both", "feature_resolution": 64, "heads_min_coverage": 0.1}
     both |= {"snapshot_images": 8, "steps": 4}
+    # Coverage is not to be had of fewer.
+    both |= {"held_out": tiny_training.photographs(tmp_path / "held_out", 16, seed=1)}
     runs = two("train_stylegan2", photos, tmp_path / "two", **both)
     run = Command("train_stylegan2", photos, tmp_path / "one", accumulate=2, **both)
     assert run.end() == 0, run.said

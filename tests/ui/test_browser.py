@@ -80,7 +80,7 @@ def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
     assert seen(page, 3) == first[:3]
     expect(seed).to_have_value(before)
 
-    page.get_by_role("button", name="Roll").click()
+    page.get_by_role("button", name="Random").click()
     rolled = seen(page, 3, before=first[:3])
     expect(seed).not_to_have_value(before)
     assert not set(rolled) & set(first)
@@ -125,7 +125,7 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
         type_in(page.get_by_label("number input for Truncation").first, psi)
         generate(page)
         first = seen(page, before=first)
-        archive = saved(page, page.get_by_role("button", name="All of them").first, tmp_path)
+        archive = saved(page, page.get_by_role("button", name="Download all").first, tmp_path)
         with zipfile.ZipFile(archive) as files:
             names = [name for name in files.namelist() if name.endswith(".png")]
             shots = [np.asarray(Image.open(files.open(name)), dtype=float) for name in names]
@@ -179,12 +179,12 @@ def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
     assert box["y"] < 400
     assert box["width"] == pytest.approx(box["height"], abs=1)  # Nothing of it is cut off.
     assert page.get_by_role("button", name="Generate").bounding_box()["y"] < 812
-    for name in ("Its recipe", "Open a saved picture", "How it works"):
+    for name in ("Recipe", "Open a saved picture", "How it works"):
         page.get_by_role("button", name=name).first.click()
-    for name in ("More like this", "Years", "Film"):
+    for name in ("Variations", "Years", "Film"):
         expect(page.get_by_role("tab", name=name).first).to_be_visible()
     expect(page.locator("#cars-recipe")).to_contain_text("weights_sha256")
-    expect(page.get_by_text("What it cannot do.")).to_be_visible()
+    expect(page.get_by_text("Limits.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     texts = ["h1", ".masthead p", ".colophon p", "#cars-picked p", ".prose td", "button.primary"]
     for text in [*texts, "button[role=tab]", ".dice", "label:has(input[type=radio]) span"]:

@@ -40,11 +40,11 @@ def check_fills_the_screen(image):
 @pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_fullscreen_shows_the_whole_picture_in_every_tab(visit, screen):
     page = visit(**screen)
-    for tab, closer in (("Cars", "#cars-closer"), ("Style mixing", "#mixing-closer")):
+    for tab, panel in (("Cars", "#cars-detail"), ("Style mixing", "#mixing-detail")):
         opened(page, tab)
-        image = page.locator(f"{closer} .portrait img")
+        image = page.locator(f"{panel} .portrait img")
         expect(image).to_be_visible()
-        button = page.locator(f"{closer} .portrait").get_by_role("button", name="Fullscreen")
+        button = page.locator(f"{panel} .portrait").get_by_role("button", name="Fullscreen")
         button.click()
         image = page.locator(".block.fullscreen img")
         expect(image).to_be_visible()

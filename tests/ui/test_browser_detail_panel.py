@@ -1,4 +1,4 @@
-"""A closer look at one picture, in the browser: its kin, its years, films, downloads."""
+"""The detail panel, in the browser: its variations, its years, films, downloads."""
 
 import re
 
@@ -20,7 +20,7 @@ def films(page):
 def make_film(page, folder, kind="MP4"):
     panel = page.get_by_role("tabpanel").filter(visible=True).last
     panel.get_by_label(kind, exact=True).check()
-    panel.get_by_role("button", name="Make the film").click()
+    panel.get_by_role("button", name="Create the film").click()
     button = films(page).get_by_role("button", name="Download the film")
     expect(button).to_be_visible()
     shown = films(page).locator("video" if kind == "MP4" else "img")
@@ -40,18 +40,18 @@ def frames_of(path):
         return frames
 
 
-def test_a_picture_has_kin_that_stray_as_far_as_asked(visit, tmp_path):
+def test_a_picture_has_variations_as_strong_as_asked(visit, tmp_path):
     page = shown_as_drawn(visit())
     seen(page)
     pick(page, 1)
     button = page.get_by_role("button", name="Download PNG").first
     own = recipe_as_drawn(saved(page, button, tmp_path))
-    strength = page.get_by_label("number input for How far to stray").first
+    strength = page.get_by_label("number input for Variation strength").first
     type_in(strength, "0.5")
-    page.get_by_role("button", name="Draw 8 more like it").first.click()
-    kin = seen(page, gallery="cars-kin")
-    assert len(set(kin)) == 8
-    pick(page, 4, gallery="cars-kin")
+    page.get_by_role("button", name="Draw 8 variations").first.click()
+    variations = seen(page, gallery="cars-variations")
+    assert len(set(variations)) == 8
+    pick(page, 4, gallery="cars-variations")
     path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
     made = recipe_as_drawn(path)
     assert made["seed"] == own["seed"]
@@ -82,9 +82,9 @@ def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_pat
     for number in (0, 3, 5):
         pick(page, number)
         stops.append(saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path))
-        page.get_by_role("button", name="Add the picked picture").first.click()
+        page.get_by_role("button", name="Add the selected picture").first.click()
         seen(page, len(stops), gallery="cars-stops")
-    field = page.get_by_label("number input for Seconds from one").first
+    field = page.get_by_label("number input for Seconds per transition").first
     type_in(field, "1")
     frames = frames_of(make_film(page, tmp_path))
     assert len(frames) == 3 * 16
@@ -92,7 +92,7 @@ def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_pat
         picture = np.float32(Image.open(stop).resize((384, 384), Image.Resampling.LANCZOS))
         assert np.abs(frame - picture).mean() < 6  # H.264 keeps no pixel as it was.
     page.get_by_role("button", name="Start over").first.click()
-    page.get_by_role("button", name="Make the film").filter(visible=True).click()
+    page.get_by_role("button", name="Create the film").filter(visible=True).click()
     expect(page.get_by_text("A film needs two or more pictures")).to_be_visible()
 
 
@@ -103,12 +103,12 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
     page.get_by_role("button", name="Generate").click()
     seen(page, before=first)
     expect(page.get_by_role("tab", name="Years").first).to_be_disabled()
-    page.get_by_role("button", name="Draw 8 more like it").first.click()
-    seen(page, gallery="cars-kin")
+    page.get_by_role("button", name="Draw 8 variations").first.click()
+    seen(page, gallery="cars-variations")
     page.get_by_role("tab", name="Film").first.click()
     for number in (0, 1):
         pick(page, number)
-        page.get_by_role("button", name="Add the picked picture").first.click()
+        page.get_by_role("button", name="Add the selected picture").first.click()
         seen(page, number + 1, gallery="cars-stops")
     assert len(frames_of(make_film(page, tmp_path))) == 2 * 32
 
@@ -116,7 +116,7 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
 def test_the_training_is_a_film_and_changes_with_the_model(visit):
     page = shown_as_drawn(visit())
     seen(page)
-    page.get_by_role("button", name="How it learnt, as a film").click()
+    page.get_by_role("button", name="Training progress").click()
     film = page.locator("#cars-learning img")
     expect(film).to_be_visible()
     before = film.get_attribute("src")
@@ -127,7 +127,7 @@ def test_the_training_is_a_film_and_changes_with_the_model(visit):
 def test_cars_and_anime_faces_stand_side_by_side_with_their_numbers(visit):
     page = shown_as_drawn(visit())
     seen(page)
-    page.get_by_role("button", name="Cars against anime faces").click()
+    page.get_by_role("button", name="Compare cars and anime faces").click()
     galleries = ("beside-cars-dcgan-64", "beside-anime-dcgan-64")
     both = [seen(page, gallery=name) for name in galleries]
     page.get_by_role("button", name="Draw both again").click()

@@ -53,7 +53,7 @@ def test_the_switch_changes_the_size_of_all_that_is_shown_and_saved(visit, tmp_p
 
     assert turned(page, "Enlarged", small) == large
     expect(portrait(page)).to_have_attribute("src", large[3])
-    archive = saved(page, page.get_by_role("button", name="All of them").first, tmp_path)
+    archive = saved(page, page.get_by_role("button", name="Download all").first, tmp_path)
     with zipfile.ZipFile(archive) as files:
         names = [name for name in files.namelist() if name.endswith(".png")]
         assert {Image.open(files.open(name)).size for name in names} == {(256, 256)}
@@ -64,13 +64,13 @@ def test_the_switch_changes_the_size_of_all_that_is_shown_and_saved(visit, tmp_p
 def test_variations_follow_the_switch(visit, tmp_path):
     page = visit()
     large = seen(page)
-    page.get_by_role("button", name="Draw 8 more like it").first.click()
-    variations = seen(page, gallery="cars-kin")
-    assert sizes(page, "cars-kin") == {256}
-    pick(page, 2, gallery="cars-kin")
+    page.get_by_role("button", name="Draw 8 variations").first.click()
+    variations = seen(page, gallery="cars-variations")
+    assert sizes(page, "cars-variations") == {256}
+    pick(page, 2, gallery="cars-variations")
     turned(page, "As drawn", large)
-    small = seen(page, before=variations, gallery="cars-kin")
-    assert sizes(page, "cars-kin") == {64}
+    small = seen(page, before=variations, gallery="cars-variations")
+    assert sizes(page, "cars-variations") == {64}
     expect(portrait(page)).to_have_attribute("src", small[2])
     assert recipe_as_drawn(png(page, tmp_path))["settings"]["variation_strength"] == 0.3
 

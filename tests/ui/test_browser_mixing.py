@@ -68,7 +68,7 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     seen(page, 15, gallery="mixes")
     type_in(page.get_by_label("Seeds of the columns"), "3, 4, 5")
     table = seen(page, 12, gallery="mixes")
-    pick(page, 6, gallery="mixes", closer="mixing-closer")
+    pick(page, 6, gallery="mixes", panel="mixing-detail")
     expect(page.locator("#mixing-picked")).to_contain_text("layers 3 to 6 of seed 4")
     button = page.get_by_role("button", name="Download PNG").filter(visible=True)
     made = recipe_as_drawn(saved(page, button, tmp_path))
@@ -81,15 +81,15 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
 
 def test_a_cell_is_taken_further(mixing):
     page, _ = mixing()
-    pick(page, 12, gallery="mixes", closer="mixing-closer")
-    page.get_by_role("button", name="Draw 8 more like it").filter(visible=True).click()
-    seen(page, gallery="mixing-kin")
+    pick(page, 12, gallery="mixes", panel="mixing-detail")
+    page.get_by_role("button", name="Draw 8 variations").filter(visible=True).click()
+    seen(page, gallery="mixing-variations")
     page.get_by_role("tab", name="Film").filter(visible=True).click()
     for count, cell in enumerate((12, 18), 1):
-        pick(page, cell, gallery="mixes", closer="mixing-closer")
-        page.get_by_role("button", name="Add the picked picture").filter(visible=True).click()
+        pick(page, cell, gallery="mixes", panel="mixing-detail")
+        page.get_by_role("button", name="Add the selected picture").filter(visible=True).click()
         seen(page, count, gallery="mixing-stops")
-    page.get_by_role("button", name="Make the film").filter(visible=True).click()
+    page.get_by_role("button", name="Create the film").filter(visible=True).click()
     expect(page.locator("#mixing-film video")).to_be_visible()
 
 

@@ -121,7 +121,7 @@ def test_the_dice_draw_and_a_kept_seed_stays(panorama, photo):
     seed = page.get_by_label("Seed", exact=True).filter(visible=True)
     first = seed.input_value()
     words = page.locator("#panorama-words").inner_text()
-    page.get_by_role("button", name="Roll").filter(visible=True).click()
+    page.get_by_role("button", name="Random").filter(visible=True).click()
     expect(page.locator("#panorama-words")).not_to_have_text(words, timeout=DRAWN)
     expect(page.locator("#panorama-words")).to_contain_text("pixels, seed", timeout=DRAWN)
     assert seed.input_value() != first

@@ -27,7 +27,7 @@ def trainer(visit, tmp_path):
         shown = page.locator("#frame img").get_attribute("src")
         page.locator("#panorama-photo input[type=file]").set_input_files(photo)
         expect(page.locator("#frame img")).not_to_have_attribute("src", shown)
-        page.get_by_role("button", name="Train a network").click()
+        page.get_by_role("button", name="Train a SinGAN").click()
         page.get_by_label("100", exact=True).check()
         return page
 
@@ -53,12 +53,12 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
     page.locator("#sample").click()
     again = seen(page, 4, before=first, gallery="samples")
     page.get_by_label("Keep the photo's layout").check()
-    page.get_by_label("number input for Times as wide").fill("3")
+    page.get_by_label("number input for Width factor").fill("3")
     page.locator("#sample").click()
     seen(page, 4, before=again, gallery="samples")
-    page.get_by_role("button", name="A film").click()
+    page.get_by_role("button", name="Film loop").click()
     page.get_by_label("WebP", exact=True).filter(visible=True).check()
-    page.get_by_role("button", name="Make the film").filter(visible=True).click()
+    page.get_by_role("button", name="Create the film").filter(visible=True).click()
     button = page.locator("#singan-film").get_by_role("button", name="Download the film")
     with Image.open(saved(page, button, tmp_path)) as film:
         assert film.n_frames == 48
@@ -89,7 +89,7 @@ def test_a_full_training_is_kept_for_the_next_visitor(trainer):
 
 def test_the_epochs_and_the_optimizer_are_the_visitors(trainer):
     page = trainer(seed=7)
-    page.get_by_role("button", name="Epochs and optimizer").click()
+    page.get_by_role("button", name="Advanced settings").click()
     type_in(page.get_by_label("number input for Epochs"), "100")
     page.get_by_label("Optimizer").click()
     page.get_by_role("option", name="asgd").click()

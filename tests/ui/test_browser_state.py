@@ -151,7 +151,7 @@ def test_a_new_visitor_starts_anew(visit):
 def test_a_mix_comes_back_in_its_table_by_link_and_by_file(visit, tmp_path):
     page = visit("/?tab=mixing")
     seen(page, 25, gallery="mixes")
-    pick(page, 12, gallery="mixes", closer="mixing-closer")
+    pick(page, 12, gallery="mixes", panel="mixing-detail")
     address = "/" + page.locator("#mixing-picked a").get_attribute("href")
     file = download(page, tmp_path)
     made = recipe_as_drawn(file)

@@ -97,7 +97,7 @@ def test_an_example_is_taken(lab):
 def test_a_picture_of_the_camera_is_translated(lab):
     page = lab()
     shown = addresses(page)
-    page.get_by_role("button", name="From the camera").click()
+    page.get_by_role("button", name="Camera").click()
     page.locator("#translation-camera").get_by_text("Access Webcam").click()
     page.wait_for_function("document.querySelector('#translation-camera video')?.videoWidth > 0")
     page.locator("#translation-camera").get_by_role("button", name="capture photo").click()
@@ -107,7 +107,7 @@ def test_a_picture_of_the_camera_is_translated(lab):
 
 def test_several_photos_come_back_as_a_zip(lab, tmp_path):
     page = lab()
-    page.get_by_role("button", name="Several photos at once").click()
+    page.get_by_role("button", name="Batch: several photos").click()
     paths = []
     for seed in range(3):
         paths.append(tmp_path / f"{seed}.png")
@@ -138,12 +138,10 @@ def test_a_file_that_is_no_photo_is_refused_and_the_picture_stays(lab, tmp_path)
 
 def test_the_training_is_a_film_and_the_words_hold_the_figures(lab):
     page = lab()
-    page.get_by_role("button", name="How it learnt, as a film").filter(visible=True).click()
+    page.get_by_role("button", name="Training progress").filter(visible=True).click()
     expect(page.locator("#translation-learning img")).to_be_visible()
-    page.get_by_role("button", name="How it works, and what it cannot do").filter(
-        visible=True
-    ).click()
-    expect(page.get_by_text("What it cannot do.").filter(visible=True)).to_be_visible()
+    page.get_by_role("button", name="How it works, and its limits").filter(visible=True).click()
+    expect(page.get_by_text("Limits.").filter(visible=True)).to_be_visible()
     expect(page.get_by_text("held-out pairs").filter(visible=True).first).to_be_visible()
 
 

@@ -44,10 +44,10 @@ def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
     lab.locator("#translate-all").click()
     assert len(set(seen(lab, 2, gallery="every-task"))) == 2
     expect(lab.locator("#every-task")).to_contain_text("Comic")
-    expect(lab.locator("#every-task")).to_contain_text("Colours")
+    expect(lab.locator("#every-task")).to_contain_text("Colorize")
     before = after(lab)
     lab.locator("#every-task .grid-container button").nth(1).click()
-    expect(lab.get_by_label("Colours", exact=True)).to_be_checked()
+    expect(lab.get_by_label("Colorize", exact=True)).to_be_checked()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert made(lab, tmp_path)[1]["model"] == "colorize-pix2pix-toy"
     scene(80, 60, 3).save(tmp_path / "other.png")
@@ -58,28 +58,28 @@ def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
 
 def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_path):
     shown = lab.locator("#translation img").first.get_attribute("src")
-    lab.get_by_label("Held against").click()
+    lab.get_by_label("Compare with").click()
     options = lab.get_by_role("option")
     expect(options).to_have_count(2)
     options.nth(1).click()
     expect(lab.locator("#translation img").first).not_to_have_attribute("src", shown)
     before = after(lab)
-    lab.get_by_label("Colours", exact=True).check()
+    lab.get_by_label("Colorize", exact=True).check()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert made(lab, tmp_path)[1]["model"] == "colorize-pix2pix-toy"
-    lab.get_by_label("Held against").click()
+    lab.get_by_label("Compare with").click()
     expect(lab.get_by_role("option")).to_have_count(2)
     expect(lab.get_by_role("option")).to_contain_text(["The photo in grey", "The photo"])
 
 
 def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
-    expect(lab.get_by_role("button", name="Say which colour belongs where")).to_be_hidden()
+    expect(lab.get_by_role("button", name="Color hints")).to_be_hidden()
     before = after(lab)
-    lab.get_by_label("Colours", exact=True).check()
+    lab.get_by_label("Colorize", exact=True).check()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     plain, told = made(lab, tmp_path)
     assert "hints" not in told["settings"]
-    lab.get_by_role("button", name="Say which colour belongs where").click()
+    lab.get_by_role("button", name="Color hints").click()
     board = lab.locator("#hint-board img")
     expect(board).to_be_visible()
     before = after(lab)
@@ -91,7 +91,7 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     assert abs(column - 24) <= 2
     assert abs(row - 30) <= 2
     assert colour == "#c0392b"
-    fold = lab.get_by_role("button", name="Say which colour belongs where")
+    fold = lab.get_by_role("button", name="Color hints")
     for _ in range(2):  # Folded to see the picture, and back: what was drawn stays.
         fold.click()
     expect(board).to_be_visible()
@@ -125,9 +125,9 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
 
 def test_a_colour_is_put_by_keyboard(lab, tmp_path):
     before = after(lab)
-    lab.get_by_label("Colours", exact=True).check()
+    lab.get_by_label("Colorize", exact=True).check()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
-    lab.get_by_role("button", name="Say which colour belongs where").click()
+    lab.get_by_role("button", name="Color hints").click()
     board = lab.locator("#hint-board .board")
     expect(board.locator("img")).to_be_visible()
     before = after(lab)

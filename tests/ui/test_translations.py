@@ -38,7 +38,7 @@ def translate(client, path, **asked):  # noqa: F811
 
 def test_a_task_is_offered_where_there_is_a_network_for_it(toys):  # noqa: F811
     found = translations.tasks()
-    assert list(found) == ["Comic", "Colours"]
+    assert list(found) == ["Comic", "Colorize"]
     assert sorted(card.name for card in found["Comic"]) == sorted([COMIC, OTHER])
 
 
@@ -73,7 +73,7 @@ def test_colours_are_held_against_the_grey_photo_that_they_were_made_from(toys, 
 
 
 def test_colours_are_first_held_against_grey_and_shown_on_what_was_learnt(toys):  # noqa: F811
-    (colours,), (comic, *_) = (translations.tasks()[title] for title in ("Colours", "Comic"))
+    (colours,), (comic, *_) = (translations.tasks()[title] for title in ("Colorize", "Comic"))
     assert [value for _, value in translations.held_against(colours)] == [IN_GREY, THE_PHOTO]
     assert translations.held_against(comic)[0][1] == THE_PHOTO
     assert translations.example(comic.name) == translations.FACES[0]
@@ -201,7 +201,7 @@ def test_hints_reach_the_network_that_listens_and_no_other(client, photo):  # no
 
 def test_a_photo_goes_through_every_task(toys, photo):  # noqa: F811
     made = translations.each(models.load, photo, FULLY)
-    assert [title for _, title in made] == ["Comic", "Colours"]
+    assert [title for _, title in made] == ["Comic", "Colorize"]
     assert len({Path(file).read_bytes() for file, _ in made}) == 2
 
 

@@ -7,8 +7,9 @@ resumes where its folder stands. Figures are of held-out pairs, split by source,
 pictures that are paired between arms; a picture's figure is the mean over seeds. Beside them are
 those of pairs that were trained on, as the project seems to have measured.
 
-It writes a section for the cards of each task's models, the table in README.md, and a sheet of
-pictures: of some held-out pairs the source, what each network makes of it, and the target.
+It writes a section for the cards of each task's models, the table in docs/translation-study.md, and
+a sheet of pictures: of some held-out pairs the source, what each network makes of it, and the
+target.
 """
 
 import json
@@ -40,7 +41,7 @@ from training.runs.translator import side_to_load
 
 RESULTS = Path(__file__).with_name("results")
 TRAINING = Path(__file__).parents[1]
-README = TRAINING.parent / "README.md"
+DOCUMENT = TRAINING.parent / "docs/translation-study.md"
 MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
 PARTS = "held_out", "train"
@@ -65,7 +66,7 @@ class Config:
     mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
     threads: int = 1  # CPU threads of a run.
     results: Path = RESULTS  # Where translation.json, .jpg and translation-<task>.md are written.
-    readme: Path = README  # Has marks between which the table goes.
+    document: Path = DOCUMENT  # Has marks between which the table goes.
 
 
 def compare(config: Config) -> None:
@@ -79,7 +80,7 @@ def compare(config: Config) -> None:
             f"pairs_seen must be a multiple of {BATCH_SIZE} and seeds one or more, "
             f"got {config.pairs_seen} and {config.seeds}"
         )
-    before, after = _around_table(config.readme)  # Better now than after hours of training.
+    before, after = _around_table(config.document)  # Better now than after hours of training.
     found, shown = {}, []
     for task in config.tasks:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
@@ -97,7 +98,7 @@ def compare(config: Config) -> None:
     images.grid(torch.stack(shown), columns).save(config.results / "translation.jpg", quality=90)
     for task in config.tasks:
         (config.results / f"translation-{task}.md").write_text(section(record, task))
-    config.readme.write_text(before + overview(record) + after, encoding="utf-8")
+    config.document.write_text(before + overview(record) + after, encoding="utf-8")
 
 
 def _around_table(readme: Path) -> tuple[str, str]:

@@ -19,7 +19,7 @@ ALT = {"translation": "Held-out photos, what became of them as it learnt, and wh
 
 def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
     """Lay both out, folded, inside an open tab; `film` and `text` give them another model's."""
-    with gr.Accordion("How it learnt, as a film", open=False):
+    with gr.Accordion("Training progress", open=False):
         shown = gr.Image(
             film(card),
             show_label=False,
@@ -30,7 +30,7 @@ def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
             alt_text=ALT.get(use, "The same random numbers, from early in the training on"),
             elem_id=f"{use}-learning",
         )
-    with gr.Accordion("How it works, and what it cannot do", open=False):
+    with gr.Accordion("How it works, and its limits", open=False):
         return shown, gr.Markdown(text(card, use))
 
 

@@ -1,4 +1,4 @@
-"""A closer look at one picture: large, its file and recipe, and the ways on from it."""
+"""A panel look at one picture: large, its file and recipe, and the ways on from it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from genmodels.ui.components import enlarging, films
 from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
 from genmodels.ui.services import models, pictures, recipes
 
-KIN = 8  # Variations drawn at a time.
+NUM_VARIATIONS = 8  # Variations drawn at a time.
 
 
 @dataclass(frozen=True)
-class Closer:
+class DetailPanel:
     """What shows the picked picture."""
 
     name: str  # Begins the names of its elements.
@@ -51,19 +51,19 @@ class Closer:
             event.then(_opened_again, [gallery, told, self.recipe], shown, **AT_ONCE)
         clicked = gallery.select(_clicked, [gallery, told], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
-        element = f"document.getElementById('{self.name}-closer')"
+        element = f"document.getElementById('{self.name}-detail')"
         scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
         clicked.success(None, js=scroll)
 
 
 def build(
     load: Callable[[str], Any], name: str, years: tuple[int, int], switch: gr.Radio
-) -> Closer:
+) -> DetailPanel:
     """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at.
 
     `years` are the first and the last of the data's.
     """
-    with gr.Column(elem_id=f"{name}-closer", elem_classes="closer"):
+    with gr.Column(elem_id=f"{name}-detail", elem_classes="detail-panel"):
         with gr.Row(elem_classes="portrait"):
             picture = gr.Image(
                 show_label=False,
@@ -77,25 +77,25 @@ def build(
             with gr.Column(min_width=200):
                 words = gr.Markdown(elem_id=f"{name}-picked")
                 file = gr.DownloadButton("Download PNG", size="md", visible=False)
-                all_files = gr.DownloadButton("All of them as a ZIP", size="md", visible=False)
-                with gr.Accordion("Its recipe", open=False):
+                all_files = gr.DownloadButton("Download all (ZIP)", size="md", visible=False)
+                with gr.Accordion("Recipe", open=False):
                     recipe = gr.JSON(
                         show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
                     )
         with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
-            with gr.Tab("More like this"):
-                kin, told, varied = _kin(load, recipe, f"{name}-kin")
+            with gr.Tab("Variations"):
+                variations, told, varied = _variations(load, recipe, f"{name}-variations")
             with gr.Tab("Years") as years_tab:
                 through_years = films.through_years(load, recipe, years)
             with gr.Tab("Film"):
                 journey = films.journey(load, recipe, f"{name}-stops")
         films.show([through_years, journey], f"{name}-film")
-    closer = Closer(name, picture, words, file, all_files, recipe, years_tab, load, switch)
-    closer.follow(kin, told, [varied], opens_on=None)
-    return closer
+    panel = DetailPanel(name, picture, words, file, all_files, recipe, years_tab, load, switch)
+    panel.follow(variations, told, [varied], opens_on=None)
+    return panel
 
 
-def _kin(
+def _variations(
     load: Callable[[str], Any], recipe: gr.JSON, elem_id: str
 ) -> tuple[gr.Gallery, gr.JSON, Any]:
     """Variations of the picked picture: the gallery, its recipes, and the event that draws."""
@@ -103,12 +103,12 @@ def _kin(
         strength = gr.Slider(
             *(0.05, 1, 0.3),
             step=0.05,
-            label="How far to stray",
-            info="A little: the same one, other details. 1: another one.",
+            label="Variation strength",
+            info="Low: the same picture with other details. 1: a different picture.",
             buttons=[],
             min_width=200,
         )
-        button = gr.Button(f"Draw {KIN} more like it", size="md", min_width=170, scale=0)
+        button = gr.Button(f"Draw {NUM_VARIATIONS} variations", size="md", min_width=170, scale=0)
     gallery, told = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
 
     @errors_told
@@ -119,7 +119,7 @@ def _kin(
         made = load(recipe["model"]).vary(
             seed=recipe["seed"],
             strength=strength,
-            num_images=KIN,
+            num_images=NUM_VARIATIONS,
             **{k: v for k, v in recipe["settings"].items() if not k.startswith("variation_")},
         )
         shown = pictures.captioned(made.images, made.recipes)

@@ -35,7 +35,7 @@ def switch(card: Card) -> gr.Radio:
         [ENLARGED, AS_DRAWN],
         value=ENLARGED,
         label="Show pictures",
-        info="Enlarged four times: an upscaler adds detail that the network did not draw.",
+        info="Enlarged: four times larger, with detail added by an upscaler.",
         visible=card.is_small,
         elem_classes="shown-as",
     )

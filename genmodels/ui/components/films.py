@@ -68,13 +68,13 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     stops = gr.JSON([], visible=False)
     chosen = pictures.gallery(elem_id, MAX_STOPS, visible=False)
     with gr.Row():
-        add = gr.Button("Add the picked picture", size="md", min_width=150)
+        add = gr.Button("Add the selected picture", size="md", min_width=150)
         clear = gr.Button("Start over", size="md", min_width=110, scale=0)
     seconds = gr.Slider(
         *(1, 4, 2),
         step=0.5,
-        label="Seconds from one to the next",
-        info="Add two pictures or more; the film comes back to the first.",
+        label="Seconds per transition",
+        info="Add two or more pictures. The film returns to the first.",
         buttons=[],
     )
     kind, button = format_and_button()
@@ -218,7 +218,7 @@ def format_and_button() -> tuple[gr.Radio, gr.Button]:
     """Which of FORMATS, and the button that makes the film."""
     with gr.Row(elem_classes="way"):
         kind = gr.Radio(FORMATS, value=FORMATS[0], label="Format", min_width=240)
-        return kind, gr.Button("Make the film", size="md", min_width=130, scale=0)
+        return kind, gr.Button("Create the film", size="md", min_width=130, scale=0)
 
 
 def _subtitled(frame: Image.Image, text: str) -> Image.Image:

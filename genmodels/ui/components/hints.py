@@ -112,7 +112,7 @@ class Hints(NamedTuple):
 
 def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
     """Lay it out inside an open tab, for the photo that is chosen there, or the default."""
-    with gr.Accordion("Say which colour belongs where", open=False, visible=visible) as shown:
+    with gr.Accordion("Color hints", open=False, visible=visible) as shown:
         gr.Markdown(
             "Tap the photo where the colour belongs, or draw it. By keyboard: the arrow keys move "
             "the ring, Enter puts a dot."

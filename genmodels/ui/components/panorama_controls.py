@@ -73,16 +73,12 @@ def build() -> Controls:
         rows = gr.Number(height, label="Height", precision=0, min_width=100)
     words = photo_frame.in_words("The example", scene.size, where, by_shape=True)
     told = gr.Markdown(words, elem_id="panorama-size", container=True)
-    share = gr.Slider(
-        SHARE_STEP, 1, 1, step=SHARE_STEP, label="Size of the photo in it", buttons=[]
-    )
+    share = gr.Slider(SHARE_STEP, 1, 1, step=SHARE_STEP, label="Scale of the photo", buttons=[])
     seed_row = widgets.seed_row()
     with gr.Accordion("More", open=False):
-        mirror = gr.Checkbox(True, label="Use mirrored parts of the photo, too")
+        mirror = gr.Checkbox(True, label="Use mirrored parts")
         variety = gr.Slider(0, 1, 0.05, step=0.05, label="Variety", buttons=[])
-        uniqueness = gr.Slider(
-            0, 2, 0.4, step=0.1, label="Repeat less of what is there once", buttons=[]
-        )
+        uniqueness = gr.Slider(0, 2, 0.4, step=0.1, label="Avoid repetition", buttons=[])
     chosen = (source, place, mode, size, pixels, columns, rows, told, share)
     controls = Controls(*chosen, seed_row, mirror, variety, uniqueness)
     _keep_in_step(controls)

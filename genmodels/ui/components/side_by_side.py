@@ -25,7 +25,7 @@ def build(load: Callable[[str], Any]) -> None:
     """Lay it out inside the open tab, if the zoo has both."""
     if not is_there():
         return
-    with gr.Accordion("Cars against anime faces", open=False) as fold:
+    with gr.Accordion("Compare cars and anime faces", open=False) as fold:
         with gr.Row():
             galleries = [pictures.gallery(f"beside-{name}") for name in (CARS, FACES)]
         again = gr.Button("Draw both again", size="md")

@@ -37,21 +37,21 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
 
     `token` is the training's, which a reloaded page has, too.
     """
-    with gr.Accordion("Train a network on this photo", open=False, elem_id="trainer") as fold:
+    with gr.Accordion("Train a SinGAN on this photo", open=False, elem_id="trainer") as fold:
         gr.Markdown(
             "SinGAN learns the photo's textures at several sizes, and then draws as many new "
             "pictures as you like: softer than the patches above, and freer. One training at a "
             "time: others wait in a queue."
         )
         with gr.Row():
-            size = gr.Radio(MAX_SIZES, value=250, label="Longer side, in pixels")
-            seconds = gr.Slider(20, 300, 90, step=10, label="Seconds, at most", buttons=[])
-        with gr.Accordion("Epochs and optimizer", open=False):
+            size = gr.Radio(MAX_SIZES, value=250, label="Longer side (pixels)")
+            seconds = gr.Slider(20, 300, 90, step=10, label="Time limit (seconds)", buttons=[])
+        with gr.Accordion("Advanced settings", open=False):
             epochs = gr.Slider(
                 *(100, 1000, 600),
                 step=100,
                 label="Epochs",
-                info="Updates at each size; fewer when the seconds are over.",
+                info="Updates at each scale. Fewer if the time limit ends first.",
                 buttons=[],
             )
             optimizer = gr.Dropdown(OPTIMIZERS, value=OPTIMIZERS[0], label="Optimizer")
@@ -71,7 +71,7 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
                 image_mode=None,
             )
         train = gr.Button("Train", variant="primary", elem_id="train")
-        finish = gr.Button("Stop, and use what is there", visible=False, elem_id="finish")
+        finish = gr.Button("Stop and keep the result", visible=False, elem_id="finish")
         preview = gr.Image(
             show_label=False,
             interactive=False,
@@ -84,12 +84,12 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
         words = gr.Markdown(elem_id="training-words")
         with gr.Column(visible=False) as trained:
             with gr.Row():
-                wider = gr.Slider(0.5, 4, 2, step=0.25, label="Times as wide", buttons=[])
-                higher = gr.Slider(0.5, 2, 1, step=0.25, label="Times as high", buttons=[])
+                wider = gr.Slider(0.5, 4, 2, step=0.25, label="Width factor", buttons=[])
+                higher = gr.Slider(0.5, 2, 1, step=0.25, label="Height factor", buttons=[])
             keep = gr.Checkbox(False, label="Keep the photo's layout")
             sample = gr.Button(f"Draw {NUM_SAMPLES} new pictures", elem_id="sample")
             samples = pictures.gallery("samples", columns=1, visible=False)
-            with gr.Accordion("A film", open=False):
+            with gr.Accordion("Film loop", open=False):
                 gr.Markdown("The photo begins to move, and comes back to where it began.")
                 kind, shoot = films.format_and_button()
                 films.show([films.Panel(shoot, [token, kind], _film)], "singan-film")

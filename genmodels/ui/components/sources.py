@@ -27,7 +27,7 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
     drop = gr.File(label="Your photo", file_types=["image"], height=120, elem_id=f"{use}-photo")
     gallery = gr.Gallery(
         [(str(path), path.stem) for path in examples],
-        label="Or one of these",
+        label="Examples",
         columns=len(examples),
         height="auto",
         object_fit="cover",
@@ -60,7 +60,7 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
     taken.failure(lambda: None, None, drop, **AT_ONCE)
     events = [taken, gallery.select(example, None, photo, **told)]
     if has_camera:
-        with gr.Accordion("From the camera", open=False):
+        with gr.Accordion("Camera", open=False):
             camera = gr.Image(
                 sources=["webcam"],
                 type="filepath",

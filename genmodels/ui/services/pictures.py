@@ -81,7 +81,7 @@ def zipped(
 def drop() -> gr.File:
     """Where a picture's file is dropped for its recipe; nothing decodes its pixels."""
     return gr.File(
-        label="A PNG that was saved here",
+        label="A PNG saved from this page",
         show_label=False,
         file_types=[".png"],
         height=130,

@@ -14,7 +14,7 @@ from genmodels.ui.server import work_folder
 from genmodels.ui.services import models, photos, pictures, workers
 from genmodels.ui.services.models import Card, Recipe
 
-TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colours"}  # By how a name begins.
+TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colorize"}  # By how a name begins.
 FACES = sorted((ASSETS / "faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
 MEGABYTES = 900  # That one photo takes at most, whatever its size.

@@ -133,7 +133,7 @@ def _controls(
         *(years[0], years[1] + YEARS_BEYOND, years[1]),
         step=1,
         label="Model year",
-        info=f"Past {years[1]} it has seen no car and extrapolates: a guess at the next ones.",
+        info=f"Past {years[1]} the model has seen no cars: it extrapolates.",
         visible="year" in card.schema,
         buttons=[],
         elem_id="year",
@@ -145,7 +145,7 @@ def _controls(
         *(0, 1, PSI),
         step=0.05,
         label="Truncation",
-        info="0: the average car. 1: full variety, and more failures.",
+        info="0: the average car. 1: full variety, with more failures.",
         visible=card.has_truncation,
         buttons=[],
     )

@@ -55,7 +55,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         with gr.Column():
             with gr.Accordion("Before and after", open=True):
                 pair, _ = compare.build("The photo in its place", "The panorama", "before-after")
-            with gr.Accordion("Its recipe", open=False):
+            with gr.Accordion("Recipe", open=False):
                 made_by = gr.JSON(show_label=False, container=False, open=True)
             singan_trainer.build(controls.source.photo, visit.job)
             with gr.Accordion("How it works", open=False):

@@ -42,7 +42,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             shown_as = enlarging.switch(default)
         with gr.Column():
             roll = gr.Button("New pictures", variant="primary", size="lg")
-            which = gr.Radio(layers.CHOICES, value="middle", label="Taken from the column")
+            which = gr.Radio(layers.CHOICES, value="middle", label="Styles taken from the column")
             end = default.num_layers - 1
             first, last = (
                 gr.Slider(0, end, min(layer, end), step=1, label=label, visible=False)

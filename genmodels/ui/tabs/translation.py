@@ -58,7 +58,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             controls = _controls(tasks)
         with gr.Column():
             _several(load, controls)
-            with gr.Accordion("Its recipe", open=False):
+            with gr.Accordion("Recipe", open=False):
                 made_by = gr.JSON(show_label=False, container=False, open=True)
             learnt = about.build(default, "translation")
     key = gr.Textbox(visible=False)  # Of the visitor's photo.
@@ -278,10 +278,10 @@ def _photo_of(recipe: Recipe, keys: Sequence[str]) -> tuple[str, str] | None:
 def _controls(tasks: dict[str, list[Card]]) -> Controls:
     title, own = next(iter(tasks.items()))
     labels = [(card.label, card.name) for card in own]
-    task = gr.Radio(list(tasks), value=title, label="What it becomes")
+    task = gr.Radio(list(tasks), value=title, label="Task")
     network = gr.Radio(labels, value=own[0].name, label="Network", info=own[0].facts["summary"])
     others = translations.held_against(own[0])
-    other = gr.Dropdown(others, value=others[0][1], label="Held against")
+    other = gr.Dropdown(others, value=others[0][1], label="Compare with")
     model = gr.Textbox(own[0].name, visible=False)
     against = gr.Textbox(others[0][1], visible=False)
     source = sources.build(_EXAMPLES, "translation", has_camera=True)
@@ -291,8 +291,8 @@ def _controls(tasks: dict[str, list[Card]]) -> Controls:
     detail = gr.Slider(
         *(0, 1, 0),
         step=0.05,
-        label="The photo's own detail",
-        info="Of what is finer than the network sees, in a large photo.",
+        label="Detail of the photo",
+        info="How much fine detail of a large photo is kept, beyond the network's resolution.",
         buttons=[],
     )
     chosen = (task, network, other, model, against)
@@ -301,7 +301,7 @@ def _controls(tasks: dict[str, list[Card]]) -> Controls:
 
 def _several(load: Callable[[str], Any], controls: Controls) -> None:
     """Many photos at once, back as a ZIP."""
-    with gr.Accordion("Several photos at once", open=False):
+    with gr.Accordion("Batch: several photos", open=False):
         files = gr.File(
             label=f"Up to {translations.MAX_FILES} photos",
             file_count="multiple",
@@ -309,8 +309,8 @@ def _several(load: Callable[[str], Any], controls: Controls) -> None:
             height=140,
             elem_id="several",
         )
-        go = gr.Button("Translate them all", size="md", elem_id="translate-several")
-        archive = gr.File(label="All of them", visible=False, elem_id="archive")
+        go = gr.Button("Translate all", size="md", elem_id="translate-several")
+        archive = gr.File(label="All results", visible=False, elem_id="archive")
 
     @errors_told
     def all_of_them(
