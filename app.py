@@ -38,8 +38,8 @@ TABS = {  # By the name in an address.
 MASTHEAD = f"""
 <div class="masthead">{theme.ICON.read_text()}<div>
 <h1>genmodels</h1>
-<p>Small networks that draw what never was, on two CPU cores. Every picture carries the recipe that
-draws it again.</p>
+<p>Small generative models on two CPU cores. Every picture contains the recipe that reproduces
+it.</p>
 </div></div>
 """
 

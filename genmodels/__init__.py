@@ -12,7 +12,7 @@ import genmodels.openmp  # noqa: F401  (Before torch, whoever imports that.)
 __version__ = "0.4.0"
 
 _LAZY = {
-    "load": "genmodels.hub.pipelines",
+    "load": "genmodels.hub.loading",
     "replay": "genmodels.hub.recipe",
     "list_models": "genmodels.zoo",
     "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",

@@ -59,7 +59,8 @@ KNOWN_PEERS = {("singan", "patches")}
 ONLY_IN = {
     "gradio": "app genmodels.ui.*",
     "accelerate": "training.runs.*",
-    "huggingface_hub": "genmodels.hub.* genmodels.data.* training.publish.*",
+    "huggingface_hub": "genmodels.hub.* genmodels.data.* training.publish.* "
+    "training.prepare.upscaler_card",
     "diffusers": "genmodels.hub.* genmodels.models.* genmodels.pipelines.*",
     "datasets": "genmodels.data.*",
     "av": "genmodels.data.*",

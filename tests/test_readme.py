@@ -34,7 +34,12 @@ def test_both_commands_are_named_and_ci_runs_the_same_one():
 
 
 def test_every_import_of_the_texts_and_the_cards_is_to_be_had():
-    texts = [*ROOT.glob("*.md"), *ROOT.glob("training/*.md"), *ROOT.glob("genmodels/zoo/*/*.md")]
+    texts = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("training/*.md"),
+        *ROOT.glob("genmodels/zoo/*/*.md"),
+    ]
     blocks = [block for text in texts for block in PYTHON.findall(text.read_text())]
     imports = {
         line.split("#")[0].strip()
@@ -48,21 +53,24 @@ def test_every_import_of_the_texts_and_the_cards_is_to_be_had():
 
 
 def test_every_file_in_the_tree_exists():
-    tree = README.split("## The tree")[1].split("```")[1]
+    tree = (ROOT / "docs" / "code.md").read_text().split("```")[1]
     folder = ROOT
     for line in tree.strip().splitlines():
         indent = len(line) - len(line.lstrip())
         for name in line.split("   ")[0].split() if indent == 0 else line.split("    ")[0].split():
             path = ROOT / name if indent == 0 else folder / name
-            assert path.exists(), f"{name} stands in the README's tree, but there is no {path}"
+            assert path.exists(), (
+                f"{name} stands in the tree of docs/code.md, but there is no {path}"
+            )
             if indent == 0:
                 folder = path
 
 
 def test_the_table_of_models_repeats_the_figures_of_their_runs():
+    table = (ROOT / "docs" / "models.md").read_text()
     rows = {
         match[1]: [cell.strip() for cell in match[2].split("|")]
-        for match in re.finditer(r"^\| `([\w-]+)` \|(.*)\|$", README, re.MULTILINE)
+        for match in re.finditer(r"^\| `([\w-]+)` \|(.*)\|$", table, re.MULTILINE)
     }
     assert set(zoo.names()) <= set(rows)
     for name in zoo.names():

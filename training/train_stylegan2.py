@@ -20,7 +20,7 @@ from genmodels.nn import losses
 from genmodels.nn.augment import AdaptiveAugment, diff_augment
 from genmodels.nn.ema import EMA
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
-from training.critics.critics import OwnCritic, ProjectedCritic
+from training.critics.discriminators import OwnCritic, ProjectedCritic
 from training.critics.projected_features import Heads, Projection
 from training.publish.hub_repo import publish
 from training.publish.samples import SampleEvaluation

@@ -10,8 +10,6 @@ hold no run yet from the weights that are installed, rather than from nothing.
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ import tyro
 
 from genmodels import zoo
 from training.publish.hub_repo import recard
+from training.runs.command import run_training, split_folders, training_command
 
 INSTALLED = zoo.FOLDER
 RESULTS = Path(__file__).parent / "experiments" / "results"
@@ -269,7 +268,7 @@ def train(config: Config) -> None:
                 f"{config.publish_seconds:.0f}"
             )
         print(f"{name}: {seconds:.0f} s of training", flush=True)
-        subprocess.run(command(config, name, seconds), check=True)
+        run_training(command(config, name, seconds))
         if config.install:
             install(config.out / name / "model", name)
 
@@ -285,20 +284,17 @@ def command(config: Config, name: str, seconds: float) -> list[str]:
     """The training command of one model."""
     recipe = ZOO[name]
     data = config.data / recipe.data
-    images = ["--data", str(data)]
-    if recipe.has_held_out:
-        images = ["--data", f"{data}/train", "--held-out", f"{data}/held_out"]
-    notes = [str(RESULTS / note) for note in recipe.card_notes]
+    images = split_folders(data) if recipe.has_held_out else {"data": data}
+    settings = images | {
+        "out": config.out / name,
+        "budget_seconds": seconds,
+        "summary": recipe.summary,
+        "data_name": recipe.data_name,
+        "licence": recipe.licence,
+        "card_notes": [RESULTS / note for note in recipe.card_notes] or None,
+    }
     flags = recipe.gpu_flags if torch.cuda.is_available() else recipe.flags
-    script = Path(__file__).with_name(recipe.script)
-    return [
-        *(sys.executable, str(script), *flags.split()),
-        *(*images, *start_flags(config, name)),
-        *("--out", str(config.out / name), "--budget-seconds", str(seconds)),
-        *("--summary", recipe.summary, "--data-name", recipe.data_name),
-        *("--licence", recipe.licence),
-        *(["--card-notes", *notes] if notes else []),
-    ]
+    return training_command(recipe.script, flags, settings) + start_flags(config, name)
 
 
 def start_flags(config: Config, name: str) -> list[str]:

@@ -84,7 +84,7 @@ class ImageFolder:
         vectors = [self._encode(item) for item in items]
         c_dim = genmodels.data.conditions.size(self.schema)
         self.c = torch.tensor(vectors, dtype=torch.float32).reshape(len(vectors), c_dim)
-        self.fingerprint = _sha256_json([self.names, self.rows, decoded.sha256])
+        self.fingerprint = json_sha256([self.names, self.rows, decoded.sha256])
 
     def _encode(self, item: Item) -> list[float]:
         try:
@@ -130,7 +130,7 @@ class ImageFolder:
             values = zip(getattr(self, column), chosen, strict=True)
             setattr(part, column, [value for value, take in values if take])
         part.images, part.c = self.images[chosen], self.c[chosen]
-        part.fingerprint = _sha256_json([part.names, self.fingerprint])
+        part.fingerprint = json_sha256([part.names, self.fingerprint])
         return part
 
     def batch(
@@ -276,7 +276,8 @@ def _list_table(table: Any, stamp: str) -> list[Item]:
     ]
 
 
-def _sha256_json(value: object) -> str:
+def json_sha256(value: object) -> str:
+    """Hash of names and hashes, for the fingerprint of a set."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 

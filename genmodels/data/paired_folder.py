@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from genmodels.data import color
 from genmodels.data.image_files import Skipped, split_named
-from genmodels.data.image_folder import ImageFolder
+from genmodels.data.image_folder import ImageFolder, json_sha256
 from genmodels.data.splits import held_apart
 
 SAME_PROPORTIONS = 0.02  # So much the width by height of a source and its target may differ.
@@ -71,7 +70,7 @@ class PairFolder:
         if reverse:
             self.sources, self.targets = self.targets, self.sources
             fingerprints.reverse()
-        self.fingerprint = _sha256([self.names, *fingerprints])
+        self.fingerprint = json_sha256([self.names, *fingerprints])
 
     def _partners(
         self, folder: Path, target: ImageFolder, source: ImageFolder
@@ -129,7 +128,7 @@ class PairFolder:
         part.keys = [own for own, take in zip(self.keys, chosen, strict=True) if take]
         rows = torch.from_numpy(chosen)
         part.sources, part.targets = self.sources[rows], self.targets[rows]
-        part.fingerprint = _sha256([part.names, self.fingerprint])
+        part.fingerprint = json_sha256([part.names, self.fingerprint])
         return part
 
     def batch(
@@ -241,7 +240,3 @@ def _stem(name: str) -> str:
 
 def _without_ending(name: str) -> str:
     return PurePosixPath(name).with_suffix("").as_posix()
-
-
-def _sha256(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

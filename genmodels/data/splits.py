@@ -17,7 +17,7 @@ def held_apart(
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
     firsts = first_repeats(keys) if keys is not None else range(len(names))
-    hashes = {first: _hash(names[first]) for first in set(firsts)}
+    hashes = {first: hash_fraction(names[first]) for first in set(firsts)}
     apart = {first for first, value in hashes.items() if value < fraction}
     if not apart and fraction * len(hashes) >= 1:
         apart = {min(hashes, key=hashes.__getitem__)}
@@ -47,7 +47,7 @@ def first_repeats(keys: Sequence[Sequence[str]]) -> list[int]:
     return [root(row) for row in range(len(keys))]
 
 
-def _hash(name: str) -> float:
-    """From 0 to 1. Bytes of a name that are no UTF-8 count as they are."""
-    content = name.encode("utf-8", "surrogateescape")
-    return int(hashlib.sha256(content).hexdigest()[:8], 16) / 16**8
+def hash_fraction(name: str) -> float:
+    """A number from 0 to 1 that hangs on the name alone; bytes that are no UTF-8 count as well."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8]) / 2**64

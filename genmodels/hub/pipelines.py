@@ -1,11 +1,5 @@
-"""HubPipeline: networks with the settings they are sampled with, and `load`, the door to them.
+"""Pipelines: what draws pictures with recipes, from networks or without any."""
 
-A repo is data, never code: classes come from the lists in this file, a repo's own names only select
-among them.
-"""
-
-import functools
-import importlib
 import inspect
 import json
 import shutil
@@ -22,54 +16,14 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import nn
 
+from genmodels.data.conditions import Schema
 from genmodels.hub import weights
 from genmodels.hub.checks import plain, quoted
 from genmodels.hub.modeling import HubModel
 from genmodels.hub.repo import known_as, read_json, resolve, upload
 
 INDEX = "model_index.json"
-
-# Every pipeline a repo may name, and where it lives.
-PIPELINES = {
-    "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
-    "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
-    "NVAEPipeline": "genmodels.pipelines.pipeline_nvae",
-    "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
-    "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
-    "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",
-    "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
-}
-UPSCALER = "upscaler-x4"  # The embedded network that `HubPipeline.enlarge` takes by default.
-# What draws without weights, by the name that `load` and recipes know.
-ENGINES = {"patches": ("PatchPipeline", "genmodels.pipelines.pipeline_patches")}
-
-
-def load(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Any:
-    """The pipeline of an embedded model, a local folder, or "user/repo[@revision]", in that order.
-
-    "patches" is the engine that needs no weights.
-
-    Errors: ValueError when there is no such model or it is not exactly what it says it is.
-    """
-    if source in ENGINES:
-        engine, module = ENGINES[str(source)]
-        return getattr(importlib.import_module(module), engine)()
-    folder = resolve(source, revision=revision, token=token)
-    try:
-        chosen = pipeline_class(_pipeline_named(read_json(folder / INDEX)))
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-    pipeline = chosen.from_pretrained(folder)
-    pipeline.source = known_as(source, revision)
-    return pipeline
-
-
-def pipeline_class(name: Any) -> type["HubPipeline"]:
-    """The class that a repo names, which must be one of those in this file."""
-    if not isinstance(name, str) or name not in PIPELINES:
-        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {quoted(name)}")
-    chosen: type[HubPipeline] = getattr(importlib.import_module(PIPELINES[name]), name)
-    return chosen
+UPSCALER = "upscaler-x4"  # The embedded network that `enlarge` takes by default.
 
 
 @dataclass
@@ -80,7 +34,46 @@ class ImageOutput(BaseOutput):
     recipes: list[dict[str, Any]]
 
 
-class HubPipeline(DiffusionPipeline):
+class ImagePipeline:
+    """What draws pictures, each with its recipe. One that has no weights needs nothing else."""
+
+    source: str | None = None  # What recipes call it; None when it was built in memory.
+    schema: Schema | None = None  # What its conditions may be, if it takes any.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ImageOutput:
+        """New pictures. Every pipeline has arguments of its own."""
+        raise NotImplementedError
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights as they compute now, however they are stored."""
+        return weights.sha256({})
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return torch.float32
+
+    def enlarge(
+        self,
+        image: Image.Image | Sequence[Image.Image] | ImageOutput,  # What it drew, or any other.
+        factor: int = 4,  # How many times larger, 2 to 4.
+        *,
+        upscaler: str | Path = UPSCALER,  # A model of UpscalerPipeline, as `load` takes it.
+    ) -> ImageOutput:
+        """Pictures made larger by a network that invents detail; the recipes say both steps."""
+        from genmodels.hub.loading import upscaler_pipeline  # Which knows the pipelines.
+
+        given = image.images if isinstance(image, ImageOutput) else image
+        return upscaler_pipeline(upscaler)(given, factor=factor)
+
+
+class HubPipeline(ImagePipeline, DiffusionPipeline):
     """Networks and the settings they are sampled with; subclasses name both in `__init__`.
 
     A subclass draws within `drawing`, takes `weights_sha256` before it, and checks its settings
@@ -91,7 +84,6 @@ class HubPipeline(DiffusionPipeline):
     # Component name -> class: what a repo must contain, decided here and not by the repo.
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {}
     tags: ClassVar[tuple[str, ...]] = ()  # Of its models on the Hub, beside the task's.
-    source: str | None = None  # What recipes call it; None when it was built in memory.
     _hashed: tuple[bytes, str] = (b"", "")  # The fingerprint of the weights and their hash.
 
     @classmethod
@@ -105,9 +97,9 @@ class HubPipeline(DiffusionPipeline):
         """Load every component strictly; a ValueError names what does not fit."""
         folder = resolve(source, revision=revision, token=token)
         index = read_json(folder / INDEX)
-        if _pipeline_named(index) != cls.__name__:
+        if class_named(index) != cls.__name__:
             raise ValueError(
-                f"{source}: pipeline must be {cls.__name__}, got {quoted(_pipeline_named(index))}"
+                f"{source}: pipeline must be {cls.__name__}, got {quoted(class_named(index))}"
             )
         settings = {key: value for key, value in index.items() if not key.startswith("_")}
         components = {}
@@ -133,19 +125,6 @@ class HubPipeline(DiffusionPipeline):
         self.save_config(save_directory)
         for name, network in self.networks.items():
             network.save_pretrained(Path(save_directory) / name, dtype=dtype)
-
-    def enlarge(
-        self,
-        image: Image.Image | Sequence[Image.Image] | ImageOutput,  # What it drew, or any other.
-        factor: int = 4,  # How many times larger, 2 to 4.
-        *,
-        upscaler: str | Path = UPSCALER,  # A model of UpscalerPipeline, as `load` takes it.
-    ) -> ImageOutput:
-        """Pictures made larger by a network that invents detail; the recipes say both steps."""
-        given = image.images if isinstance(image, ImageOutput) else image
-        # The embedded one stays as it is; a folder or a repo may hold another network tomorrow.
-        network = _own_upscaler() if upscaler == UPSCALER else _upscaler(upscaler)
-        return network(given, factor=factor)
 
     def push_to_hub(
         self,
@@ -205,13 +184,13 @@ class HubPipeline(DiffusionPipeline):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are; the CPU without one."""
-        return next((one.device for one in self.networks.values()), torch.device("cpu"))
+        """Where the networks are."""
+        return next(iter(self.networks.values())).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks compute in; float32 without one."""
-        return next((one.dtype for one in self.networks.values()), torch.float32)
+        """What the networks compute in."""
+        return next(iter(self.networks.values())).dtype
 
     def register_to_config(self, **kwargs: Any) -> None:
         """As ConfigMixin's; NumPy's numbers become Python's, which JSON knows."""
@@ -241,7 +220,7 @@ def ambient(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _pipeline_named(index: dict[str, Any]) -> Any:
+def class_named(index: dict[str, Any]) -> Any:
     """The class that a model_index.json names; up to version 0.4 it stood without the package."""
     name = index.get("_class_name")
     return name.removeprefix("genmodels.") if isinstance(name, str) else name
@@ -253,15 +232,3 @@ def _component(model_class: type[HubModel]) -> list[str]:
     Where in its family's package a class stands is not said, so that it may move.
     """
     return [".".join(model_class.__module__.split(".")[:3]), model_class.__name__]
-
-
-@functools.lru_cache(maxsize=1)
-def _own_upscaler() -> Any:
-    return _upscaler(UPSCALER)
-
-
-def _upscaler(source: str | Path) -> Any:
-    pipeline = load(source)
-    if type(pipeline).__name__ != "UpscalerPipeline":
-        raise ValueError(f"{source} must be an UpscalerPipeline, got {type(pipeline).__name__}")
-    return pipeline

@@ -26,7 +26,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 import genmodels
 from genmodels.data import images
-from genmodels.hub import checks, pipelines
+from genmodels.hub import checks, loading
+from genmodels.hub.pipelines import HubPipeline, ImagePipeline
 
 KEY = "genmodels"  # The PNG text chunk that holds the recipe.
 XMP_KEY = "XML:com.adobe.xmp"  # The PNG text chunk that holds an XMP packet.
@@ -68,7 +69,7 @@ class GeneratedImage(Image.Image):
 
 
 def make(
-    pipeline: pipelines.HubPipeline,
+    pipeline: ImagePipeline,
     seed: int,
     *,
     image: Image.Image | None = None,  # What it is made from, if anything.
@@ -185,7 +186,7 @@ def replay(
     image: Image.Image | None = None,  # What it was made from, where it was made from a picture.
     *,
     model: str | Path | None = None,  # Where its model is now; None: where the recipe says.
-    pipeline: pipelines.HubPipeline | None = None,  # Its model, where that is loaded already.
+    pipeline: ImagePipeline | None = None,  # Its model, where that is loaded already.
 ) -> GeneratedImage:
     """Make the picture again.
 
@@ -214,6 +215,7 @@ def replay(
     given = dict(zip(("image",), _image_of(recipe, image), strict=False))
     seed = {"seed": recipe["seed"]} if "seed" in known else {}  # Some leave nothing to chance.
     (picture,) = pipeline(**given, **seed, **recipe["settings"]).images
+    assert isinstance(picture, GeneratedImage), "pipelines attach the recipe"
     if pixels_sha256(picture) != recipe.get("pixels_sha256"):
         made, here = recipe["versions"].get("torch"), torch.__version__
         warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)
@@ -237,7 +239,7 @@ def _steps(recipe: dict[str, Any]) -> int:
     return 1 if before is None else 1 + _steps(before)
 
 
-def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> pipelines.HubPipeline:
+def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> ImagePipeline:
     """The recipe's model, or the one that is said to be it, in the recipe's number type."""
     named = recipe["model"]
     if named is None and model is None:
@@ -246,7 +248,7 @@ def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> pipelines.
             "it has been since, say where with `model`"
         )
     try:
-        pipeline = pipelines.load(named if model is None else model)
+        pipeline = loading.load(named if model is None else model)
     except ValueError as error:
         if model is not None or "/" in named.strip("/"):
             raise
@@ -255,7 +257,9 @@ def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> pipelines.
             "say where it is with `model`"
         ) from error
     dtype = recipe.get("dtype", "float32")
-    return pipeline if dtype == "float32" else pipeline.to(getattr(torch, dtype))
+    if dtype == "float32" or not isinstance(pipeline, HubPipeline):
+        return pipeline
+    return pipeline.to(getattr(torch, dtype))
 
 
 def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:

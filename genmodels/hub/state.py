@@ -4,13 +4,11 @@ For trainings inside the package; scripts that keep several checkpoints have
 `training.runs.checkpoint`.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from genmodels.hub import weights
@@ -28,7 +26,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "state.partial"
     weights.write({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
-    digest = _sha256(partial)
+    digest = weights.file_sha256(partial)
     path = folder / f"state-{digest[:16]}.safetensors"
     partial.replace(path)
     partial.write_text(json.dumps(record | {"tensors_sha256": digest}, indent=1))
@@ -46,13 +44,8 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     digest = str(record.pop("tensors_sha256", ""))
     path = folder / f"state-{digest[:16]}.safetensors"
     try:
-        if not digest.isalnum() or _sha256(path) != digest:
-            raise ValueError("its content is not what was written")
-        return load_file(path), record
+        if not digest.isalnum():
+            raise ValueError("its record holds no hash")
+        return weights.read(path, digest), record
     except (OSError, SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}): remove {folder} to start anew") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -130,6 +130,19 @@ def write(
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. ValueError if it is not the one with that hash."""
+    if file_sha256(path) != sha256:
+        raise ValueError("its content is not what was written")
+    return load_file(path)
 
 
 def _in_memory_order(value: Tensor) -> Tensor:

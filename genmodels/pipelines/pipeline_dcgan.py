@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genmodels.data import images
 from genmodels.hub import recipe
-from genmodels.hub.checks import check_range, check_whole, plain
+from genmodels.hub.checks import check_range, check_whole
 from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline, ImageOutput
 from genmodels.models import dcgan
@@ -51,7 +51,7 @@ class DCGANPipeline(HubPipeline):
         asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
-        placed = [sampling.of(one, self._placed, "a picture") for one in asked]
+        placed = [sampling.placed(one, self._latent, sampling.walk) for one in asked]
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
@@ -89,27 +89,10 @@ class DCGANPipeline(HubPipeline):
             return self.pictures(sampling.through(self, recipes, frames))
         return self.pictures(sampling.between(seeds, frames))
 
-    def _placed(
-        self,
-        seed: int,
-        variation_seed: int | None = None,
-        variation_strength: float = 0.0,
-        toward: dict[str, Any] | None = None,
-        toward_strength: float = 0.0,
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """z [1, z_dim] of one picture, and the settings that its recipe needs."""
-        z, settings = self._latent(seed, variation_seed, variation_strength)
-        toward_strength = check_range("toward_strength", toward_strength, 0, 1)
-        if toward is not None:
-            toward = plain(toward)
-            z = sampling.walk(z, sampling.of(toward, self._latent)[0], toward_strength)
-            settings |= {"toward": toward, "toward_strength": toward_strength}
-        return z, settings
-
     def _latent(
         self, seed: int, variation_seed: int | None = None, variation_strength: float = 0.0
     ) -> tuple[Tensor, dict[str, Any]]:
-        """As `_placed`, of what is no walk towards another picture."""
+        """z [1, z_dim] of one picture, and the settings that its recipe needs."""
         z_dim = self.networks["generator"].z_dim
         z = sampling.draw(check_whole("seed", seed, 0, 2**63 - 257), z_dim)
         variation_strength = check_range("variation_strength", variation_strength, 0, 1)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels.data import conditions, images
+from genmodels.data.conditions import Schema
 from genmodels.hub import recipe
 from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.hub.modeling import HubModel
@@ -37,6 +38,7 @@ class NVAEPipeline(HubPipeline):
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": nvae.NVAE}
     tags = ("vae", "nvae")
+    schema: Schema
 
     @register_to_config
     def __init__(

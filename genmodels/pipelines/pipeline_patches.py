@@ -10,10 +10,10 @@ from PIL import Image
 from genmodels.data import images
 from genmodels.hub import recipe
 from genmodels.hub.checks import check_flag, check_range, check_whole, plain, quoted
-from genmodels.hub.pipelines import HubPipeline, ImageOutput, ambient
+from genmodels.hub.pipelines import ImageOutput, ImagePipeline, ambient
 from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Frame
-from genmodels.models.patches.source import Settings
+from genmodels.models.patches.source import PatchSettings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
@@ -32,13 +32,10 @@ STARTS: dict[str, synthesis.Start] = {
 IN_ORDER: dict[str, Any] = {"reuse": 0.25, "mirror_cost": 0.1}
 
 
-class PatchPipeline(HubPipeline):
+class PatchPipeline(ImagePipeline):
     """Draws pictures of any size from one photo. Start at `steps`."""
 
     source = "patches"  # What `genmodels.load` and recipes call it: there are no weights.
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def __call__(
         self,
@@ -159,9 +156,9 @@ def megabytes(
     return synthesis.megabytes((photo[1], photo[0]), frame, start, chosen)
 
 
-def _chosen(settings: dict[str, Any]) -> Settings:
+def _chosen(settings: dict[str, Any]) -> PatchSettings:
     names = [name for name in ("mirror", "variety", "uniqueness") if name in settings]
-    chosen = Settings(**{name: settings[name] for name in names})
+    chosen = PatchSettings(**{name: settings[name] for name in names})
     return replace(chosen, **IN_ORDER) if settings["mode"] == "retarget" else chosen
 
 

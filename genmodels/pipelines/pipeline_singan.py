@@ -1,6 +1,5 @@
 """One photo: training SinGAN on it, and what can be drawn from it then."""
 
-import hashlib
 import math
 import secrets
 import threading
@@ -127,7 +126,7 @@ class SinGANPipeline(HubPipeline):
         seed, image = _seed(seed), _check_image(image)
         start_scale = self._check_entry(start_scale)
         settings: dict[str, Any] = {"verb": "paint_to_image", "start_scale": start_scale}
-        settings |= {"image_sha256": _sha256(image)}
+        settings |= {"image_sha256": recipe.pixels_sha256(image)}
         with self._drawing(image.size[::-1]) as (model, add):
             add(_through(model, image, start_scale, seed), seed, settings)
         return add.output
@@ -150,7 +149,10 @@ class SinGANPipeline(HubPipeline):
         weight = F.max_pool2d(weight, window, 1, SEAM)
         weight = F.avg_pool2d(weight, window, 1, SEAM, count_include_pad=False)
         settings: dict[str, Any] = {"verb": "harmonize", "start_scale": start_scale}
-        settings |= {"image_sha256": _sha256(image), "mask_sha256": _sha256(mask)}
+        settings |= {
+            "image_sha256": recipe.pixels_sha256(image),
+            "mask_sha256": recipe.pixels_sha256(mask),
+        }
         with self._drawing(image.size[::-1]) as (model, add):
             picture = _through(model, image, start_scale, seed).float().cpu()
             add(torch.lerp(_to_float(image), picture, weight), seed, settings)
@@ -177,7 +179,7 @@ class SinGANPipeline(HubPipeline):
         if image is not None:
             given = _check_image(image)
             width, height = given.size
-            settings["image_sha256"] = _sha256(given)
+            settings["image_sha256"] = recipe.pixels_sha256(given)
         size = _check_size(round(width * factor), round(height * factor))
         pitch = network.sizes[last][1] / network.sizes[last - 1][1] if last else 4 / 3
         steps = max(1, round(math.log(factor) / math.log(max(pitch, 1.1))))
@@ -341,10 +343,6 @@ def _seed(seed: int | None) -> int:
 
 def _to_float(image: Image.Image) -> Tensor:
     return images.to_float(images.from_pil([image]))
-
-
-def _sha256(image: Image.Image) -> str:
-    return hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _walk(

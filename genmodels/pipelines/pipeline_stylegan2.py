@@ -12,6 +12,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from genmodels.data import conditions, images
+from genmodels.data.conditions import Schema
 from genmodels.hub import recipe
 from genmodels.hub.checks import check_range, check_whole, plain
 from genmodels.hub.modeling import HubModel
@@ -32,6 +33,7 @@ class StyleGAN2Pipeline(HubPipeline):
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": stylegan2.Generator}
     tags = ("gan", "stylegan2")
+    schema: Schema
 
     @register_to_config
     def __init__(
@@ -88,7 +90,7 @@ class StyleGAN2Pipeline(HubPipeline):
             sha256 = self.weights_sha256
             network = unwrapped(generator)
             styles = Styles(network, self.schema, sha256)
-            placed = [sampling.of(one, styles.of, "a picture") for one in asked]
+            placed = [sampling.placed(one, styles.of, torch.lerp) for one in asked]
             for one, (_, settings), image in zip(
                 asked, placed, _drawn(network, placed), strict=True
             ):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genmodels.hub.checks import check_whole, quoted
+from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.hub.pipelines import HubPipeline
 
 
@@ -80,6 +80,24 @@ def through(
         for i in range(frames)
     ]
     return [*way, stops[-1]]
+
+
+def placed(
+    picture: dict[str, Any],  # Its seed and settings, and perhaps another picture to go toward.
+    place: Callable[..., tuple[Tensor, dict[str, Any]]],  # A seed and settings -> as this function.
+    between: Callable[[Tensor, Tensor, float], Tensor],  # The point at a strength from 0 to 1.
+) -> tuple[Tensor, dict[str, Any]]:
+    """Where in its latent space a picture lies, and the settings that its recipe needs."""
+    picture = dict(picture)
+    toward, strength = picture.pop("toward", None), picture.pop("toward_strength", 0.0)
+    point, settings = of(picture, place, "a picture")
+    strength = check_range("toward_strength", strength, 0, 1)
+    if toward is not None:
+        toward = plain(toward)
+        end, others = of(toward, place)
+        point = between(point, end, strength)
+        settings |= {"toward": {"seed": toward["seed"], **others}, "toward_strength": strength}
+    return point, settings
 
 
 def of(picture: dict[str, Any], place: Callable[..., Any], name: str = "toward") -> Any:

@@ -38,6 +38,7 @@ class Styles:
     def of(
         self,
         seed: int,
+        *,
         truncation_psi: float = 0.7,
         condition: dict[str, Any] | None = None,
         noise_mode: str = "const",
@@ -46,43 +47,8 @@ class Styles:
         mix_seed: int | None = None,
         mix_condition: dict[str, Any] | None = None,
         mix_layers: str | Sequence[int] = "middle",
-        toward: dict[str, Any] | None = None,
-        toward_strength: float = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """The styles of one picture, [1, num_ws, w_dim], and the settings that its recipe needs."""
-        ws, settings = self.placed(
-            seed,
-            truncation_psi,
-            condition,
-            noise_mode,
-            variation_seed,
-            variation_strength,
-            mix_seed,
-            mix_condition,
-            mix_layers,
-        )
-        toward_strength = check_range("toward_strength", toward_strength, 0, 1)
-        if toward is not None:
-            toward = plain(toward)
-            there, other = sampling.of(toward, self.placed)
-            ws = torch.lerp(ws, there, toward_strength)
-            settings["toward"] = {"seed": toward["seed"], **other}
-            settings["toward_strength"] = toward_strength
-        return ws, settings
-
-    def placed(
-        self,
-        seed: int,
-        truncation_psi: float = 0.7,
-        condition: dict[str, Any] | None = None,
-        noise_mode: str = "const",
-        variation_seed: int | None = None,
-        variation_strength: float = 0.0,
-        mix_seed: int | None = None,
-        mix_condition: dict[str, Any] | None = None,
-        mix_layers: str | Sequence[int] = "middle",
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """As `of`, of a picture that is not on its way to another."""
         seed = check_whole("seed", seed, 0, MAX_SEED)
         truncation_psi = check_range("truncation_psi", truncation_psi, -1, 2)
         variation_strength = check_range("variation_strength", variation_strength, 0, 1)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+# Pipelines without weights, which load by name like the embedded models: class and module.
+ENGINES = {"patches": ("PatchPipeline", "genmodels.pipelines.pipeline_patches")}
 
 
 def list_models() -> dict[str, str]:

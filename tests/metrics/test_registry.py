@@ -50,19 +50,19 @@ def test_headings_say_unit_and_direction():
 def test_a_metric_of_pairs_is_added_in_one_place(three_sets, monkeypatch):
     """It is then measured, with an interval, and has a row on cards and a column in tables."""
     brightness = Metric(
-        name="brightness_error",
+        "brightness_error",
+        "pair",
+        lambda a, b: metrics.Mean((a.float() - b.float()).mean((1, 2, 3)).abs().numpy()),
         title="error of the mean brightness",
         short="brightness",
-        unit="levels",
         better="lower",
-        takes="pair",
-        function=lambda a, b: metrics.Mean((a.float() - b.float()).mean((1, 2, 3)).abs().numpy()),
+        unit="levels",
     )
     monkeypatch.setitem(METRICS, brightness.name, brightness)
     panel = paired_figures.figures(*three_sets)
     assert panel[brightness.name]["low"] <= panel[brightness.name]["value"]
     assert registry.headings()[brightness.name] == "error of the mean brightness, levels (lower)"
-    assert registry.columns(*registry.paired())[brightness.name] == "brightness, levels"
+    assert registry.columns(*registry.paired_metrics())[brightness.name] == "brightness, levels"
 
 
 def test_no_two_metrics_share_a_heading():

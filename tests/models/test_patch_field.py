@@ -8,10 +8,10 @@ import torch
 
 from genmodels.models.patches import source
 from genmodels.models.patches.field import Frame, Level
-from genmodels.models.patches.source import PATCH, Settings, patches_of, resize
+from genmodels.models.patches.source import PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
-PLAIN = Settings(mirror=False, stretches=(), uniqueness=0, reuse=0)
+PLAIN = PatchSettings(mirror=False, stretches=(), uniqueness=0, reuse=0)
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def rng():
 @pytest.mark.parametrize("mirror", [False, True])
 def test_equal_patches_are_described_equally(mirror):
     photo = noise(20, 24)
-    level = beside(photo, settings=Settings(mirror=mirror))
+    level = beside(photo, settings=PatchSettings(mirror=mirror))
     queries = level.source.describe(level.padded(level.base), level.rows_wanted)
     own = level.own >= 0
     assert own.sum() == (20 - PATCH + 1) * (24 - PATCH + 1)
@@ -118,7 +118,7 @@ def test_the_refined_search_finds_what_lies_near():
 
 def test_the_refined_search_never_takes_a_further_patch():
     photo, picture = smooth(90, 80), smooth(90, 160).flip(1) + 0.2 * noise(90, 160)
-    level = Level(photo, Frame(90, 160), 1.0, Settings())
+    level = Level(photo, Frame(90, 160), 1.0, PatchSettings())
     assert not level.is_exact
     queries = level.source.describe(picture, level.rows_wanted)
     field = (torch.rand(level.own.shape) * len(level.source.row)).long()
@@ -158,7 +158,7 @@ def test_the_exact_search_avoids_what_is_alone_if_it_is_dear():
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_exact_search_takes_nothing_that_is_too_near(mirror):
-    level = beside(smooth(20, 30), settings=Settings(mirror=mirror))
+    level = beside(smooth(20, 30), settings=PatchSettings(mirror=mirror))
     assert level.is_exact
     picture = torch.nn.functional.pad(smooth(20, 30)[None], (15, 15, 10, 0), mode="reflect")[0]
     field = level.search(torch.zeros_like(level.own), picture, rng())[level.open]
@@ -178,7 +178,7 @@ def test_both_searches_leave_the_photos_own_patches():
 @pytest.mark.parametrize("wrap", [False, True])
 def test_no_patch_is_half_mirrored(wrap):
     photo = smooth(24, 24).flip(1) + 0.3 * noise(24, 24)
-    coarse, fine = (beside(photo, scale, Settings(), wrap) for scale in (0.7, 1.0))
+    coarse, fine = (beside(photo, scale, PatchSettings(), wrap) for scale in (0.7, 1.0))
     seams = 2 * len((1, *coarse.settings.stretches)) - 1
     assert coarse.source.straddles.sum() == coarse.ph * (PATCH - 1) * seams
     allowed = (~coarse.source.straddles).nonzero()[:, 0]
@@ -192,7 +192,7 @@ def test_no_patch_is_half_mirrored(wrap):
 @pytest.mark.parametrize("guided", [False, True])
 def test_the_identity_paints_the_photo(guided):
     photo = noise(26, 31)
-    level = whole(photo, Settings())
+    level = whole(photo, PatchSettings())
     level.guide = photo if guided else None
     assert level.paint(identity(level)).allclose(photo, atol=1e-3)
     level.guide = photo.flip(2) if guided else None
@@ -224,7 +224,7 @@ def test_a_guide_gives_its_colours():
 @pytest.mark.parametrize("scale", [0.5, 0.7, 0.83])
 def test_a_carried_identity_is_the_identity(size, scale):
     photo = smooth(*size)
-    coarse, fine = whole(photo, Settings(), scale), whole(photo, Settings())
+    coarse, fine = whole(photo, PatchSettings(), scale), whole(photo, PatchSettings())
     assert fine.carry(coarse, identity(coarse)).equal(identity(fine))
     mirrored = fine.carry(coarse, identity(coarse) + coarse.w)
     assert mirrored.equal(identity(fine) + fine.w)
@@ -233,7 +233,7 @@ def test_a_carried_identity_is_the_identity(size, scale):
 @pytest.mark.parametrize("piece", range(6))
 def test_a_carried_patch_stays_in_its_copy_of_the_photo(piece):
     photo = smooth(40, 60)
-    coarse, fine = whole(photo, Settings(), 0.5), whole(photo, Settings())
+    coarse, fine = whole(photo, PatchSettings(), 0.5), whole(photo, PatchSettings())
     field = torch.full_like(coarse.own, int(coarse.source.starts[piece]) + 3)
     carried = fine.carry(coarse, field)
     assert fine.source.piece_of(carried % fine.pw).eq(piece).all()
@@ -276,7 +276,7 @@ def test_a_carried_piece_stays_in_one_piece():
 @pytest.mark.parametrize("wrap", [False, True])
 def test_the_photos_own_patches_are_carried_to_themselves(wrap):
     photo = smooth(36, 30)
-    coarse, fine = (beside(photo, scale, Settings(), wrap) for scale in (0.7, 1.0))
+    coarse, fine = (beside(photo, scale, PatchSettings(), wrap) for scale in (0.7, 1.0))
     field = fine.carry(coarse, torch.where(coarse.own >= 0, coarse.own, 0))
     assert field[fine.own >= 0].equal(fine.own[fine.own >= 0])
     assert field.min() >= 0
@@ -324,11 +324,11 @@ def test_what_is_alone_is_more_unique_than_what_repeats(mirror):
     told = level.source.dislike.view(level.ph, level.pw)
     alone, stripes = told[8:9, 40:41], told[:, : 20 - PATCH]
     assert alone.min() > 3 * stripes.max()
-    assert whole(photo, Settings(uniqueness=0)).source.dislike.eq(0).all()
+    assert whole(photo, PatchSettings(uniqueness=0)).source.dislike.eq(0).all()
 
 
 def test_what_has_no_like_far_enough_counts_as_most_unique():
-    level = whole(noise(16, 16), Settings(min_shift=1.0))
+    level = whole(noise(16, 16), PatchSettings(min_shift=1.0))
     assert level.source.dislike.isfinite().all()
 
 
@@ -359,7 +359,7 @@ def test_too_near_is_what_would_stand_beside_itself():
 def test_the_photo_fits_in_its_frame_at_every_scale(scale, corner):
     photo = smooth(53, 61)
     frame = Frame(66, 78, *corner, anchored=True)
-    level = Level(photo, frame, scale, Settings())
+    level = Level(photo, frame, scale, PatchSettings())
     assert level.source.photo.shape[1:] == (round(53 * scale), round(61 * scale))
     assert level.known.sum() == level.h * level.w
     assert level.base[:, level.known].equal(level.source.photo.flatten(1))
@@ -398,6 +398,6 @@ def test_a_picture_is_resized_without_leaving_its_range():
 
 def test_a_picture_that_is_all_photo_can_be_searched():
     photo = noise(16, 20)
-    level = Level(photo, Frame(16, 20, anchored=True), 1.0, Settings())
+    level = Level(photo, Frame(16, 20, anchored=True), 1.0, PatchSettings())
     assert len(level.open) == 0
     assert level.search(level.own, photo, rng()).equal(level.own)

@@ -1,5 +1,6 @@
 """Pictures from one photo's patches: what they keep, what they show, and what is refused."""
 
+import json
 import math
 from functools import cache
 
@@ -13,7 +14,7 @@ from genmodels.data import images
 from genmodels.metrics import single_image
 from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Frame, Level
-from genmodels.models.patches.source import Settings, Source
+from genmodels.models.patches.source import PatchSettings, Source
 from genmodels.nn.threads import threads_for
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 
@@ -45,7 +46,7 @@ def landscape(width=32, height=24):
     return with_grain(np.broadcast_to(rows[:height, None], (height, width, 3)), 12)
 
 
-STRETCHES = Settings().stretches
+STRETCHES = PatchSettings().stretches
 
 
 @cache
@@ -286,7 +287,7 @@ def lone_object(period=6):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_path_leads_from_the_first_column_to_the_last(length, seed):
     photo = as_photo(np.random.default_rng(seed).normal(0, 0.4, (20, 48, 3)))
-    path = synthesis.cheapest_path(photo, length, Settings())
+    path = synthesis.cheapest_path(photo, length, PatchSettings())
     assert path.shape == (length,)
     assert (path[0], path[-1]) == (0, 47)
     assert path.min() >= 0
@@ -299,7 +300,7 @@ def test_a_path_leads_from_the_first_column_to_the_last(length, seed):
 
 @pytest.mark.parametrize("length", [16, 24, 30, 36, 42, 49, 60, 72, 96, 200, 384])
 def test_what_is_alone_is_passed_once(length):
-    path = synthesis.cheapest_path(lone_object(), length, Settings())
+    path = synthesis.cheapest_path(lone_object(), length, PatchSettings())
     assert torch.bincount(path, minlength=48)[20:28].tolist() == [1] * 8
 
 
@@ -352,7 +353,7 @@ def test_threads_are_as_before_whether_the_steps_are_finished_or_not(stop_after)
 def test_every_patch_has_one_of_the_photos_from_the_beginning(size, wrap):
     photo = images.to_float(images.from_pil([noise(28, 20)]))[0]
     frame = Frame(*size, anchored=True, wrap=wrap)
-    level = Level(photo, frame, 1.0, Settings())
+    level = Level(photo, frame, 1.0, PatchSettings())
     field = synthesis.grow(level, torch.Generator().manual_seed(0))
     assert field.min() >= 0
     assert not level.source.straddles[field].any()
@@ -455,14 +456,16 @@ def test_the_engine_is_loaded_by_its_name():
 
 
 def test_a_folder_is_refused_as_there_is_nothing_to_load_from_it(tmp_path):
-    PIPELINE.save_pretrained(tmp_path)
+    """Version 0.4 saved such folders."""
+    index = {"_class_name": "genmodels.PatchPipeline", "_diffusers_version": "0.39.0"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match=r"pipeline must be one of .* got 'PatchPipeline'"):
         genmodels.load(tmp_path)
 
 
 def test_what_a_level_forgets_is_found_again():
     photo = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    source = Source(photo, (24, 32), Settings())
+    source = Source(photo, (24, 32), PatchSettings())
     keys = source.keys
     source.forget()
     assert "keys" not in vars(source)

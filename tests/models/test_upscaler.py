@@ -17,7 +17,7 @@ from genmodels.pipelines import pipeline_upscaler
 from genmodels.pipelines.pipeline_upscaler import UpscalerPipeline
 from tests import golden
 from training.prepare.convert_upscaler import Config, convert, read_ncnn, read_weights
-from training.publish.upscaler_card import NOTICE
+from training.prepare.upscaler_card import NOTICE
 
 # An image uint8 [3, 10, 12], and what ncnn makes of it with the package's own files, in float32.
 RECORDED = golden.FOLDER / "upscaler_ncnn.safetensors"

@@ -19,8 +19,9 @@ from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel
 
 import genmodels
+from genmodels import zoo
 from genmodels.data import images
-from genmodels.hub import modeling, pipelines, recipe
+from genmodels.hub import loading, modeling, pipelines, recipe
 from genmodels.nn.ema import EMA
 from tests.support.families import FAMILIES, WITH_NETWORK, WITH_PICTURE, fresh, photo
 
@@ -30,8 +31,8 @@ every_network = pytest.mark.parametrize("name", WITH_NETWORK)
 
 def test_every_pipeline_is_tested_here():
     assert set(FAMILIES) == {
-        *pipelines.PIPELINES,
-        *(name for name, _ in pipelines.ENGINES.values()),
+        *loading.PIPELINES,
+        *(name for name, _ in zoo.ENGINES.values()),
     }
 
 

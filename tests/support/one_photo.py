@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from genmodels.hub import pipelines
+from genmodels.hub import loading
 from genmodels.models.singan import settings
 from genmodels.models.singan.settings import FastProtocol, Protocol
 from genmodels.nn.threads import threads_for
@@ -24,7 +24,7 @@ def tiny_mode() -> Iterator[None]:
             epochs=3, base_channels=4, min_size=22, num_layouts=2, num_examples=1, crop=24
         )
         patch.setitem(settings.MODES, "tiny-fast", fast)
-        patch.setitem(pipelines.PIPELINES, "SinGANPipeline", SinGANPipeline.__module__)
+        patch.setitem(loading.PIPELINES, "SinGANPipeline", SinGANPipeline.__module__)
         yield
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests import golden
 from training.judges import classifier, condition_accuracy
 from training.publish import samples
 from training.runs import checkpoint, forecast
@@ -90,6 +91,16 @@ def state(out: Path) -> dict[str, Tensor]:
     newest = checkpoint.newest(out / "checkpoints")
     assert newest is not None
     return load_file(newest / checkpoint.TENSORS)
+
+
+def assert_is_named_as_before(out: Path, family: str) -> None:
+    """The newest checkpoint names its tensors and counters as those of runs that are to go on."""
+    known = json.loads((golden.FOLDER / "checkpoints.json").read_text())[family]
+    newest = checkpoint.newest(out / "checkpoints")
+    assert newest is not None
+    counters = json.loads((newest / checkpoint.NUMBERS).read_text())["counters"]
+    assert sorted(state(out)) == known["tensors"]
+    assert set(known["counters"]) <= counters.keys()
 
 
 def forget(out: Path, *steps: int) -> None:

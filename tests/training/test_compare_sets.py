@@ -92,7 +92,7 @@ def test_a_figure_that_a_model_has_not_is_none_in_the_table(config, tmp_path):
     record.write_text(json.dumps(facts))
     compare_sets.compare(config)
     text = (config.results / "cars_vs_anime.md").read_text()
-    assert "| texture (SWD) | 0.4 (0.3 to 0.5; 0.1) | none |" in text
+    assert "| texture (SWD), x1000 | 0.4 (0.3 to 0.5; 0.1) | none |" in text
     assert f"further from real in 0 of {len(compare_sets.LEARNT) - 1} figures" in text
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.support import tiny_training
 from training import train_stylegan2
-from training.critics.critics import ProjectedCritic, hinge_d, hinge_g
+from training.critics.discriminators import ProjectedCritic, hinge_d, hinge_g
 from training.critics.projected_features import MIXED_CHANNELS, Balance, Heads, Projection
 
 BOTH = tiny_training.STYLEGAN2 | {

@@ -14,7 +14,7 @@ from PIL import Image
 import genmodels
 from genmodels import zoo
 from genmodels.data import images
-from genmodels.hub import pipelines, recipe
+from genmodels.hub import loading, recipe
 from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline, ImageOutput
 from tests.support import tiny_training
@@ -100,7 +100,7 @@ def train(config):
 @pytest.fixture(autouse=True, scope="module")
 def quick_and_known():
     with tiny_training.quick_on_the_cpu(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(pipelines.PIPELINES, "ColourPipeline", __name__)
+        patch.setitem(loading.PIPELINES, "ColourPipeline", __name__)
         yield
 
 

@@ -81,6 +81,12 @@ def test_without_a_number_of_threads_both_are_tried_and_told(pairs, tmp_path, ca
     assert f"threads: {torch.get_num_threads()}, as 2 are" in capsys.readouterr().out
 
 
+def test_checkpoints_have_the_names_that_older_runs_wrote(pairs, four_steps, tmp_path):
+    tiny_training.assert_is_named_as_before(four_steps[0], "pix2pix")
+    train(pairs, tmp_path, script=train_autoencoder, base_channels=8, steps=1)
+    tiny_training.assert_is_named_as_before(tmp_path, "autoencoder")
+
+
 def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
     out, end = four_steps
     start = load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)

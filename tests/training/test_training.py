@@ -76,6 +76,11 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(photos, tmp_path):
 
 
 @BOTH
+def test_checkpoints_have_the_names_that_older_runs_wrote(family, four_steps):
+    tiny_training.assert_is_named_as_before(four_steps[family][0], family)
+
+
+@BOTH
 def test_two_steps_change_every_parameter_and_stay_finite(family, four_steps):
     out, end = four_steps[family]
     start = tiny_training.load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)
@@ -237,7 +242,7 @@ def test_divergence_names_the_last_good_checkpoint(photos, tmp_path):
 
 
 def test_the_budget_ends_a_run_as_finished(photos, tmp_path):
-    train("dcgan", photos, tmp_path, steps=10**6, budget_seconds=0.01)
+    train("dcgan", photos, tmp_path, steps=10**6, budget_seconds=1.0)
     steps = checkpoint.steps(tmp_path / "checkpoints")
     assert (tmp_path / "model" / "run.json").exists()
     # Nothing more is trained when the budget is 0.

@@ -60,6 +60,10 @@ def test_a_resumed_run_ends_in_the_same_weights(two_sets, four_steps, tmp_path):
     assert [key for key in again if not torch.equal(again[key], four_steps[1][key])] == []
 
 
+def test_checkpoints_have_the_names_that_older_runs_wrote(four_steps):
+    tiny_training.assert_is_named_as_before(four_steps[0], "unpaired")
+
+
 def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
     out, end = four_steps
     start = load_file(out / "checkpoints" / "step_00000002" / checkpoint.TENSORS)

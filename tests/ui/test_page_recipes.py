@@ -239,3 +239,22 @@ def test_archives_of_the_same_recipes_and_other_files_are_two(drawn, folder):
     assert pictures.zipped(files, drawn.recipes) == first
     assert Path(first).stat().st_ino == before
     assert pictures.zipped([files[1], files[0], files[2]], drawn.recipes) != first
+
+
+@pytest.mark.parametrize("years", [None, (1990, 2012)])
+def test_a_picture_of_a_family_without_years_is_looked_at_without_them(drawn, folder, years):
+    with gr.Blocks() as page:
+        switch, gallery, told = gr.Radio(["as drawn"]), gr.Gallery(), gr.JSON()
+        panel = detail_panel.build(models.load, "faces", switch, years)
+        panel.follow(gallery, told)
+    labels = {block.label for block in page.blocks.values() if isinstance(block, gr.Tab)}
+    assert labels == {"Variations", "Film"} | ({"Years"} if years else set())
+    (clicked,) = (fn for fn in page.fns.values() if ("select", gallery) in events(page, fn))
+    shown = pictures.captioned(drawn.images, drawn.recipes)
+    updates = clicked.fn(shown, drawn.recipes, gr.SelectData(None, {"index": 1, "value": 1}))
+    assert len(updates) == len(clicked.outputs)
+    assert updates[4] == drawn.recipes[1]
+
+
+def events(page, fn):
+    return {(event, page.blocks[owner]) for owner, event in fn.targets if owner is not None}

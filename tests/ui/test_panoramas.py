@@ -16,7 +16,7 @@ from PIL import Image
 import app
 import genmodels
 from genmodels.hub import recipe
-from genmodels.models.patches.source import Settings, Source
+from genmodels.models.patches.source import PatchSettings, Source
 from genmodels.pipelines import pipeline_patches
 from genmodels.ui.components import photo_frame
 from genmodels.ui.services import panoramas, workers
@@ -247,7 +247,9 @@ def test_there_is_memory_for_large_panoramas(mode, size):
 
 def components(side):
     """A task: what describes the patches of a photo of side x side pixels."""
-    source = Source(torch.rand(3, side, side), (side, side), Settings(mirror=False, stretches=()))
+    source = Source(
+        torch.rand(3, side, side), (side, side), PatchSettings(mirror=False, stretches=())
+    )
     yield tuple(source.basis[0].shape)
 
 

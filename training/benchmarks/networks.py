@@ -31,7 +31,7 @@ from torch.optim import Adam
 
 from genmodels.models import dcgan, pix2pix, stylegan2, upscaler
 from genmodels.nn import losses
-from training.critics.critics import hinge_d, hinge_g
+from training.critics.discriminators import hinge_d, hinge_g
 from training.critics.projected_features import Heads, Projection
 
 SQRT2 = math.sqrt(2)

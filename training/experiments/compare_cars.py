@@ -7,8 +7,6 @@ its folder stands. The tables say what held-out photographs say of each.
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,9 @@ from genmodels.data.image_folder import ImageFolder
 from genmodels.metrics import figures
 from genmodels.metrics.registry import columns
 from training.judges.two_sample import TWO_SAMPLE_VERSION, told_apart
+from training.runs.command import run_training, split_folders, training_command
 
 RESULTS = Path(__file__).with_name("results")
-TRAINING = Path(__file__).parents[1]
 RESOLUTION = 32
 SIDES = (4, 8, 32)  # Pixels that are left of the images when they are told apart.
 BATCH_SIZES = {"train_stylegan2.py": 32, "train_dcgan.py": 64}
@@ -82,7 +80,7 @@ def compare(config: Config) -> None:
     measured = {}
     for name in config.arms:
         print(f"{name}: {ARMS[name].title}", flush=True)
-        subprocess.run(command(config, name), check=True)
+        run_training(command(config, name))
         measured[name] = measure(config, name)
     config.results.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"images_seen": config.images_seen, "arms": measured}, indent=1)
@@ -96,24 +94,22 @@ def command(config: Config, name: str) -> list[str]:
     """The training command of one arm."""
     arm = ARMS[name]
     batch_size = BATCH_SIZES[arm.script]
-    script = TRAINING / arm.script
-    numbers = {
+    settings: dict[str, Any] = {
         "resolution": RESOLUTION,
-        "batch-size": batch_size,
+        "batch_size": batch_size,
         "steps": config.images_seen // batch_size,
-        "save-every": max(config.save_every_images // batch_size, 1),
+        "save_every": max(config.save_every_images // batch_size, 1),
         "threads": 1,
     }
     if "--conditions" in arm.flags:  # Faded in over a fifth of the run.
-        numbers |= {"conditions-from-images": 0, "conditions-full-images": config.images_seen // 5}
-    data = config.data / arm.data
-    return [
-        *(sys.executable, str(script), *arm.flags.split()),
-        *(word for key, value in numbers.items() for word in (f"--{key}", str(value))),
-        *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
-        *("--out", str(config.out / name), "--name", f"cars-{name}-{RESOLUTION}"),
-        *("--summary", f"{arm.title}, at {RESOLUTION} px"),
-    ]
+        settings |= {"conditions_from_images": 0, "conditions_full_images": config.images_seen // 5}
+    settings |= split_folders(config.data / arm.data)
+    settings |= {
+        "out": config.out / name,
+        "name": f"cars-{name}-{RESOLUTION}",
+        "summary": f"{arm.title}, at {RESOLUTION} px",
+    }
+    return training_command(arm.script, arm.flags, settings)
 
 
 def measure(config: Config, name: str) -> dict[str, Any]:

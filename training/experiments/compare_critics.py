@@ -8,8 +8,6 @@ table of what is finished after every run.
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ import tyro
 
 from genmodels.metrics.figures import beside_real
 from genmodels.metrics.registry import columns
+from training.runs.command import run_training, split_folders, training_command
 
 RESULTS = Path(__file__).with_name("results")
-TRAINING = Path(__file__).parents[1]
 RESOLUTION = 64
 BATCH_SIZE = 32
 IMAGES_PER_MINUTE = 3_600  # Of the own critic alone, on one idle core of the reference machine.
@@ -81,7 +79,7 @@ def compare(config: Config) -> None:
     for seed in config.seeds:
         for name in config.arms:
             print(f"{ARMS[name].title}, seed {seed}", flush=True)
-            subprocess.run(command(config, name, seed), check=True)
+            run_training(command(config, name, seed))
             measured = finished(config)
             text = json.dumps({"minutes": config.minutes, "runs": measured}, indent=1)
             (config.results / "critics.json").write_text(text + "\n", encoding="utf-8")
@@ -90,15 +88,18 @@ def compare(config: Config) -> None:
 
 def command(config: Config, name: str, seed: int) -> list[str]:
     """The training command of one run: as many images as its minutes allow."""
-    arm, data = ARMS[name], config.data / "cars-64"
+    arm = ARMS[name]
     images = config.minutes * IMAGES_PER_MINUTE / arm.cost
-    return [
-        *(sys.executable, str(TRAINING / "train_stylegan2.py"), *arm.flags.split()),
-        *("--resolution", str(RESOLUTION), "--batch-size", str(BATCH_SIZE), "--seed", str(seed)),
-        *("--steps", str(max(int(images / BATCH_SIZE), 1))),
-        *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
-        *("--out", str(folder(config, name, seed)), "--summary", arm.title),
-    ]
+    settings = {
+        "resolution": RESOLUTION,
+        "batch_size": BATCH_SIZE,
+        "seed": seed,
+        "steps": max(int(images / BATCH_SIZE), 1),
+        **split_folders(config.data / "cars-64"),
+        "out": folder(config, name, seed),
+        "summary": arm.title,
+    }
+    return training_command("train_stylegan2.py", arm.flags, settings)
 
 
 def folder(config: Config, name: str, seed: int) -> Path:

@@ -13,8 +13,6 @@ target.
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,16 +30,16 @@ from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import evenly
 from genmodels.data.paired_folder import PairFolder
-from genmodels.metrics.registry import METRICS, paired
+from genmodels.metrics.registry import METRICS, paired_metrics
 from training.experiments.project_formulas import psnr_seed, ssim_seed
 from training.experiments.translation_networks import ARMS, MARGINS, TASKS
 from training.experiments.translation_table import COMPARED, overview, section
 from training.publish.paired_figures import translated
+from training.runs.command import run_training, split_folders, training_command
 from training.runs.translator import side_to_load
 
 RESULTS = Path(__file__).with_name("results")
-TRAINING = Path(__file__).parents[1]
-DOCUMENT = TRAINING.parent / "docs/translation-study.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/translation-study.md"
 MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
 PARTS = "held_out", "train"
@@ -167,7 +165,7 @@ def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
     record = folder / "model" / "run.json"
     print(f"{task}, {arm}, seed {seed}", flush=True)
     if not record.is_file() or not _was_asked(words, json.loads(record.read_text())):
-        subprocess.run(words, check=True)
+        run_training(words)
     facts = json.loads(record.read_text())
     if facts["images_seen"] != config.pairs_seen:
         raise ValueError(
@@ -229,24 +227,22 @@ def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], 
     """The training command of one run, and its folder."""
     chosen, own = ARMS[arm], TASKS[task]
     assert chosen.script is not None
-    data, folder = config.data / own.data, config.out / f"{task}-{arm}-{seed}"
+    folder = config.out / f"{task}-{arm}-{seed}"
     steps = config.pairs_seen // BATCH_SIZE
-    numbers = {
+    settings = {
         "resolution": config.resolution,
-        "batch-size": BATCH_SIZE,
+        "batch_size": BATCH_SIZE,
         "steps": steps,
-        "save-every": max(steps // 10, 1),
-        "mixed-precision": config.mixed_precision,
+        "save_every": max(steps // 10, 1),
+        "mixed_precision": config.mixed_precision,
         "threads": config.threads,
         "seed": seed,
+        "predicts": own.predicts if chosen.is_ours else "rgb",
+        **split_folders(config.data / own.data),
+        "out": folder,
+        "summary": f"{own.title}: {chosen.title}",
     }
-    return [
-        *(sys.executable, str(TRAINING / chosen.script), *chosen.flags.split()),
-        *(word for key, value in numbers.items() for word in (f"--{key}", str(value))),
-        *("--predicts", own.predicts if chosen.is_ours else "rgb"),
-        *("--data", f"{data}/train", "--held-out", f"{data}/held_out"),
-        *("--out", str(folder), "--summary", f"{own.title}: {chosen.title}"),
-    ], folder
+    return training_command(chosen.script, chosen.flags, settings), folder
 
 
 def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -272,7 +268,7 @@ def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[st
 
 
 def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
-    results = {name: METRICS[name].function(made, targets) for name in (*paired(), "swd")}
+    results = {name: METRICS[name].function(made, targets) for name in (*paired_metrics(), "swd")}
     return {
         name: result.values if METRICS[name].takes == "pair" else float(result)
         for name, result in results.items()

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from genmodels.metrics.registry import columns, paired
+from genmodels.metrics.registry import columns, paired_metrics
 
-FIGURES = columns(*paired(), "swd")
+FIGURES = columns(*paired_metrics(), "swd")
 COMPARED = {"psnr": "PSNR, dB", "ssim": "SSIM"}  # Between networks, and between tasks.
 PROJECT = {  # What the project printed: PSNR and SSIM of its autoencoder, and of its pix2pix.
     "coloring": ((21.05, 0.8416), (28.77, 0.9982)),

@@ -31,7 +31,7 @@ from genmodels.data import conditions, images
 from genmodels.data.conditions import Schema
 from genmodels.data.image_folder import ImageFolder
 from genmodels.hub import weights
-from genmodels.hub.pipelines import HubPipeline
+from genmodels.hub.pipelines import ImagePipeline
 from genmodels.nn.augment import diff_augment
 from training.judges.agreement import class_figures, number_figures
 from training.judges.classifier import Classifier, fit, look, shrink
@@ -73,7 +73,7 @@ def _loss(schema: Schema, said: Tensor, c: Tensor) -> Tensor:
 
 
 def conditions_followed(
-    pipeline: HubPipeline,  # Takes `condition` and says in its recipes what was asked.
+    pipeline: ImagePipeline,  # Takes `condition` and says in its recipes what was asked.
     data: ImageFolder,  # Real images with the conditions, that the judge learns from.
     held_out: ImageFolder,  # Real images that nobody learnt from; with labels, if there are any.
     *,
@@ -137,7 +137,7 @@ def _even(schema: Schema, count: int) -> list[dict[str, Any]]:
 
 
 def _judged(
-    pipeline: HubPipeline,
+    pipeline: ImagePipeline,
     judge: Classifier,
     asked: list[dict[str, Any]],  # What is left out is drawn as often as in the data.
     sampling: dict[str, Any],
@@ -238,9 +238,9 @@ class Config:
 def main(config: Config) -> None:
     """Print what the card would say."""
     pipeline = genmodels.load(config.model)
-    if not getattr(pipeline, "schema", None):
+    if not pipeline.schema:
         raise ValueError(f"model must have conditions, {config.model} has none")
-    resolution = pipeline.generator.config.resolution
+    resolution = pipeline(1, seed=0).images[0].width
     data = ImageFolder(config.data, resolution, conditions=tuple(pipeline.schema))
     if data.schema != pipeline.schema:
         raise ValueError(f"{config.model} was trained on other labels than {config.data} has")

@@ -12,7 +12,6 @@ contact sheets beside the two folders.
 """
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ import tyro
 from PIL import Image, ImageOps
 
 from genmodels.data import image_files, images, metadata
+from genmodels.data.splits import hash_fraction
 from training.prepare import cutouts, viewpoints
 from training.prepare.u2netp import U2NetP
 from training.runs.held_out import skipped_lines
@@ -148,8 +148,7 @@ def make_of(model: str) -> str:
 
 def split_of(name: str, held_out_fraction: float) -> str:
     """Decide by a hash of the name: no photograph changes sides when others come or go."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return "held_out" if int.from_bytes(digest[:8]) < held_out_fraction * 2**64 else "train"
+    return "held_out" if hash_fraction(name) < held_out_fraction else "train"
 
 
 def clear(out: Path, splits: list[str]) -> None:

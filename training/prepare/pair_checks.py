@@ -5,7 +5,6 @@ must not be divided between training and measuring; `split_of` divides, `nearest
 afterwards whether that worked.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,8 @@ import cv2
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from genmodels.data.splits import hash_fraction
 
 MIN_SIDE, MAX_SIDE = 64, 1024  # Of pictures that are made or compared.
 REFERENCE_SIDE = 256  # Shifts are told in pixels at this side.
@@ -166,8 +167,7 @@ def groups(
 
 def fraction_of(name: str, purpose: str) -> float:
     """A number from 0 to 1 that only hangs on the name, another one for another purpose."""
-    digest = hashlib.sha256(f"{purpose} {name}".encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+    return hash_fraction(f"{purpose} {name}")
 
 
 def split_of(group: str) -> str:

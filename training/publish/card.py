@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from genmodels.hub.pipelines import pipeline_class
+from genmodels.hub.loading import pipeline_class
 from genmodels.metrics.figures import Figure, interval_shown, reasons, shown
 from genmodels.metrics.registry import headings
 from training.judges.condition_accuracy import obedience

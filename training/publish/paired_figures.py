@@ -1,5 +1,6 @@
 """How near translated pictures come to their targets: figures with intervals, baselines beside."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,12 @@ from torch import Tensor
 
 from genmodels import metrics
 from genmodels.data import images
-from genmodels.hub.pipelines import HubPipeline
+from genmodels.hub.pipelines import ImagePipeline
 from genmodels.metrics.figures import UndefinedFigureError, figure
-from genmodels.metrics.registry import METRICS, paired
+from genmodels.metrics.registry import METRICS, paired_metrics
 
 
-def translated(pipeline: HubPipeline, sources: Tensor) -> Tensor:
+def translated(pipeline: ImagePipeline, sources: Tensor) -> Tensor:
     """What the pipeline makes of uint8 sources [N, 3, R, R] at their own size: uint8, the same."""
     made = []
     for chunk in sources.split(64) if len(sources) else ():
@@ -34,8 +35,8 @@ def figures(
     texture of flat ones.
     """
     panel: dict[str, Any] = {"n": len(made)}
-    for name in paired():
-        parts = {"value": partial(_mean, name, made, targets)}
+    for name in paired_metrics():
+        parts: dict[str, Callable[[], Any]] = {"value": partial(_mean, name, made, targets)}
         if METRICS[name].takes == "pair":
             parts["interval"] = partial(_interval, name, made, targets)
         panel[name] = figure(**parts, baseline=partial(_mean, name, baseline, targets))

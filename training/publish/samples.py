@@ -14,8 +14,8 @@ from torch import Tensor
 from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import ImageFolder
-from genmodels.hub import pipelines
-from genmodels.hub.pipelines import HubPipeline
+from genmodels.hub.loading import load
+from genmodels.hub.pipelines import HubPipeline, ImagePipeline
 from genmodels.metrics.figures import undefined
 from genmodels.metrics.registry import METRICS
 from training.judges import condition_accuracy
@@ -116,8 +116,8 @@ class SampleEvaluation(Evaluation):
         cls, facts: dict[str, Any], folder: Path, data: Path, held_out: Path
     ) -> dict[str, Any]:
         """Also what conditions, layers and truncation do, where an older version did not ask."""
-        pipeline, facts = pipelines.load(folder), {"conditions_followed": None} | facts
-        schema = getattr(pipeline, "schema", None)
+        pipeline, facts = load(folder), {"conditions_followed": None} | facts
+        schema = pipeline.schema
         if schema and facts["conditions_followed"] is None:
             facts["conditions_followed"] = condition_accuracy.conditions_followed(
                 pipeline,
@@ -188,7 +188,7 @@ def _draw_neighbours(
     images.grid(pairs, len(twins)).save(out / "nearest.png")
 
 
-def _layer_shares(pipeline: HubPipeline) -> dict[str, float] | None:
+def _layer_shares(pipeline: ImagePipeline) -> dict[str, float] | None:
     """How much of the variety each range of layers decides, of a family that has such ranges.
 
     None of a network that draws one picture only: it has no variety.
@@ -202,7 +202,9 @@ def _layer_shares(pipeline: HubPipeline) -> dict[str, float] | None:
     return shares
 
 
-def _truncation_sheet(pipeline: HubPipeline, folder: Path, *, is_drawn: bool) -> list[float] | None:
+def _truncation_sheet(
+    pipeline: ImagePipeline, folder: Path, *, is_drawn: bool
+) -> list[float] | None:
     """The same seeds at each truncation, a band of two rows each; None if the family has none."""
     if "truncation_psi" not in inspect.signature(type(pipeline).__call__).parameters:
         return None

@@ -17,7 +17,7 @@ from genmodels.models.patches.source import (
     HALF,
     PATCH,
     UNIQUE_PATCHES,
-    Settings,
+    PatchSettings,
     Source,
     distances_to,
 )
@@ -54,7 +54,7 @@ class Level:
         photo: Tensor,  # [3, h, w] in [-1, 1], at full resolution.
         frame: Frame,
         scale: float,  # 1 at the finest level.
-        settings: Settings,
+        settings: PatchSettings,
         taste: Tensor | None = None,  # [1, 1, rows, columns]: how little each part is liked.
     ) -> None:
         self.settings, self.frame = settings, frame

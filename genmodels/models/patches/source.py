@@ -20,7 +20,7 @@ CHUNK = 1 << 23  # Distances that are in memory at once.
 
 
 @dataclass(frozen=True)
-class Settings:
+class PatchSettings:
     """How a picture is made; the defaults were chosen on fifteen landscapes and towns.
 
     By eye, but for stretches and reuse: these by repetition, at rSIFID and coherence no worse.
@@ -54,7 +54,7 @@ class Source:
         self,
         photo: Tensor,  # [3, H, W] in [-1, 1], at full resolution.
         size: tuple[int, int],  # (h, w) of the photo at this scale.
-        settings: Settings,
+        settings: PatchSettings,
         taste: Tensor | None = None,  # [1, 1, rows, columns]: how little each part is liked.
     ) -> None:
         self.settings, self.taste = settings, taste

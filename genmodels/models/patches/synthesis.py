@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels.models.patches.field import SEARCH_PIXELS, Frame, Level
-from genmodels.models.patches.source import HALF, PATCH, Settings, patches_of, resize
+from genmodels.models.patches.source import HALF, PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
 MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
@@ -42,10 +42,10 @@ def synthesize(
     start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
     *,
     seed: int,  # 0 to 2**63 - 1.
-    settings: Settings | None = None,
+    settings: PatchSettings | None = None,
 ) -> Iterator[Tensor]:
     """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
-    settings = settings or Settings()
+    settings = settings or PatchSettings()
     check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
     taste = torch.rand(1, 1, *TASTE, generator=rng)
@@ -75,7 +75,7 @@ def synthesize(
         yield picture
 
 
-def scales(side: int, start: Start, settings: Settings) -> list[float]:
+def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
     """Of the levels, from coarse to 1, for a photo of that shorter side."""
     # A path needs columns that can be told apart, growth wants patches that see half the picture.
     coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
@@ -87,7 +87,7 @@ def megabytes(
     photo: tuple[int, int],  # Height and width.
     frame: Frame,
     start: Start,
-    settings: Settings,
+    settings: PatchSettings,
 ) -> int:
     """About what `synthesize` takes at most: what was measured, and some more."""
     copies = (1 + settings.mirror) * (1 + sum(settings.stretches))
@@ -191,7 +191,7 @@ def follow_paths(level: Level, rng: torch.Generator) -> Tensor:
     return row * level.pw + column.clamp(0, level.w - PATCH)
 
 
-def cheapest_path(photo: Tensor, length: int, settings: Settings) -> Tensor:
+def cheapest_path(photo: Tensor, length: int, settings: PatchSettings) -> Tensor:
     """Which column of the photo [3, h, w] stands at each of `length` places.
 
     From its first column to its last, each followed by the next or by a jump to one like the next

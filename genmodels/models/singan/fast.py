@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from genmodels.data import images
 from genmodels.models.patches import synthesis
 from genmodels.models.singan import layouts, networks
-from genmodels.models.singan.full import FullTraining, part
-from genmodels.models.singan.settings import MODES, FastProtocol
+from genmodels.models.singan.scales import ScaleTraining, part
+from genmodels.models.singan.settings import MODES, FastProtocol, Settings
 from genmodels.nn.threads import threads_for
 
 
-class FastTraining(FullTraining):
-    """As `FullTraining`; at scale 0 an iteration makes a layout or an example.
+class FastTraining(ScaleTraining):
+    """At scale 0 an iteration makes a layout or an example, at the others it trains.
 
     `layouts` are [1, 3, h, w] of the coarsest size, `examples` [1, 3, H, W] of the finest one, the
     photo first, and `sketches` [1, 3, h, w] what the others looked like on their way.
@@ -43,23 +43,22 @@ class FastTraining(FullTraining):
 
     protocol: FastProtocol
 
+    def __init__(
+        self,
+        photo: Tensor,  # [1, 3, H, W] in [-1, 1].
+        settings: Settings,
+    ) -> None:
+        p = cast(FastProtocol, MODES[settings.mode])
+        sizes = _pyramid(photo, settings.max_size, p)
+        super().__init__(photo, settings, sizes, [0, *[p.base_channels] * (len(sizes) - 1)])
+        self.model.z_rec.copy_(self.reals[0].clamp(-1, 1))
+        self._begin_scale()
+
+    @property
+    def _is_learning(self) -> bool:
+        return 0 < self.scale < len(self.reals)
+
     # How a scale begins.
-
-    def _pyramid(self, height: int, width: int) -> tuple[list[list[int]], list[int]]:
-        p = cast(FastProtocol, MODES[self.settings.mode])
-        # The paper's pyramid says how large the photo is, and refuses one that is too narrow.
-        finest = networks.pyramid_sizes(height, width, max_size=self.settings.max_size)[-1]
-        side = min(finest) * p.factor
-        while side > p.min_size:
-            side *= p.factor
-        coarsest = max(synthesis.MIN_SIDE, math.ceil(side))
-        sizes = networks.pyramid_sizes(
-            *finest, max_size=max(finest), min_size=coarsest, factor=p.factor
-        )
-        return sizes, [0, *[p.base_channels] * (len(sizes) - 1)]
-
-    def _origin(self) -> Tensor:
-        return self.reals[0].clamp(-1, 1)
 
     def _begin_scale(self) -> None:
         n, p = self.scale, self.protocol
@@ -221,11 +220,7 @@ class FastTraining(FullTraining):
     # What the state holds.
 
     def _networks(self) -> dict[str, nn.Module]:
-        is_learning = 0 < self.scale < len(self.reals)
-        return {"model": self.model} | ({"D": self.D, "G": self.G} if is_learning else {})
-
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return super()._optimizers() if 0 < self.scale < len(self.reals) else {}
+        return {"model": self.model} | ({"D": self.D, "G": self.G} if self._is_learning else {})
 
     def _extra_tensors(self) -> dict[str, Tensor]:
         own = {f"layout.{i}": layout for i, layout in enumerate(self.layouts)}
@@ -239,7 +234,7 @@ class FastTraining(FullTraining):
 
         self.layouts, self.sketches = numbered("layout"), numbered("sketch")
         self.examples = [self.reals[-1], *numbered("example")]
-        if 0 < self.scale < len(self.reals):
+        if self._is_learning:
             self.D = networks.HeightDiscriminator(self.protocol.base_channels)
             self.G = copy.deepcopy(self.model.generators[self.scale])
 
@@ -257,18 +252,6 @@ class FastTraining(FullTraining):
                 picture = self.model.refine(n, picture, noise)
             return images.to_pil(networks.resize(picture, self.model.sizes[-1]))[0]
 
-    def _is_worth_keeping(self) -> bool:
-        return self.scale == 0 or super()._is_worth_keeping()
-
-    def _divide(self, budget: float) -> None:
-        if self.scale:
-            super()._divide(budget)
-
-    def _eta(self) -> float | None:
-        if self.scale == 0 and self.settings.budget_seconds is None:
-            return None  # Making pictures tells nothing about learning.
-        return super()._eta()
-
     def _work(self, scale: int) -> float:
         """Pixels of an iteration's pieces, and of the noise."""
         height, width = self.model.sizes[scale]
@@ -278,6 +261,18 @@ class FastTraining(FullTraining):
     def _threads(self) -> Any:
         side = self.protocol.crop + 2 * networks.BORDER
         return threads_for(2 * side**2 * self.protocol.base_channels)
+
+
+def _pyramid(photo: Tensor, max_size: int, p: FastProtocol) -> list[list[int]]:
+    """Sizes of all scales."""
+    # The paper's pyramid says how large the photo is, and refuses one that is too narrow.
+    height, width = photo.shape[2:]
+    finest = networks.pyramid_sizes(height, width, max_size=max_size)[-1]
+    side = min(finest) * p.factor
+    while side > p.min_size:
+        side *= p.factor
+    coarsest = max(synthesis.MIN_SIDE, math.ceil(side))
+    return networks.pyramid_sizes(*finest, max_size=max(finest), min_size=coarsest, factor=p.factor)
 
 
 def _cut(picture: Tensor, place: tuple[int, int, int, int]) -> Tensor:

@@ -12,11 +12,11 @@ from torch import Tensor
 from genmodels.hub.checks import check_whole
 from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Frame, Level
-from genmodels.models.patches.source import PATCH, Settings, resize
+from genmodels.models.patches.source import PATCH, PatchSettings, resize
 
 PROJECTION = (0.55, 0.74, 1.0)  # Of the size: the levels through which a given picture goes ...
 ROUNDS = 4  # ... and how often its patches are looked for at each.
-FAITHFUL = Settings(reuse=0)  # What the given picture repeats may come again.
+FAITHFUL = PatchSettings(reuse=0)  # What the given picture repeats may come again.
 
 
 def draw(

@@ -2,7 +2,7 @@
 
 A file of its own beside the networks: who samples needs none of it, and the app calls it as the
 script does. What it can be told is in `settings.py`, what is done at each scale in `full.py` and
-`fast.py`.
+`fast.py`, what these share in `scales.py`.
 """
 
 import threading
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from genmodels.data import images
 from genmodels.models.singan.fast import FastTraining
-from genmodels.models.singan.full import FullTraining, Progress
+from genmodels.models.singan.full import FullTraining
+from genmodels.models.singan.scales import Progress, ScaleTraining
 from genmodels.models.singan.settings import MODES, FastProtocol, Settings
 
 __all__ = ["Progress", "check_photo", "fit_steps"]
@@ -65,7 +66,7 @@ def check_photo(image: Image.Image) -> Tensor:
 
 
 def _events(
-    training: FullTraining, out: Path | None, finish: threading.Event
+    training: ScaleTraining, out: Path | None, finish: threading.Event
 ) -> Iterator[Progress]:
     shown = saved = time.monotonic()
     previewed = -PREVIEW_SECONDS

@@ -1,5 +1,6 @@
-"""A panel look at one picture: large, its file and recipe, and the ways on from it."""
+"""A closer look at one picture: large, its file and recipe, and the ways on from it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ class DetailPanel:
     file: gr.DownloadButton
     all_files: gr.DownloadButton
     recipe: gr.JSON
-    years: gr.Tab  # Shut where a model knows none.
+    years: gr.Tab | None  # Shut where a model knows none; None where no model does.
     load: Callable[[str], Any]
     switch: gr.Radio  # Whether pictures are shown enlarged.
 
@@ -35,11 +36,11 @@ class DetailPanel:
         opens_on: int | None = 0,  # Which picture of a batch is shown at first; None: it stays.
     ) -> None:
         """Show one picture of every batch, then the one that is clicked, as the switch says."""
-        shown = [
-            *(self.picture, self.words, self.file, self.all_files),
-            *(self.recipe, self.years),
-        ]
+        shown: list[Any] = [self.picture, self.words, self.file, self.all_files, self.recipe]
+        if self.years is not None:
+            shown.append(self.years)
 
+        @self._fitting
         @errors_told
         def opened(files: Any, told: Any) -> tuple[Any, ...]:
             return _portrait(files, told, opens_on or 0)
@@ -48,21 +49,33 @@ class DetailPanel:
         if opens_on is not None:
             drawn = [one.success(opened, [gallery, told], shown, **AT_ONCE) for one in batches]
         for event in enlarging.follow(self.load, self.switch, gallery, told, drawn):
-            event.then(_opened_again, [gallery, told, self.recipe], shown, **AT_ONCE)
-        clicked = gallery.select(_clicked, [gallery, told], shown, **AT_ONCE)
+            again = self._fitting(_opened_again)
+            event.then(again, [gallery, told, self.recipe], shown, **AT_ONCE)
+        clicked = gallery.select(self._fitting(_clicked), [gallery, told], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
         element = f"document.getElementById('{self.name}-detail')"
         scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
         clicked.success(None, js=scroll)
 
+    def _fitting(self, update: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+        """The same without the last update, that of the years, where there are none."""
+        if self.years is not None:
+            return update
+
+        @functools.wraps(update)
+        def without_years(*values: Any) -> tuple[Any, ...]:
+            return update(*values)[:-1]
+
+        return without_years
+
 
 def build(
-    load: Callable[[str], Any], name: str, years: tuple[int, int], switch: gr.Radio
+    load: Callable[[str], Any],
+    name: str,  # Begins the names of its elements.
+    switch: gr.Radio,  # Whether pictures are shown enlarged.
+    years: tuple[int, int] | None = None,  # The first and last of the data's, if it knows any.
 ) -> DetailPanel:
-    """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at.
-
-    `years` are the first and the last of the data's.
-    """
+    """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at."""
     with gr.Column(elem_id=f"{name}-detail", elem_classes="detail-panel"):
         with gr.Row(elem_classes="portrait"):
             picture = gr.Image(
@@ -85,11 +98,13 @@ def build(
         with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
             with gr.Tab("Variations"):
                 variations, told, varied = _variations(load, recipe, f"{name}-variations")
-            with gr.Tab("Years") as years_tab:
-                through_years = films.through_years(load, recipe, years)
+            film_panels, years_tab = [], None
+            if years is not None:
+                with gr.Tab("Years") as years_tab:
+                    film_panels.append(films.through_years(load, recipe, years))
             with gr.Tab("Film"):
-                journey = films.journey(load, recipe, f"{name}-stops")
-        films.show([through_years, journey], f"{name}-film")
+                film_panels.append(films.journey(load, recipe, f"{name}-stops"))
+        films.show(film_panels, f"{name}-film")
     panel = DetailPanel(name, picture, words, file, all_files, recipe, years_tab, load, switch)
     panel.follow(variations, told, [varied], opens_on=None)
     return panel
@@ -167,7 +182,7 @@ def _portrait(
     words = f"""### {models.in_words(recipe)}
 
 Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
-[A link that draws it again]({pictures.link(recipe)})
+[Share link]({pictures.link(recipe)})
 """
     shown = [(file, one) for file, one in drawn if one is not None]
     archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])

@@ -48,7 +48,7 @@ def seed_row() -> SeedRow:
     """A typed seed locks itself, or the next click would discard it."""
     with gr.Row(elem_classes="seed-row"):
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=110)
-        dice = gr.Button("Random", size="md", scale=0, min_width=92, elem_classes="dice")
+        dice = gr.Button("Random", size="md", scale=0, min_width=122, elem_classes="dice")
         kept = gr.Checkbox(label="Keep", scale=0, min_width=72)
     seed.input(None, None, kept, js=_KEEP)
     return SeedRow(seed, dice, kept)

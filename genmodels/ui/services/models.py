@@ -27,9 +27,10 @@ class Card:
     """What the page says of one embedded model."""
 
     name: str  # As `genmodels.load` knows it.
-    family: str  # DCGAN, StyleGAN2.
+    family: str  # DCGAN, StyleGAN2: what it is called in labels.
     facts: dict[str, Any]  # The run.json of its training.
     schema: conditions.Schema  # The conditions that it takes; empty if none.
+    generator: dict[str, Any]  # The config of its generator; empty if it has none.
     sections: dict[str, str]  # The model card by its headings, Markdown.
 
     @property
@@ -41,7 +42,7 @@ class Card:
     @property
     def has_truncation(self) -> bool:
         """Whether its samples can be pulled towards the average."""
-        return self.family == "StyleGAN2"
+        return self._has_styles
 
     @property
     def is_small(self) -> bool:
@@ -51,8 +52,13 @@ class Card:
     @property
     def num_layers(self) -> int:
         """How many layers take a style of their own; 0 where there are no styles to mix."""
-        is_mixable = self.family == "StyleGAN2"
-        return 2 * (self.facts["resolution"].bit_length() - 2) if is_mixable else 0
+        # Two at each resolution from 4 px on.
+        return 2 * (self.facts["resolution"].bit_length() - 2) if self._has_styles else 0
+
+    @property
+    def _has_styles(self) -> bool:
+        """Whether its generator draws from styles w, which have an average and a layer each."""
+        return "w_dim" in self.generator
 
 
 def card(name: str) -> Card:
@@ -78,15 +84,15 @@ def choices(cards: Iterable[Card], condition: str) -> list[Any]:
     return sorted({value for span in spans for value in span})
 
 
-def span_of_years(cards: Iterable[Card]) -> tuple[int, int]:
-    """The first year that any of the models has seen, and the last."""
+def span_of_years(cards: Iterable[Card]) -> tuple[int, int] | None:
+    """The first year that any of the models has seen, and the last; None if none knows years."""
     years = choices(cards, "year")
-    return years[0], years[-1]
+    return (years[0], years[-1]) if years else None
 
 
 def load(name: str) -> Any:
     """The pipeline of an embedded model. What a visitor names is never looked up elsewhere."""
-    if name != "patches":  # Which has no weights, and so no card.
+    if name not in zoo.ENGINES:  # Which have no weights, and so no card.
         card(name)
     with _loading:  # Two visitors who ask for one model wait for one loading.
         return _load(name)
@@ -138,11 +144,13 @@ def _load(name: str) -> Any:
 @functools.lru_cache(maxsize=64)
 def _card(folder: Path) -> Card:
     index = json.loads((folder / "model_index.json").read_text())
+    config = folder / "generator" / "config.json"
     parts = (folder / "README.md").read_text().split("\n## ")[1:]
     return Card(
         name=folder.name,
         family=index["_class_name"].removeprefix("genmodels.").removesuffix("Pipeline"),
         facts=zoo.facts(folder.name),
         schema=index.get("conditions") or {},
+        generator=json.loads(config.read_text()) if config.is_file() else {},
         sections={head: text.strip() for head, _, text in (p.partition("\n") for p in parts)},
     )

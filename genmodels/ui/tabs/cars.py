@@ -28,6 +28,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     cards = {card.name: card for card in models.cards(USE)}
     default = next(iter(cards.values()))
     years = models.span_of_years(cards.values())
+    assert years is not None, "cars have years"
     with gr.Row(elem_classes="studio"):
         with gr.Column():
             gallery = pictures.gallery("pictures")
@@ -37,7 +38,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             controls, seed_row = _controls(cards, default, years)
         controls["shown_as"] = shown_as
         with gr.Column():
-            close_up = detail_panel.build(load, USE, years, shown_as)
+            close_up = detail_panel.build(load, USE, shown_as, years)
             side_by_side.build(load)
             explained = about.build(default, USE)
     recipes = gr.JSON(visible=False)

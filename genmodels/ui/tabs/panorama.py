@@ -100,7 +100,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 yield picture, "Drawing ...", hidden, *(gr.skip() for _ in range(3))
                 spent = f"{time.monotonic() - start:.1f} s"
         told = f"{width} x {height} pixels, seed {seed}, {spent}. "
-        told += f"[A link that draws it again]({pictures.link(recipe)})"
+        told += f"[Share link]({pictures.link(recipe)})"
         both = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
         yield picture, told, done, recipe, both, _strip(picture, MODES[mode])

@@ -54,7 +54,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 model, rows, columns, truncation_psi = _settings(cards, default)
         with gr.Column():
             years = models.span_of_years(cards.values())
-            close_up = detail_panel.build(load, "mixing", years, shown_as)
+            close_up = detail_panel.build(load, "mixing", shown_as, years)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown((ASSETS / "style_mixing.md").read_text())
     recipes = gr.JSON(visible=False)

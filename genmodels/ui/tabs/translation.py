@@ -83,7 +83,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         made = translations.translated(load, photo, model, against, dials)
         size = " x ".join(str(made.recipe["image"][side]) for side in ("width", "height"))
         words = f"{cards[model].label}, {size} pixels, {made.seconds:.1f} s. "
-        words += f"[A link that draws it again]({pictures.link(made.recipe)})"
+        words += f"[Share link]({pictures.link(made.recipe)})"
         done = gr.update(value=made.file, visible=True)
         return (made.before, made.after), words, done, made.recipe
 

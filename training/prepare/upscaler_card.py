@@ -2,13 +2,12 @@
 
 from typing import Any
 
-TITLES = {  # The figures, and which way is better.
-    "psnr": "PSNR, dB (higher)",
-    "ssim": "SSIM (higher)",
-    "chroma_error": "chroma error (lower)",
-    "swd": "texture, SWD (lower)",
-    "open_nsfw_kid": "KID, open_nsfw features (lower)",
-}
+from huggingface_hub import EvalResult, ModelCardData
+
+from genmodels.metrics.registry import METRICS, columns
+from genmodels.pipelines.pipeline_upscaler import UpscalerPipeline
+
+TITLES = columns("psnr", "ssim", "chroma_error", "swd", "open_nsfw_kid")
 NOTICE = """Copyright (c) 2021, Xintao Wang (Real-ESRGAN)
 Copyright (c) 2023, 喵小吉 (the package that carries the weights)
 All rights reserved.
@@ -46,10 +45,7 @@ def card(facts: dict[str, Any]) -> str:
     )
     first = next(iter(sets))
     return f"""---
-library_name: genmodels
-license: bsd-3-clause
-tags: [image-to-image, super-resolution, upscaler]
-pipeline_tag: image-to-image
+{_metadata(facts).to_yaml()}
 ---
 
 # {facts["name"]}
@@ -79,7 +75,8 @@ pictures as drawn, before enlarging.
 ## Figures
 
 Photographs made small, {side // 4} px, and enlarged to {side}, against the photographs (cars: those
-held out from our own training); in brackets the bicubic filter. By squared error (PSNR) an average
+held out from our own training); in brackets the bicubic filter. Lower is better unless it says
+otherwise. By squared error (PSNR) an average
 of all that might be right is hard to beat, and the filter is close to one. Sharpness shows in the
 texture. Colours move, and the judge finds the filter's blur nearer to photographs than this paint:
 it is for what is looked at, not for what is measured.
@@ -107,6 +104,31 @@ The photographs of {first} with the largest squared error: bicubic filter, netwo
 {NOTICE}
 ```
 """
+
+
+def _metadata(facts: dict[str, Any]) -> ModelCardData:
+    """What the Hub reads, every figure included."""
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            dataset_type="imagefolder",
+            dataset_name=name,
+            metric_type=key,
+            metric_name=METRICS[key].heading,
+            metric_value=panel[key]["value"],
+        )
+        for name, panel in facts["metrics_by_set"].items()
+        for key in TITLES
+        if panel.get(key, {}).get("value") is not None
+    ]
+    return ModelCardData(
+        library_name="genmodels",
+        license="bsd-3-clause",
+        tags=["image-to-image", *UpscalerPipeline.tags],
+        pipeline_tag="image-to-image",
+        model_name=facts["name"],
+        eval_results=results or None,
+    )
 
 
 def _cell(figure: dict[str, Any] | None) -> str:
