@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("launching")]
 
 SCRIPTS = Path(__file__).parents[2] / "training"
 SETTINGS = {"train_dcgan": tiny_training.DCGAN, "train_stylegan2": tiny_training.STYLEGAN2}
+OTHERS = {"train_nvae": tiny_training.NVAE}
 ENDLESS = 20_000  # Steps: minutes, for what is to be stopped after seconds.
 CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 SERVER = multiprocessing.get_context("forkserver")
@@ -50,7 +51,7 @@ class Command:
     """One training command under way; `wait_for` reads its output line by line."""
 
     def __init__(self, script, photos, out, *, variables=None, **changes):
-        settings = photos | SETTINGS[script] | changes
+        settings = photos | (SETTINGS | OTHERS)[script] | changes
         argv = tiny_training.flags(out=out, **settings)
         reader, writer = SERVER.Pipe(duplex=False)
         path = str(SCRIPTS / f"{script}.py")
@@ -290,3 +291,17 @@ def test_two_processes_train_with_both_critics_as_one_does(photos, tmp_path):
     # Spectral norms are iterated once per forward pass, so a split batch has them a little nearer.
     far = [key for key in one if not torch.allclose(other[key], one[key], rtol=0.02, atol=0.02)]
     assert [key for key in far if not key.endswith(("_u", "_v"))] == []
+
+
+def test_two_processes_train_nvae_as_one_does(photos, tmp_path):
+    settings = {"steps": 1, "spectral_weight": 0.0}  # Its vectors move once for each part.
+    runs = two("train_nvae", photos, tmp_path / "two", **settings)
+    run = Command("train_nvae", photos, tmp_path / "one", accumulate=2, **settings)
+    assert run.end() == 0, run.said
+    assert [each.end() for each in runs] == [0, 0], runs[0].said + runs[1].said
+    one, other = (tiny_training.state(tmp_path / name) for name in ("one", "two"))
+    gradients = [key for key in one if key.endswith("exp_avg")]
+    assert len(gradients) > 100
+    for key in gradients:
+        size = float(one[key].abs().max())
+        torch.testing.assert_close(other[key], one[key], rtol=1e-3, atol=1e-3 * size + 1e-9)
