@@ -35,9 +35,10 @@ SERVER = multiprocessing.get_context("forkserver")
 
 def command(script, argv, variables, output):
     """What a forked process does, as in a terminal of its own, even where these tests run under
-    nohup. What takes seconds and is not the matter is cut short.
+    nohup or in the background. What takes seconds and is not the matter is cut short.
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     os.environ.update(CPU | variables)
