@@ -175,7 +175,7 @@ def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path)
         "Result: 1296 x 432 px. Your photo (1200 x 800) is reduced to 648 x 432, because a picture "
         "of this shape is drawn 432 px high at most (choose Exact pixels for more)."
     )
-    type_in(page.get_by_label("number input for Size of the photo"), "0.5")
+    type_in(page.get_by_label("number input for Scale of the photo"), "0.5")
     expect(told).to_contain_text("is reduced to 324 x 216, because a picture of this shape")
     expect(told).to_contain_text("and it is to take 50% of the room.")
     choose(page, "Size", "Exact pixels")
@@ -184,7 +184,7 @@ def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path)
     page.get_by_label("Height", exact=True).fill("1600")
     page.get_by_label("Width", exact=True).fill("2400")
     expect(told).to_contain_text("Result: 2400 x 1600 px. Your photo keeps its 1200 x 800 px.")
-    type_in(page.get_by_label("number input for Size of the photo"), "1")
+    type_in(page.get_by_label("number input for Scale of the photo"), "1")
     expect(told).to_contain_text("Your photo (1200 x 800) is enlarged to 2400 x 1600")
 
 

@@ -76,11 +76,11 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
 
 def test_a_full_training_is_kept_for_the_next_visitor(trainer):
     page = trainer(seed=2)
-    type_in(page.get_by_label("number input for Seconds"), "20")
+    type_in(page.get_by_label("number input for Time limit (seconds)"), "20")
     page.locator("#train").click()
     expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
     other = trainer(seed=2)
-    type_in(other.get_by_label("number input for Seconds"), "20")
+    type_in(other.get_by_label("number input for Time limit (seconds)"), "20")
     other.locator("#train").click()
     expect(other.locator("#training-words")).to_contain_text("there already", timeout=TRAINED)
     expect(other.locator("#training")).to_be_hidden()

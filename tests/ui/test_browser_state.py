@@ -213,7 +213,7 @@ def test_a_panorama_comes_back_to_its_visitor_and_asks_another_for_its_photo(
     drawn(page, "panorama")
     page.locator("#panorama-photo input[type=file]").set_input_files(photo)
     expect(page.locator("#panorama-words")).to_contain_text("180 x 60 pixels", timeout=60_000)
-    share = page.get_by_label("number input for Size of the photo")
+    share = page.get_by_label("number input for Scale of the photo")
     type_in(share, "0.75")
     page.locator("#frame img").focus()
     page.keyboard.press("Shift+ArrowRight")
@@ -234,7 +234,7 @@ def test_a_panorama_comes_back_to_its_visitor_and_asks_another_for_its_photo(
     other.locator("#panorama-photo input[type=file]").set_input_files(photo)
     expect(other.get_by_text(SAME)).to_be_visible(timeout=60_000)
     expect(other.locator("#panorama-notice")).to_be_hidden()
-    expect(other.get_by_label("number input for Size of the photo")).to_have_value("0.75")
+    expect(other.get_by_label("number input for Scale of the photo")).to_have_value("0.75")
     picture = np.asarray(Image.open(download(other, tmp_path)))
     assert np.array_equal(picture, np.asarray(Image.open(file)))
 
