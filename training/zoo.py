@@ -37,7 +37,7 @@ CARS_LICENCE = (
     "The photographs belong to their owners and were collected from the web; the set's authors "
     "offer it for research. Use the model for research and demonstration."
 )
-CARS_NOTES = ("cars_wishes.md",)
+CARS_NOTES = ("cars_ablation.md",)
 COMICS = (
     "faces and their ink comics, of face2comics 1.0 (Sxela 2021), where a network drew both: its "
     "people do not exist"

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder of the translation lab. Start at `Generator.forward`.
+"""A convolutional autoencoder for image translation. Start at `Generator.forward`.
 
 The network that pix2pix is compared with, exactly: a U-Net of 3x3 convolutions that ends in a
 2x2 convolution over its own picture and the input. Kernels, channels, biases and normalisations

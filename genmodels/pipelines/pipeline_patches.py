@@ -12,7 +12,7 @@ from genmodels.hub import recipe
 from genmodels.hub.checks import check_flag, check_range, check_whole, plain, quoted
 from genmodels.hub.pipelines import ImageOutput, ImagePipeline, ambient
 from genmodels.models.patches import synthesis
-from genmodels.models.patches.field import Frame
+from genmodels.models.patches.field import Canvas
 from genmodels.models.patches.source import PatchSettings
 
 MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
@@ -120,27 +120,27 @@ class PatchPipeline(ImagePipeline):
         seed = check_whole("seed", seed, 0, 2**63 - 257)
         variety = check_range("variety", variety, 0, 1)
         uniqueness = check_range("uniqueness", uniqueness, 0, 2)
-        frame = _frame(image, mode, (width, height), (left, top))
-        settings: dict[str, Any] = {"mode": mode, "width": frame.width, "height": frame.height}
-        if frame.anchored:
-            settings |= {"left": frame.left, "top": frame.top}
+        canvas = _canvas(image, mode, (width, height), (left, top))
+        settings: dict[str, Any] = {"mode": mode, "width": canvas.width, "height": canvas.height}
+        if canvas.anchored:
+            settings |= {"left": canvas.left, "top": canvas.top}
         settings |= {"mirror": mirror, "variety": variety, "uniqueness": uniqueness}
-        return self._steps(image, frame, seed, settings)
+        return self._steps(image, canvas, seed, settings)
 
     def _steps(
-        self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
+        self, image: Image.Image, canvas: Canvas, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
         chosen = _chosen(settings)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
-        levels = synthesis.synthesize(photo, frame, start, seed=seed, settings=chosen)
+        levels = synthesis.synthesize(photo, canvas, start, seed=seed, settings=chosen)
         while True:
             with ambient(self.device):  # Not while somebody looks at what has been yielded.
                 level = next(levels, None)
             if level is None:
                 break
             (picture,) = images.to_pil(level[None])
-            if picture.size != (frame.width, frame.height):
+            if picture.size != (canvas.width, canvas.height):
                 yield picture
         made = recipe.make(self, seed, image=image, **settings)
         yield recipe.attach(picture, made, recipe.COMPOSITE)
@@ -151,9 +151,9 @@ def megabytes(
     settings: dict[str, Any],  # Of `PatchPipeline.steps`: mode, width, height, mirror, ...
 ) -> int:
     """About the memory that drawing a picture takes at most, beside what is imported."""
-    frame = Frame(settings["height"], settings["width"])
+    canvas = Canvas(settings["height"], settings["width"])
     start, chosen = STARTS[settings["mode"]], _chosen(settings)
-    return synthesis.megabytes((photo[1], photo[0]), frame, start, chosen)
+    return synthesis.megabytes((photo[1], photo[0]), canvas, start, chosen)
 
 
 def _chosen(settings: dict[str, Any]) -> PatchSettings:
@@ -181,12 +181,12 @@ def check_photo(image: Any) -> Image.Image:
     return image
 
 
-def _frame(
+def _canvas(
     image: Image.Image,
     mode: str,
     size: tuple[int | None, int | None],
     place: tuple[int | None, int | None],
-) -> Frame:
+) -> Canvas:
     """The size asked for, and where the photo lies in it if it does."""
     is_kept = mode in ("extend", "wrap")
     width = image.width * (1 + is_kept) if size[0] is None else size[0]
@@ -199,9 +199,9 @@ def _frame(
     if not is_kept:
         if place != (None, None):
             raise ValueError(f"left and top are for extend and wrap, not for {mode}")
-        return Frame(height, width)
+        return Canvas(height, width)
     spare = (width - image.width, height - image.height)
     left, top = (room // 2 if at is None else at for at, room in zip(place, spare, strict=True))
     check_whole("left", left, 0, spare[0])
     check_whole("top", top, 0, spare[1])
-    return Frame(height, width, top, left, anchored=True, wrap=mode == "wrap")
+    return Canvas(height, width, top, left, anchored=True, wrap=mode == "wrap")

@@ -1,15 +1,14 @@
-"""pix2pix against the autoencoder on the translation project's three tasks, and against nothing.
+"""pix2pix against the autoencoder and the unchanged source, on the translation project's tasks.
 
     python -m training.experiments.compare_translation --data data/ --out runs/translation
 
-Every arm sees the same pairs as often, on the same splits, with the same optimizer and schedule; it
-resumes where its folder stands. Figures are of held-out pairs, split by source, with intervals over
-pictures that are paired between arms; a picture's figure is the mean over seeds. Beside them are
-those of pairs that were trained on, as the project seems to have measured.
+Every variant sees the same pairs equally often, on the same splits, with the same optimizer and
+schedule. The same command again resumes. Figures are of held-out pairs, split by source, with
+intervals over pictures, paired between variants; a picture's figure is the mean over seeds. Figures
+on training pairs are given as well, as the project seems to have measured those.
 
-It writes a section for the cards of each task's models, the table in docs/translation-study.md, and
-a sheet of pictures: of some held-out pairs the source, what each network makes of it, and the
-target.
+The command writes a card section for each task's models, the table in docs/translation-study.md,
+and a sheet of held-out pairs: the source, each network's translation, and the target.
 """
 
 import json
@@ -32,10 +31,10 @@ from genmodels.data.image_folder import evenly
 from genmodels.data.paired_folder import PairFolder
 from genmodels.metrics.registry import METRICS, paired_metrics
 from training.experiments.project_formulas import psnr_seed, ssim_seed
-from training.experiments.translation_networks import ARMS, MARGINS, TASKS
+from training.experiments.translation_networks import MARGINS, TASKS, VARIANTS
 from training.experiments.translation_table import COMPARED, overview, section
 from training.publish.paired_figures import translated
-from training.runs.command import run_training, split_folders, training_command
+from training.runs.command import refuse_renamed, run_training, split_folders, training_command
 from training.runs.translator import side_to_load
 
 RESULTS = Path(__file__).with_name("results")
@@ -54,11 +53,11 @@ class Config:
     """Flags of the comparison."""
 
     data: Path  # Where the prepared pairs are.
-    out: Path  # Where the runs are, in folders named by task, arm and seed.
+    out: Path  # Where the runs are, in folders named by task, variant and seed.
     tasks: tuple[str, ...] = tuple(TASKS)
-    arms: tuple[str, ...] = tuple(ARMS)
+    variants: tuple[str, ...] = tuple(VARIANTS)
     seeds: tuple[int, ...] = (0, 1)
-    once: tuple[str, ...] = ()  # Tasks and arms that have the first seed only, to save hours.
+    single_seed: tuple[str, ...] = ()  # Tasks and variants to train from the first seed only.
     resolution: int = 128  # Side of the pairs in pixels.
     pairs_seen: int = 12_000  # By each run; a multiple of 4.
     mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
@@ -69,8 +68,8 @@ class Config:
 
 def compare(config: Config) -> None:
     """Train what is not trained yet, measure, and write the table anew."""
-    both = (*config.tasks, *config.arms)
-    for name, known in (("tasks", TASKS), ("arms", ARMS), ("once", both)):
+    both = (*config.tasks, *config.variants)
+    for name, known in (("tasks", TASKS), ("variants", VARIANTS), ("single_seed", both)):
         if unknown := set(getattr(config, name)) - set(known):
             raise ValueError(f"{name} must be among {', '.join(known)}, got {sorted(unknown)}")
     if config.pairs_seen % BATCH_SIZE or not config.seeds:
@@ -87,7 +86,7 @@ def compare(config: Config) -> None:
     record = {
         "resolution": config.resolution,
         "pairs_seen": config.pairs_seen,
-        "arms": {arm: ARMS[arm].title for arm in config.arms},
+        "arms": {variant: VARIANTS[variant].title for variant in config.variants},
         "tasks": found,
     }
     config.results.mkdir(parents=True, exist_ok=True)
@@ -116,14 +115,17 @@ def _pairs(config: Config, task: str, part: str) -> Pairs:
 
 def compared(config: Config, task: str, pairs: dict[str, Pairs]) -> dict[str, Any]:
     """What is recorded of a task."""
-    each = {arm: measure(config, task, arm, pairs) for arm in config.arms}
+    each = {variant: measure(config, task, variant, pairs) for variant in config.variants}
     means = {
-        arm: {part: _mean(starts) for part, starts in parts.items()} for arm, parts in each.items()
+        variant: {part: _mean(starts) for part, starts in parts.items()}
+        for variant, parts in each.items()
     }
-    trained = {arm: parts["held_out"] for arm, parts in each.items() if ARMS[arm].script}
+    trained = {
+        variant: parts["held_out"] for variant, parts in each.items() if VARIANTS[variant].script
+    }
     return summary(TASKS[task].title, means) | {
-        "starts": {arm: len(starts) for arm, starts in trained.items()},
-        "moved": {arm: _moved(starts) for arm, starts in trained.items()},
+        "starts": {variant: len(starts) for variant, starts in trained.items()},
+        "moved": {variant: _moved(starts) for variant, starts in trained.items()},
         "predicts": TASKS[task].predicts,
     }
 
@@ -131,11 +133,11 @@ def compared(config: Config, task: str, pairs: dict[str, Pairs]) -> dict[str, An
 def measure(
     config: Config,
     task: str,
-    arm: str,
+    variant: str,
     pairs: dict[str, Pairs],  # By part.
 ) -> dict[str, list[dict[str, Any]]]:
-    """By part, figures of one arm from each start: those of a picture as [N], else numbers."""
-    runs = [_trained(config, task, arm, seed) for seed in seeds(config, task, arm)]
+    """By part, figures of one variant from each start: those of a picture as [N], else numbers."""
+    runs = [_trained(config, task, variant, seed) for seed in seeds(config, task, variant)]
     found = {}
     for part, (sources, targets) in pairs.items():
         made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
@@ -148,22 +150,22 @@ def _mean(starts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _moved(starts: list[dict[str, Any]]) -> dict[str, float]:
-    """How far apart an arm's starts end."""
+    """How far apart a variant's starts end."""
     return {key: float(np.ptp([own[key].mean() for own in starts])) for key in COMPARED}
 
 
-def seeds(config: Config, task: str, arm: str) -> tuple[int, ...]:
-    """From how many and which starts an arm is trained for a task."""
-    if ARMS[arm].script is None:
+def seeds(config: Config, task: str, variant: str) -> tuple[int, ...]:
+    """From how many and which starts a variant is trained for a task."""
+    if VARIANTS[variant].script is None:
         return ()
-    return config.seeds[:1] if {task, arm} & set(config.once) else config.seeds
+    return config.seeds[:1] if {task, variant} & set(config.single_seed) else config.seeds
 
 
-def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
+def _trained(config: Config, task: str, variant: str, seed: int) -> Path:
     """A run's published model; what it lacks in training it gets now."""
-    words, folder = command(config, task, arm, seed)
+    words, folder = command(config, task, variant, seed)
     record = folder / "model" / "run.json"
-    print(f"{task}, {arm}, seed {seed}", flush=True)
+    print(f"{task}, {variant}, seed {seed}", flush=True)
     if not record.is_file() or not _was_asked(words, json.loads(record.read_text())):
         run_training(words)
     facts = json.loads(record.read_text())
@@ -215,19 +217,19 @@ def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[
     rows = evenly(len(sources), SHOWN + 2)[1:-1]  # Not the ends.
     sources, targets = sources[rows], targets[rows]
     runs = [
-        command(config, task, arm, config.seeds[0])[1] / "model"
-        for arm in config.arms
-        if ARMS[arm].script
+        command(config, task, variant, config.seeds[0])[1] / "model"
+        for variant in config.variants
+        if VARIANTS[variant].script
     ]
     made = [translated(genmodels.load(run), sources) for run in runs]
     return list(torch.stack([sources, *made, targets], dim=1).flatten(0, 1))
 
 
-def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], Path]:
+def command(config: Config, task: str, variant: str, seed: int) -> tuple[list[str], Path]:
     """The training command of one run, and its folder."""
-    chosen, own = ARMS[arm], TASKS[task]
+    chosen, own = VARIANTS[variant], TASKS[task]
     assert chosen.script is not None
-    folder = config.out / f"{task}-{arm}-{seed}"
+    folder = config.out / f"{task}-{variant}-{seed}"
     steps = config.pairs_seen // BATCH_SIZE
     settings = {
         "resolution": config.resolution,
@@ -249,12 +251,12 @@ def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[st
     """By part, means with intervals, and by how much pix2pix is ahead, picture by picture."""
     found: dict[str, Any] = {"title": title, "parts": {}}
     for part in PARTS:
-        own = {arm: parts[part] for arm, parts in values.items()}
+        own = {variant: parts[part] for variant, parts in values.items()}
         found["parts"][part] = {
             "pairs": len(next(iter(own.values()))["psnr"]),
             "arms": {
-                arm: {key: _with_interval(value) for key, value in panel.items()}
-                for arm, panel in own.items()
+                variant: {key: _with_interval(value) for key, value in panel.items()}
+                for variant, panel in own.items()
             },
             "margins": {
                 f"{one} - {other}": {
@@ -284,4 +286,5 @@ def _with_interval(values: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    refuse_renamed({"--arms": "--variants", "--once": "--single-seed"})
     compare(tyro.cli(Config))

@@ -19,8 +19,8 @@ def section(record: dict[str, Any], task: str) -> str:
     """What the cards of one task's models say."""
     held_out = record["tasks"][task]["parts"]["held_out"]
     rows = (
-        (title, *(_told(held_out["arms"][arm][key]) for key in FIGURES))
-        for arm, title in record["arms"].items()
+        (title, *(_told(held_out["arms"][variant][key]) for key in FIGURES))
+        for variant, title in record["arms"].items()
     )
     return f"""## pix2pix against the autoencoder
 
@@ -31,7 +31,7 @@ the same pairs, optimizer and schedule; *for exactness*, the critic has a tenth 
 {held_out["pairs"]} held-out pairs, split by source picture, with 95 % intervals over pictures:
 what another start would give is not in them.{_apart(record, task)}
 Lower is better unless it says otherwise.
-{_told_apart(record, task)}
+{_differences(record, task)}
 
 {_table(("network", *FIGURES.values()), rows)}
 
@@ -41,7 +41,7 @@ Lower is better unless it says otherwise.
 """
 
 
-def _told_apart(record: dict[str, Any], task: str) -> str:
+def _differences(record: dict[str, Any], task: str) -> str:
     """In what the networks differ beside their layers."""
     told = """Of *the paper's*, the layers and the dropout are the paper's, the rest of the training
 is ours: least squares for cross-entropy, 4 pairs in a batch for 1, averaged weights, no dropout in
@@ -57,7 +57,9 @@ def starts(record: dict[str, Any], task: str) -> str:
     """How often each network was trained, and which of them less often."""
     own = record["tasks"][task]["starts"]
     most = max(own.values())
-    fewer = [f"{record['arms'][arm]}: {count}" for arm, count in own.items() if count < most]
+    fewer = [
+        f"{record['arms'][variant]}: {count}" for variant, count in own.items() if count < most
+    ]
     return f"Starts of each training: {'; '.join([str(most), *fewer])}."
 
 
@@ -77,8 +79,8 @@ def overview(record: dict[str, Any]) -> str:
     held_out = [task["parts"]["held_out"] for task in tasks.values()]
     head = [f"{task['title']}: {name}" for task in tasks.values() for name in COMPARED.values()]
     rows = [
-        (title, *(_told(own["arms"][arm][key]) for own in held_out for key in COMPARED))
-        for arm, title in record["arms"].items()
+        (title, *(_told(own["arms"][variant][key]) for own in held_out for key in COMPARED))
+        for variant, title in record["arms"].items()
     ]
     for key in held_out[0]["margins"]:
         ahead = (_told(own["margins"][key][one], "+") for own in held_out for one in COMPARED)
@@ -102,9 +104,12 @@ def _by_the_project(record: dict[str, Any], task: str) -> str:
     rows: list[tuple[str, ...]] = [
         (
             title,
-            *(f"{parts[part]['arms'][arm][key]['value']:.4g}" for part, key in columns.values()),
+            *(
+                f"{parts[part]['arms'][variant][key]['value']:.4g}"
+                for part, key in columns.values()
+            ),
         )
-        for arm, title in record["arms"].items()
+        for variant, title in record["arms"].items()
     ]
     if task in PROJECT:
         for name, (psnr, ssim) in zip(NAMES, PROJECT[task], strict=True):
@@ -131,7 +136,7 @@ def _margins(record: dict[str, Any], part: dict[str, Any]) -> str:
 
 
 def _minus(record: dict[str, Any], key: str) -> str:
-    return " minus ".join(record["arms"][arm] for arm in key.split(" - "))
+    return " minus ".join(record["arms"][variant] for variant in key.split(" - "))
 
 
 def _printed_margin(task: str) -> tuple[float, float]:

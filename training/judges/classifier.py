@@ -1,7 +1,7 @@
-"""A small classifier to measure with: trained on the spot, on a busy core in minutes.
+"""A small classifier for measurements, trained in a few minutes on one busy core.
 
-It shares nothing with the networks that it judges. Who uses it says what it tells apart: `judge`
-the conditions of a model, `two_sample` real images from generated ones.
+It shares nothing with the networks that it evaluates. `condition_accuracy` trains it to predict
+conditions, `two_sample` to distinguish real images from generated ones.
 """
 
 import math

@@ -143,24 +143,25 @@ def similar(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def groups(
     names: Sequence[str],
     descriptions: Sequence[np.ndarray],  # Each [n, 2, 256]: of the sources, of the targets.
-    kin: Sequence[str],  # For each, the name of what it belongs to for other reasons, or "".
+    related: Sequence[str],  # For each, the name of an image that it must stay with, or "".
 ) -> list[str]:
-    """For each name the group that must not be divided: the first name, kin's too, of those in it.
+    """The group of each name, which must not be split: the first of the names in it.
 
-    Kin need not be there: what is left of a family has the name that the whole family has.
+    A related image counts towards the group's name even where it is not in `names`, so that a part
+    of a group is named as the whole group is.
     """
     pairs = [similar(each) for each in descriptions]
-    by_kin = {name: index for index, name in enumerate(names)}
-    for index, word in enumerate(kin):
+    index_of = {name: index for index, name in enumerate(names)}
+    for index, word in enumerate(related):
         if word:
-            relative = by_kin.setdefault(word, index)
+            relative = index_of.setdefault(word, index)
             pairs.append((np.array([relative]), np.array([index])))
     first, second = (np.concatenate([[], *side]).astype(int) for side in zip(*pairs, strict=True))
     shape = (len(names), len(names))
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=shape)
     labels = connected_components(graph, directed=False)[1]
     leaders: dict[int, str] = {}
-    for label, name, word in zip(labels.tolist(), names, kin, strict=True):
+    for label, name, word in zip(labels.tolist(), names, related, strict=True):
         leaders[label] = min(leaders.get(label, name), name, word or name)
     return [leaders[label] for label in labels.tolist()]
 

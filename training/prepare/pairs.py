@@ -121,7 +121,7 @@ class Candidate:
 
     row: Row
     read: Callable[[], Pair]  # Both of one size; raises ValueError for what is unusable.
-    kin: str = ""  # Name of the first pair that shows the same, whatever the pixels say.
+    related: str = ""  # Name of the first pair that shows the same subject, by its label.
     descriptions: list[np.ndarray] = field(default_factory=list)  # Of source and target.
 
 
@@ -292,7 +292,7 @@ def list_drawn(photos: Path, targets: Path, config: Comic) -> list[Candidate]:
         # The same tile of a publisher's grids shows the same person in each style.
         if label.get("path", "").startswith("samples/"):
             place = label.get("repo", ""), label.get("tile", "")
-            each.kin = first.setdefault(place, each.row.name)
+            each.related = first.setdefault(place, each.row.name)
     styles = Counter(each.row.style for each in found)
     if config.style not in ("all", *styles):
         raise ValueError(f'style must be "all" or one of {sorted(styles)}, got "{config.style}"')
@@ -417,7 +417,7 @@ def draw_splits(kept: list[Candidate]) -> None:
         raise ValueError("there must be usable pairs, got none")
     names = [each.row.name for each in kept]
     sides = [np.stack(side) for side in zip(*(each.descriptions for each in kept), strict=True)]
-    groups = pair_checks.groups(names, sides, [each.kin for each in kept])
+    groups = pair_checks.groups(names, sides, [each.related for each in kept])
     splits = pair_checks.splits_of(groups)
     for each, group in zip(kept, groups, strict=True):
         each.row.group, each.row.split = group, splits[group]

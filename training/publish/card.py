@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from genmodels.hub.loading import pipeline_class
 from genmodels.metrics.figures import Figure, interval_shown, reasons, shown
 from genmodels.metrics.registry import headings
-from training.judges.condition_accuracy import obedience
+from training.judges.condition_accuracy import card_section
 
 
 class Card:
@@ -142,7 +142,7 @@ import genmodels
 
     def _conditions(self) -> str:
         followed = self.facts.get("conditions_followed")
-        return obedience(followed) if followed else ""
+        return card_section(followed) if followed else ""
 
     def _truncation(self) -> str:
         if not self.facts.get("truncation_sheet"):

@@ -104,7 +104,7 @@ class SampleEvaluation(Evaluation):
         else:
             facts = self._panel(pipeline, folder)
         followed = earlier.get("conditions_followed") or {}
-        if followed.get("judge_version") != condition_accuracy.JUDGE_VERSION:
+        if followed.get("judge_version") != condition_accuracy.CLASSIFIER_VERSION:
             followed = self._conditions_followed(pipeline)
         facts["conditions_followed"] = followed
         facts["layer_shares"] = earlier.get("layer_shares") or _layer_shares(pipeline)
@@ -161,7 +161,7 @@ class SampleEvaluation(Evaluation):
         run = self.run
         if not run.data.schema:
             return None
-        run.print("training a judge of the conditions ...")
+        run.print("training a classifier of the conditions ...")
         return condition_accuracy.conditions_followed(
             pipeline,
             run.data,

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genmodels.models.patches.field import SEARCH_PIXELS, Frame, Level
+from genmodels.models.patches.field import SEARCH_PIXELS, Canvas, Level
 from genmodels.models.patches.source import HALF, PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
@@ -38,13 +38,13 @@ Start = Literal["grow", "strip", "path"]
 
 def synthesize(
     photo: Tensor,  # [3, h, w] in [-1, 1], h and w at least MIN_SIDE.
-    frame: Frame,
+    canvas: Canvas,
     start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
     *,
     seed: int,  # 0 to 2**63 - 1.
     settings: PatchSettings | None = None,
 ) -> Iterator[Tensor]:
-    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
+    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the size of the canvas."""
     settings = settings or PatchSettings()
     check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
@@ -53,7 +53,7 @@ def synthesize(
     field = picture = None
     for scale in scales(min(photo.shape[1:]), start, settings):
         before = level
-        level = Level(photo, frame, scale, settings, taste if before is None else None)
+        level = Level(photo, canvas, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
             if before is None or field is None or picture is None:
                 begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
@@ -85,7 +85,7 @@ def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
 
 def megabytes(
     photo: tuple[int, int],  # Height and width.
-    frame: Frame,
+    canvas: Canvas,
     start: Start,
     settings: PatchSettings,
 ) -> int:
@@ -94,7 +94,7 @@ def megabytes(
     most = 0.0
     for scale in scales(min(photo), start, settings):
         source, picture = (
-            math.prod(size) * scale**2 for size in (photo, (frame.height, frame.width))
+            math.prod(size) * scale**2 for size in (photo, (canvas.height, canvas.width))
         )
         # A vector for each patch of both, or else the colours of the source and its field.
         of_each = (130, 310) if picture <= SEARCH_PIXELS else (26, 200)
@@ -160,7 +160,7 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
         ).square()
         cost += level.source.dislike + level.source.crowding(taken)
         cost = cost.masked_fill(level.source.straddles, 2 * NEVER)
-        if level.frame.anchored:
+        if level.canvas.anchored:
             cost = cost.masked_fill(level.is_too_near(ring), NEVER)
         field[ring] = cost.argmin(1)
         taken += source.taken(field[ring])

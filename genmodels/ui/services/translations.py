@@ -1,4 +1,4 @@
-"""The translation lab: its tasks, their networks, and what these make of visitors' photos."""
+"""Image translation: the tasks, their networks, and translations of visitors' photos."""
 
 import tempfile
 import time
