@@ -25,20 +25,20 @@ from training.runs.stopping import tell
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Flags of the SinGAN script."""
+    """Flags of SinGAN training."""
 
     data: Path  # The photo.
     out: Path  # Folder of the run; the same command again resumes from it.
     mode: Literal["fast", "full"] = "fast"  # "full" is the paper's protocol.
-    max_size: int = 150  # Longer side of the photo while it is learnt, 25 to 400.
+    max_size: int = 150  # Longer side of the training photo in pixels, 25 to 400.
     epochs: int | None = None  # Iterations per scale; None: the mode's own, 600 or 2000.
-    optimizer: Literal["adam", "adamax", "adamw", "sgd", "asgd"] = "adam"  # Of both networks.
+    optimizer: Literal["adam", "adamax", "adamw", "sgd", "asgd"] = "adam"  # For both networks.
     budget_seconds: float | None = None  # Plan the iterations to take this long.
-    seed: int = 0  # Of everything random.
-    threads: int | None = None  # CPU threads; part of what "bit-equal" means.
-    num_samples: int = 8  # Pictures on the sheet of samples.
+    seed: int = 0  # Random seed.
+    threads: int | None = None  # CPU threads; results depend on them.
+    num_samples: int = 8  # Number of samples on the sheet.
     push_to_hub: str | None = None  # Publish the finished model as "user/name".
-    private: bool = False  # Whether that repo, when it is new, is private.
+    private: bool = False  # Make the repo private if it is new.
 
 
 def train(config: Config) -> SinGANPipeline:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # Shares of the luma.
-ROWS = 256  # Of an image, at a time.
+ROWS = 256  # Rows of an image that are converted at a time.
 TO_RED, TO_BLUE = 2 * (1 - RED), 2 * (1 - BLUE)  # What Cr adds to red, and Cb to blue.
 
 

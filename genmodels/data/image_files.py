@@ -193,7 +193,7 @@ class _Splits:
 
 
 def _place(name: str) -> tuple[str | None, int]:
-    """Of a file's outermost folder with a split's name: that split, and how deep it lies."""
+    """The split named by a file's outermost such folder, and that folder's depth."""
     for depth, part in enumerate(PurePosixPath(name).parts[:-1], start=1):
         if split := split_named(part):
             return split, depth

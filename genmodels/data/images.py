@@ -134,7 +134,7 @@ def encode_animation(
     path: str | Path,  # Ends in .mp4, .webp or .gif, which chooses the format.
     fps: float,  # Frames per second, at most 50: browsers slow down a GIF that asks for more.
     *,
-    quality: int = 90,  # Of WebP, 0 to 100; the other formats have their own.
+    quality: int = 90,  # WebP quality, 0 to 100; other formats have their own.
     comment: str | None = None,  # Text kept in the file, ASCII as JSON is: `recipe.film`, say.
     xmp: str | None = None,  # An XMP packet; a GIF has no place for it.
 ) -> None:

@@ -138,7 +138,7 @@ class PairFolder:
         flips: np.ndarray | None = None,  # bool [n]: which of them to mirror left to right.
         boxes: np.ndarray
         | None = None,  # int [n, 3]: top, left and side of a square to cut out ...
-        side: int | None = None,  # ... and to resize to so many pixels. None: the whole.
+        side: int | None = None,  # Side to resize to. None: the whole picture.
     ) -> tuple[Tensor, Tensor]:
         """Copies of some pairs, both uint8 [n, 3, side, side], changed alike."""
         n, side = len(indices), side or self.resolution
@@ -157,7 +157,7 @@ def cut(
     *,
     flips: np.ndarray,  # bool [n]: which of these to mirror left to right.
     boxes: np.ndarray,  # int [n, 3]: top, left and side of a square to cut out ...
-    side: int,  # ... and to resize to so many pixels.
+    side: int,  # Side to resize to.
 ) -> Tensor:
     """Copies of squares of some pictures: uint8 [n, 3, side, side]."""
     n, whole = len(indices), pictures.shape[-1]
@@ -187,7 +187,7 @@ def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
 
 
 def _unlike(proportions: dict[str, tuple[float, float]]) -> dict[str, str]:
-    """The pairs whose two sides have other proportions, width by height, and what to say of it."""
+    """The pairs whose two sides have other proportions, width by height, and a message about it."""
     return {
         name: f"source and target are {ours:.3g} and {theirs:.3g} times as wide as high"
         for name, (ours, theirs) in proportions.items()
@@ -219,7 +219,7 @@ def _sides(folder: Path) -> tuple[Path, bool, Skipped]:
 
 
 def _keys(folder: ImageFolder, rows: list[int]) -> list[list[str]]:
-    """Of each row, what it shares with its repeats; a mask of one colour repeats nothing."""
+    """The keys that each row shares with its repeats; a mask of one colour has none."""
     pixels = folder.images.flatten(2)
     is_flat = (pixels.amin(2) == pixels.amax(2)).all(1).tolist()
     return [[] if is_flat[row] else folder.keys[row] for row in rows]

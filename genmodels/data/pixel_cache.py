@@ -17,7 +17,7 @@ from genmodels.data.image_files import Item, Skipped
 
 MAX_RAM_BYTES = 2 * 1024**3  # A larger array lives in a file of the cache.
 CACHE_VERSION = 3  # Part of the cache's key: raise it when decoding changes.
-BLOCK = 1024  # Images decoded at a time, lest they pile up when the disk is slower than the cores.
+BLOCK = 1024  # Images decoded at a time: bounds memory if the disk is slower than the cores.
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Decoded:
     """The readable ones of some images, in order."""
 
     array: np.ndarray  # uint8 [N, 3, R, R], their centre squares.
-    sha256: str  # Of the array.
+    sha256: str  # Hash of the array.
     digests: list[list[str]]  # For each, of the whole picture and of its square: `digest`.
     skipped: Skipped  # The unreadable ones.
 
@@ -74,7 +74,7 @@ def load(
 
 
 def digest(picture: np.ndarray) -> str:
-    """Of pixels uint8 [H, W, 3] and their shape; the mirror image has the same."""
+    """Digest of pixels uint8 [H, W, 3] and their shape, equal for the mirror image."""
     mirrored = picture[:, ::-1]
     for row, other in zip(picture, mirrored, strict=True):
         one, two = row.tobytes(), other.tobytes()

@@ -106,7 +106,7 @@ def source_type(recipe: dict[str, Any]) -> str:
 
 
 def film(
-    recipes: Sequence[dict[str, Any]],  # Of the frames, in their order.
+    recipes: Sequence[dict[str, Any]],  # Recipes of the frames, in order.
     verb: str | None = None,  # The pipeline's method that made them, "interpolate" say, ...
     **arguments: Any,  # ... and what it was called with.
 ) -> str:
@@ -239,7 +239,7 @@ def _steps(recipe: dict[str, Any]) -> int:
 
 
 def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> ImagePipeline:
-    """The recipe's model, or the one that is said to be it, in the recipe's number type."""
+    """The recipe's model, or the given one, in the recipe's dtype."""
     named = recipe["model"]
     if named is None and model is None:
         raise ValueError(

@@ -216,7 +216,7 @@ def ms_ssim_diversity(
 
 
 def random_pairs(n: int, num_pairs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the first and the second of so many pairs of n; all pairs if there are no more."""
+    """Row indices of `num_pairs` random pairs of n rows; all pairs if there are fewer."""
     if n * (n - 1) // 2 <= num_pairs:
         first, second = np.triu_indices(n, k=1)
         return first, second

@@ -99,7 +99,7 @@ def panel(
 
 
 def _with_intervals(
-    names: Sequence[str],  # Of what the statistic gives.
+    names: Sequence[str],  # Names of the statistic's outputs.
     statistic: Callable[[np.ndarray, np.ndarray], Figures],
     fake: np.ndarray,  # Descriptions of the three sets, one row per image.
     real: np.ndarray,

@@ -23,8 +23,8 @@ from genmodels.metrics.intervals import subset_intervals
 
 SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 POOLED = "pool/AvgPool:0"  # The tensor that holds the features.
-SIDE = 224  # Of the squares that it sees.
-MEAN_BGR = (104.0, 117.0, 123.0)  # Of its training images.
+SIDE = 224  # Side of the network's input.
+MEAN_BGR = (104.0, 117.0, 123.0)  # Mean of the network's training images.
 CHUNK = 16
 MIN_SET = 50  # Fewest images that `panel` judges: of fewer, the figure says nothing.
 

@@ -75,7 +75,7 @@ def _colour(channel: str, kind: str) -> Metric:
 
 
 def _memory(figure: str, space: str, *, title: str, better: str, is_shown: bool) -> Metric:
-    """A figure of how near samples come to training images, by one way to measure distance."""
+    """A memorisation figure: how close samples are to training images, for one distance."""
 
     def function(samples: Any, train: Any, held_out: Any) -> float:
         found = neighbours.nearest_neighbours(samples, train, held_out)[space]

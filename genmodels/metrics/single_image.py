@@ -31,10 +31,10 @@ PATCH_SIDE = 7
 STEPS = (1, 2, 4)  # Three scales: each of a patch's 7x7 values is the mean of as many px squared.
 MIN_SIDE = PATCH_SIDE * STEPS[-1]
 NUM_QUERIES = 4096  # Patches that look for their nearest, at most: 1 to 2 % error of a mean.
-CHUNK = 256  # Of them at a time: bounds memory.
+CHUNK = 256  # Patches compared at a time: bounds memory.
 
 NUM_PROJECTIONS = 128
-NUM_QUANTILES = 1024  # Of each projection, which compares pictures of different sizes.
+NUM_QUANTILES = 1024  # Quantiles per projection: makes pictures of different sizes comparable.
 
 NUM_NETWORKS = 3
 NETWORK_CHANNELS = 64
@@ -44,7 +44,7 @@ REPEAT_SIDE = 15
 REPEAT_FAR = 20  # px between places, to a side or up or down, from which a likeness is a repeat.
 REPEAT_MIN_SIDE = REPEAT_SIDE + 2 * REPEAT_FAR + 1  # Even the middle has a patch far from it.
 REPEAT_CONTRAST = 8.0  # Grey levels; patches of less repeat rightly: sky, fog, still water.
-REPEAT_SHARE = 0.05  # Of the source's own patches that count as repeats.
+REPEAT_SHARE = 0.05  # Share of the source's own patches that count as repeats.
 
 FEWER_QUERIES = 2048  # For repetition and layout, which do more with each.
 TIE = 1.0  # Grey levels: two patches that differ so little in distance are equally near.
@@ -53,7 +53,7 @@ Picture = Image.Image | np.ndarray | Tensor  # RGB; or uint8 [H, W, 3]; or uint8
 
 
 def panel(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,  # The photo it was made from.
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -78,7 +78,7 @@ def panel(
 
 
 def rsifid(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -109,7 +109,7 @@ def rsifid_floor(
 
 
 def patch_swd(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -126,7 +126,7 @@ def patch_swd(
 
 
 def coherence(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -141,7 +141,7 @@ def coherence(
 
 
 def completeness(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -154,7 +154,7 @@ def completeness(
 
 
 def repetition(
-    generated: Picture,  # Of any size; patches and places of it are compared with each other.
+    generated: Picture,  # Any size; its patches are compared with each other.
     source: Picture,  # Says which likeness within a picture is normal.
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -176,7 +176,7 @@ def repetition(
 
 
 def layout_error(
-    generated: Picture,  # Of any size, but meant to show the source from top to bottom.
+    generated: Picture,  # Any size, but it should show the source from top to bottom.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -445,6 +445,6 @@ def _layout(generated: Tensor, source: Tensor) -> tuple[float, float]:
 
 
 def _heights(x: Tensor) -> Tensor:
-    """Of each place of a patch, 0 at the top and 1 at the bottom: [places]."""
+    """The relative height of each patch, 0 at the top and 1 at the bottom: [places]."""
     rows, columns = (side - MIN_SIDE + 1 for side in x.shape[2:])
     return torch.linspace(0, 1, rows).repeat_interleave(columns)

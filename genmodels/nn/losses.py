@@ -64,7 +64,7 @@ def texture_distance(
 
 
 def _texture_distance(images: Tensor, targets: Tensor, window: int, projections: int) -> Tensor:
-    """Of the 2 x 2 windows at one random place."""
+    """The distance of 2 x 2 windows at one random offset."""
     filters = torch.randn(projections, images.shape[1] * PATCH**2, device=images.device)
     filters = F.normalize(filters, dim=1).view(projections, -1, PATCH, PATCH)
     seen = 2 * window + PATCH - 1

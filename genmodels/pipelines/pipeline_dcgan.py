@@ -70,7 +70,7 @@ class DCGANPipeline(HubPipeline):
     def vary(
         self,
         *,
-        seed: int,  # Of the picture to vary.
+        seed: int,  # Seed of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
     ) -> ImageOutput:

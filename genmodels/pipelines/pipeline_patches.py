@@ -15,9 +15,9 @@ from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Canvas
 from genmodels.models.patches.source import PatchSettings
 
-MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
+MAX_PIXELS = 8_400_000  # Largest picture: 4096 x 2048 takes 3 GB of memory, a new one up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
-MAX_ASPECT = 8  # Of a photo: the coarsest level is so many times larger.
+MAX_ASPECT = 8  # Largest aspect ratio of a photo: the coarsest level is this much larger.
 
 # What a picture begins with.
 STARTS: dict[str, synthesis.Start] = {
@@ -43,7 +43,7 @@ class PatchPipeline(ImagePipeline):
         num_images: int = 1,  # How many, 1 to 256.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
-        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        width: int | None = None,  # None: that of the photo, doubled where it is extended.
         height: int | None = None,  # None: the photo's.
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
@@ -96,7 +96,7 @@ class PatchPipeline(ImagePipeline):
         image: Any,  # The photo, as `images.to_rgb` takes it, 16 x 16 pixels or more.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
-        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        width: int | None = None,  # None: that of the photo, doubled where it is extended.
         height: int | None = None,  # None: the photo's.
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
@@ -148,7 +148,7 @@ class PatchPipeline(ImagePipeline):
 
 def megabytes(
     photo: tuple[int, int],  # Its width and height, as it lies in the picture.
-    settings: dict[str, Any],  # Of `PatchPipeline.steps`: mode, width, height, mirror, ...
+    settings: dict[str, Any],  # Settings of `PatchPipeline.steps`: mode, width, height, mirror, ...
 ) -> int:
     """About the memory that drawing a picture takes at most, beside what is imported."""
     canvas = Canvas(settings["height"], settings["width"])

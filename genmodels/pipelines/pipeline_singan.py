@@ -66,7 +66,7 @@ class SinGANPipeline(HubPipeline):
         epochs: int | None = None,  # Iterations per scale, 1 to 10,000; None: the mode's own.
         optimizer: str = "adam",  # "adam", "adamax", "adamw", "sgd" or "asgd".
         budget_seconds: float | None = None,  # Plan the iterations to take this long.
-        seed: int = 0,  # Of everything random.
+        seed: int = 0,  # Random seed.
         out: str | Path | None = None,  # Folder of the state: resumes from it, and is written to.
         finish: threading.Event | None = None,  # Set it to end now, with what has been learnt.
     ) -> Iterator[Progress]:
@@ -91,8 +91,8 @@ class SinGANPipeline(HubPipeline):
         self,
         num_images: int = 1,  # How many, 1 to 256.
         *,
-        width: int | None = None,  # Of the picture, 25 to 8192; None: as trained.
-        height: int | None = None,  # Of the picture, 25 to 8192; None: as trained.
+        width: int | None = None,  # Size of the picture, 25 to 8192; None: as trained.
+        height: int | None = None,  # Size of the picture, 25 to 8192; None: as trained.
         seed: int | None = None,  # Image i uses seed + i; None draws one.
         start_scale: int = 0,  # The first scale to vary: higher ones keep more of the layout.
         wrap: bool = False,  # Whether left and right sides are to meet, as on a cylinder.
@@ -117,7 +117,7 @@ class SinGANPipeline(HubPipeline):
         image: Any,  # A rough painting in the photo's colours, as `images.to_rgb` takes it.
         *,
         start_scale: int | None = None,  # Where it enters: the lower, the freer; None: the lowest.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """The painting in the photo's textures, at the painting's size (the paper's section 4).
 
@@ -137,7 +137,7 @@ class SinGANPipeline(HubPipeline):
         mask: Image.Image,  # Where that is: white on black, of the same size.
         *,
         start_scale: int = 1,  # Where it enters: the higher, the more of it stays.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """What was pasted takes on the photo's look; far from the mask the pixels stay."""
         seed, image, mask = _seed(seed), _check_image(image), images.to_rgb(mask).convert("L")
@@ -163,7 +163,7 @@ class SinGANPipeline(HubPipeline):
         factor: float = 2,  # How much larger, 1 to 4.
         *,
         image: Any = None,  # What to enlarge, as `images.to_rgb`; None: the photo as remembered.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """The picture enlarged in small steps, the finest scale adding detail after each.
 
@@ -202,7 +202,7 @@ class SinGANPipeline(HubPipeline):
         alpha: float = 0.1,  # Pull towards the photo, 0 to 1.
         beta: float = 0.9,  # How smoothly it moves, 0 to 1.
         loop: bool = True,  # Whether the last frame goes over into the first.
-        seed: int | None = None,  # Of the walk; None draws one.
+        seed: int | None = None,  # Seed of the walk; None draws one.
     ) -> ImageOutput:
         """A film that starts at the photo: a random walk of the noise around the photo's own.
 

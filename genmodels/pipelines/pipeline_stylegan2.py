@@ -103,10 +103,10 @@ class StyleGAN2Pipeline(HubPipeline):
     def vary(
         self,
         *,
-        seed: int,  # Of the picture to vary.
+        seed: int,  # Seed of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
         asked = sampling.around(seed, strength, num_images)
@@ -118,7 +118,7 @@ class StyleGAN2Pipeline(HubPipeline):
         seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
         recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
         frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
+        **settings: Any,  # As for `__call__`; a condition defaults to the first picture's.
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
@@ -133,11 +133,11 @@ class StyleGAN2Pipeline(HubPipeline):
     def sweep(
         self,
         *,
-        seed: int,  # Of the picture.
+        seed: int,  # Seed of the picture.
         name: str = "year",  # The condition that changes.
         values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
         condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """One picture with one condition running through the values, all else kept.
 
@@ -160,7 +160,7 @@ class StyleGAN2Pipeline(HubPipeline):
         row_seeds: Sequence[int],  # Pictures that give what the other layers decide.
         column_seeds: Sequence[int],  # Pictures that give the styles of `layers`.
         layers: str | Sequence[int] = "middle",  # "coarse", "middle", "fine" or (first, last).
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """A grid, row by row: every row's picture with the layers' styles of every column's."""
         cells = [
@@ -172,7 +172,7 @@ class StyleGAN2Pipeline(HubPipeline):
 
     def layer_shares(
         self,
-        num_images: int = 64,  # Of pairs to compare, 2 to 4096; the error shrinks with its root.
+        num_images: int = 64,  # Pairs to compare, 2 to 4096; the error falls with the square root.
         seed: int = 0,  # Pair i is of the pictures of seed + i and seed + num_images + i.
         truncation_psi: float = 1.0,  # As in the call.
         condition: dict[str, Any] | None = None,  # As in the call.

@@ -22,7 +22,7 @@ MAX_SEED = 2**63 - 257
 MAX_MEANS = 256  # Mean styles that are kept, of all networks: each is a vector.
 
 # A quarter of a small picture's time, and the same for every picture of a condition. By the hash of
-# the weights, so that none outlives the weights it was computed from.
+# the weights, so that it is dropped with the weights it was computed from.
 _means: OrderedDict[tuple[str, torch.device, tuple[float, ...]], Tensor] = OrderedDict()
 _lock = threading.Lock()
 
@@ -127,7 +127,7 @@ def layers(network: stylegan2.Generator, names: str | Sequence[int]) -> tuple[in
 
 
 def check_schema(schema: dict[str, Any], c_dim: int) -> None:
-    """The schema may come from a repo that nobody vouches for."""
+    """Check the schema, which may come from an untrusted repo."""
     conditions.check(schema)
     if conditions.size(schema) != c_dim:
         raise ValueError(

@@ -38,7 +38,7 @@ def through(
         return run(x)[whole]
     reach = BLIND_REACH if network.reach is None else network.reach
     weights = x.new_zeros(x.shape[2:])
-    total = x.new_zeros(())  # Of the tiles times their weights: [N, c, H, W].
+    total = x.new_zeros(())  # Sum of the tiles times their weights: [N, c, H, W].
     for rows, kept_rows in _spans(x.shape[2], multiple, reach):
         for columns, kept_columns in _spans(x.shape[3], multiple, reach):
             tile = run(x[..., slice(*rows), slice(*columns)])

@@ -47,7 +47,7 @@ class TranslationPipeline(HubPipeline):
         generator: Any,
         predicts: str = "rgb",  # One of PREDICTS.
         network_size: int = 0,  # Shorter side of what the network sees, at most; 0: no limit.
-        grain: float = 0.0,  # Standard deviation of noise upon what an rgb network sees, 0 to 1.
+        grain: float = 0.0,  # Standard deviation of input noise, 0 to 1; rgb only.
         margin: int = 0,  # Pixels of the mirror image that it sees around a picture, at most 64.
     ) -> None:
         super().__init__()
@@ -74,10 +74,10 @@ class TranslationPipeline(HubPipeline):
         self,
         image: Any,  # As `images.to_rgb` takes it, of any size; or a list of several.
         *,
-        seed: int | None = 0,  # Of the grain: other brush strokes. Image i: seed + i; None draws.
+        seed: int | None = 0,  # Seed of the grain; image i uses seed + i; None draws one.
         strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
         network_size: int | None = None,  # Shorter side that it sees, at most; None: the model's.
-        detail: float = 0.0,  # Of what is finer than an rgb network sees: 0 none, 1 all there is.
+        detail: float = 0.0,  # Detail finer than an rgb network sees: 0 = none, 1 = all of it.
         hints: Sequence[Hint] = (),  # Colours of places, for a network that predicts chroma.
     ) -> ImageOutput:
         """The pictures translated, each with its recipe.
@@ -122,7 +122,7 @@ class TranslationPipeline(HubPipeline):
         self,
         generator: Any,
         pictures: Sequence[Image.Image],  # That the network sees at one size.
-        seed: int,  # Of the first.
+        seed: int,  # Seed of the first image.
         strength: float,
         limit: int,
         detail: float,
@@ -195,7 +195,7 @@ def grained(
     grain: float,  # Standard deviation of the noise.
     rng: torch.Generator,  # On the CPU.
 ) -> Tensor:
-    """The image with noise upon it, from which a network can begin a stroke where all is flat."""
+    """The image with noise, so that a network can draw strokes in flat areas."""
     if not grain:
         return image
     noise = torch.randn(image.shape, generator=rng, dtype=torch.float32, device="cpu")

@@ -35,7 +35,7 @@ class Config:
     resolution: int = 64  # Side to which the middle square is resized, 32 or more.
     num_images: int = 400  # Images per set.
     seed: int = 0  # Choice of images, places of damage, and seeds of the metrics.
-    threads: int = 1  # Of torch.
+    threads: int = 1  # CPU threads of torch.
 
 
 def corruptions(

@@ -39,7 +39,7 @@ class Config:
     """Flags of the measurement."""
 
     scenes: Path  # Folder of photos.
-    names: tuple[str, ...] = tuple(NAMES.split())  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = tuple(NAMES.split())  # Names of the photos, without suffixes.
     cases: tuple[str, ...] = tuple(CASES)
     only: str | None = None  # Used by itself: draw one case of one name, print its figures.
 

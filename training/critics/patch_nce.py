@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from genmodels.models.pix2pix import Generator
 from genmodels.nn import losses
 
-PLACES = 256  # Of a picture that are compared, at each size.
+PLACES = 256  # Places of a picture that are compared, at each size.
 FEATURES = 128  # Length of what a place is compared by.
 
 

@@ -65,7 +65,7 @@ def compare(config: Config) -> None:
     for name, nearer in margins(painted, held_out.images).items():
         panels[name] |= nearer
     panels["other paintings"] = figures(studied.images, studied.images, held_out.images)
-    del panels["other paintings"]["kept"]  # Of no photograph.
+    del panels["other paintings"]["kept"]  # No photograph was translated.
     record = {"resolution": config.resolution, "painters": panels}
     config.results.mkdir(parents=True, exist_ok=True)
     (config.results / "painters.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -31,7 +31,7 @@ SCENES = (
     "mountains grass_sky trees3 colusseum meadow_yurt foggy_hills harbour_lights rice_fields "
     "angkorwat stonehenge autumn_forest grey_lake"
 )
-FIGURES = {  # Of the panel, with what is wanted of them.
+FIGURES = {  # Figures of the table, and which values are better.
     "rsifid": "rSIFID (lower)",
     "patch_swd": "patch SWD (lower)",
     "coherence": "coherence (lower)",
@@ -42,7 +42,7 @@ FIGURES = {  # Of the panel, with what is wanted of them.
     "seconds": "CPU seconds",
 }
 
-Draw = Callable[[Image.Image, int], Image.Image]  # Of a photo and a seed.
+Draw = Callable[[Image.Image, int], Image.Image]  # Takes a photo and a seed.
 
 ENGINE = PatchPipeline()
 WAYS: dict[str, Draw] = {
@@ -67,14 +67,14 @@ class Config:
 
     scenes: Path  # Folder of photos.
     out: Path  # Where pictures and figures are kept.
-    names: tuple[str, ...] = tuple(SCENES.split())  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = tuple(SCENES.split())  # Names of the photos, without suffixes.
     longest: int = 128  # Longer side of a photo: the exact search takes the fourth power of it.
     seeds: int = 2  # Pictures per photo and way; a shape's is always the same.
     results: Path = RESULTS  # Where panoramas.json and panoramas.md are written.
 
 
 def compare(config: Config) -> None:
-    """Draw and measure what is not there yet, and write the table anew."""
+    """Draw and measure what is not there yet, and rewrite the table."""
     if config.seeds < 2 or len(config.names) < 2:
         raise ValueError("seeds and names must be two or more, for diversity and intervals")
     found: dict[str, dict[str, dict[str, float]]] = {way: {} for way in WAYS}

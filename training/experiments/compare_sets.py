@@ -38,14 +38,14 @@ class Config:
     second: Path  # Another one.
     names: tuple[str, str] = ("cars", "anime faces")  # What they show.
     models: tuple[str, str] = ("cars-dcgan-64", "anime-dcgan-64")  # Trained on them: zoo or folder.
-    num_images: int = 3_000  # Of each set, or as many as the smaller one has.
-    seed: int = 0  # Of the choice of images and pairs.
+    num_images: int = 3_000  # Images of each set; limited by the smaller set.
+    seed: int = 0  # Seed of the choice of images and pairs.
     results: Path = RESULTS  # Where cars_vs_anime.json and .md are written.
     file: str = "cars_vs_anime"  # Their name.
 
 
 def compare(config: Config) -> None:
-    """Measure both sets, read both models' figures, write the tables anew."""
+    """Measure both sets, read both models' figures, rewrite the tables."""
     facts = [model_facts(model) for model in config.models]  # First: it fails sooner.
     sets = [ImageFolder(folder, 2 * SIDE) for folder in (config.first, config.second)]
     n = min(config.num_images, *(len(each) for each in sets))

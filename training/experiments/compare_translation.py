@@ -43,7 +43,7 @@ MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
 PARTS = "held_out", "train"
 SHOWN = 2  # Held-out pairs of each task on the sheet.
-TRAINED_ON = 200  # Of the pairs that were trained on so many are measured, evenly spread.
+TRAINED_ON = 200  # Number of training pairs that are measured, evenly spread.
 
 Pairs = tuple[Tensor, Tensor]  # Sources and targets, each uint8 [N, 3, R, R].
 
@@ -67,7 +67,7 @@ class Config:
 
 
 def compare(config: Config) -> None:
-    """Train what is not trained yet, measure, and write the table anew."""
+    """Train what is not trained yet, measure, and rewrite the table."""
     both = (*config.tasks, *config.variants)
     for name, known in (("tasks", TASKS), ("variants", VARIANTS), ("single_seed", both)):
         if unknown := set(getattr(config, name)) - set(known):
@@ -188,7 +188,7 @@ def _check_pairs(config: Config, task: str, folder: Path, facts: dict[str, Any])
         if _fingerprint(data / part, side, config.out / "cache") != facts["data"][key]:
             raise ValueError(
                 f"{folder} must be a run on the pairs in {data}, its {part} pairs were others: "
-                "remove it to train it anew"
+                "remove it to train it again"
             )
 
 
@@ -278,7 +278,7 @@ def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
 
 
 def _with_interval(values: Any) -> dict[str, float]:
-    """Of one value per picture; of a single number there is none."""
+    """The mean with its interval of values per picture; a single number has no interval."""
     if not np.ndim(values):
         return {"value": float(values)}
     low, high = metrics.bootstrap_interval(values)

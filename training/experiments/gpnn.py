@@ -35,9 +35,9 @@ MAX_SEED = 2**63 - 1
 @torch.inference_mode()
 def gpnn(
     image: Image.Image,  # The photo, RGB, 14 px or more.
-    width: int,  # Of the result, px.
+    width: int,  # Width of the result in pixels.
     height: int,
-    seed: int = 0,  # Of the noise; a retarget has none.
+    seed: int = 0,  # Seed of the noise; a retarget uses none.
     mode: Literal["random", "noisy", "retarget"] = "random",  # What the coarsest guess is.
 ) -> Image.Image:
     """Another picture with the photo's patches: new ("random", "noisy"), or reshaped ("retarget").

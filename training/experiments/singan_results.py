@@ -22,7 +22,7 @@ FIGURES = {
     "diversity": "diversity",
 }
 QUALITY = "rsifid_seen"  # What is weighed against the time.
-NEAR_BEST = 1.1  # The best buy is the quickest whose quality is at most so many times the best.
+NEAR_BEST = 1.1  # The best value is the fastest setting within this factor of the best quality.
 MARKERS = {"adam": "o", "adamax": "s", "adamw": "D", "sgd": "v", "asgd": "^"}
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 def write(
     rows: Sequence[Row],  # Dials, "scene", "seed" and figures of each run.
-    folder: Path,  # Of singan_sweep.csv and singan_sweep.md.
+    folder: Path,  # Folder of singan_sweep.csv and singan_sweep.md.
     plot: Path,  # A PNG.
 ) -> None:
     """Write all three. ValueError when there is no run."""

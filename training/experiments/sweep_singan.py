@@ -38,17 +38,17 @@ PLOT = (
 class Config:
     """Flags of the sweep: a run for each scene, mode, size, number of epochs, optimizer and seed.
 
-    An empty list of `names` only writes the results anew.
+    An empty list of `names` only rewrites the results.
     """
 
     out: Path  # Where runs are kept.
     scenes: Path = Path()  # Folder of photos.
-    names: tuple[str, ...] = ()  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = ()  # Names of the photos, without suffixes.
     modes: tuple[Literal["fast", "full"], ...] = ("fast",)
     max_sizes: tuple[int, ...] = (150, 200, 250)
     epochs: tuple[int, ...] = tuple(range(100, 1001, 100))  # Iterations per scale.
     optimizers: tuple[Literal["adam", "adamax", "adamw", "sgd", "asgd"], ...] = ("adam",)
-    seeds: tuple[int, ...] = (0,)  # Of the training.
+    seeds: tuple[int, ...] = (0,)  # Seeds of the training.
     num_samples: int = 6  # Pictures that are drawn and measured, of the photo's shape.
     threads: int = 1  # CPU threads; the time that counts is the CPU's, of all threads.
     seen_at: int = 250  # Longer side at which pictures of every size are looked at, too.
@@ -57,7 +57,7 @@ class Config:
 
 
 def sweep(config: Config) -> None:
-    """Train and measure what is not there yet, then write the results anew."""
+    """Train and measure what is not there yet, then rewrite the results."""
     if config.num_samples < 2:
         raise ValueError(f"num_samples must be 2 or more, for diversity, got {config.num_samples}")
     torch.set_num_threads(config.threads)

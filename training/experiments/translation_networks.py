@@ -9,7 +9,7 @@ class Task:
 
     title: str  # In the table.
     data: str  # Folder below --data, with train/, validation/ and held_out/.
-    predicts: str = "rgb"  # Of our own network; the others always give all of a picture.
+    predicts: str = "rgb"  # What our network predicts; the others always predict RGB.
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ NAMES = "its autoencoder, as it printed", "its pix2pix, as it printed"
 
 
 def section(record: dict[str, Any], task: str) -> str:
-    """What the cards of one task's models say."""
+    """The section for the cards of one task's models."""
     held_out = record["tasks"][task]["parts"]["held_out"]
     rows = (
         (title, *(_told(held_out["arms"][variant][key]) for key in FIGURES))
@@ -24,13 +24,13 @@ def section(record: dict[str, Any], task: str) -> str:
     )
     return f"""## pix2pix against the autoencoder
 
-Networks trained for this comparison alone, not the one that is published here: each looked at
+Networks trained for this comparison, not the published one: each was trained on
 {record["pairs_seen"]:,} pairs of {record["resolution"]} x {record["resolution"]} pixels, all with
 the same pairs, optimizer and schedule; *for exactness*, the critic has a tenth of its weight.
 {starts(record, task)} Figures are of
 {held_out["pairs"]} held-out pairs, split by source picture, with 95 % intervals over pictures:
-what another start would give is not in them.{_apart(record, task)}
-Lower is better unless it says otherwise.
+they do not cover another random initialisation.{_apart(record, task)}
+Lower is better unless stated otherwise.
 {_differences(record, task)}
 
 {_table(("network", *FIGURES.values()), rows)}
@@ -42,19 +42,19 @@ Lower is better unless it says otherwise.
 
 
 def _differences(record: dict[str, Any], task: str) -> str:
-    """In what the networks differ beside their layers."""
-    told = """Of *the paper's*, the layers and the dropout are the paper's, the rest of the training
-is ours: least squares for cross-entropy, 4 pairs in a batch for 1, averaged weights, no dropout in
-use."""
+    """How the networks differ besides their layers."""
+    told = """*The paper's* has the layers and the dropout of the paper, but our training: least
+squares instead of cross-entropy, batches of 4 instead of 1, EMA weights, no dropout at
+inference."""
     if record["tasks"][task]["predicts"] == "chroma":
         told += """
-The source has the right brightness, and that SSIM, already: *ours* keep it, as they give chroma
-alone, while the others draw it anew."""
+The source already has the right brightness, which raises the SSIM of *ours*: they predict only
+chroma and keep the brightness, while the others predict it too."""
     return told
 
 
 def starts(record: dict[str, Any], task: str) -> str:
-    """How often each network was trained, and which of them less often."""
+    """How often each network was trained, and which of them fewer times."""
     own = record["tasks"][task]["starts"]
     most = max(own.values())
     fewer = [
@@ -64,7 +64,7 @@ def starts(record: dict[str, Any], task: str) -> str:
 
 
 def _apart(record: dict[str, Any], task: str) -> str:
-    """What the choice of a start changed; nothing where there was none."""
+    """How much the results of different seeds differ; empty for a single seed."""
     own = record["tasks"][task]
     if max(own["starts"].values()) < 2:
         return ""
@@ -74,7 +74,7 @@ def _apart(record: dict[str, Any], task: str) -> str:
 
 
 def overview(record: dict[str, Any]) -> str:
-    """All tasks side by side, and how far pix2pix is ahead in each."""
+    """All tasks side by side, and the margin of pix2pix in each."""
     tasks = record["tasks"]
     held_out = [task["parts"]["held_out"] for task in tasks.values()]
     head = [f"{task['title']}: {name}" for task in tasks.values() for name in COMPARED.values()]

@@ -20,7 +20,7 @@ def class_figures(
     said: dict[str, Seen],
     truth: Seen | None,
 ) -> dict[str, Any]:
-    """Of a class: accuracies, and the share of each value seen as asked, [generated, real]."""
+    """Figures of a class: accuracies, and the accuracy per value, [generated, real]."""
     values, counts = entry["values"], entry["counts"]
     pairs = {way: _class_pairs(*both) for way, both in said.items()}
     real = None if truth is None else _class_pairs(*truth)
@@ -38,7 +38,7 @@ def number_figures(
     truth: Seen | None,
     train: np.ndarray,  # [N, 1]: who does not look would say their median.
 ) -> dict[str, Figure]:
-    """Of a number: correlation of ranks, and error in the number's own units."""
+    """Figures of a number: rank correlation, and error in the number's own units."""
     scale = entry["std"]
     pairs = scale * np.concatenate(said, axis=1)  # [N, 2]
     real = None if truth is None else scale * np.concatenate(truth, axis=1)

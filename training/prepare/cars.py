@@ -39,8 +39,8 @@ COLUMNS = ("file", "class", "year", "body", "filled_fraction")
 TWO_WORD_MAKES = ("AM General", "Alfa Romeo", "Aston Martin", "Land Rover")
 MARK = ".prepare_cars"  # A folder that holds this file is the script's own.
 
-VIEW_LABELS = Path(__file__).with_name("cars_views.csv")  # Of the Stanford Cars.
-SHEET_SIDE, SHEET_COLUMNS = 96, 12  # Of contact sheets: pixels of a picture, pictures in a line.
+VIEW_LABELS = Path(__file__).with_name("cars_views.csv")  # Viewpoints of some Stanford Cars.
+SHEET_SIDE, SHEET_COLUMNS = 96, 12  # Contact sheets: side of a picture, pictures per row.
 
 Row = dict[str, Any]
 Masks = dict[str, np.ndarray]  # By file name; empty while the background is kept.
@@ -59,14 +59,14 @@ class Config:
     min_side: int = 0  # Leave out photographs whose shorter side has fewer pixels.
     view: viewpoints.View | Literal["all"] | None = None  # Tell views apart, and keep one or all.
     view_labels: Path = VIEW_LABELS  # CSV of photographs whose view was labelled by eye.
-    min_view_margin: float = 0.1  # Of one view, leave out what is less sure than this.
+    min_view_margin: float = 0.1  # With --view, leave out photographs whose margin is below this.
     background: Literal["keep", "grey"] = "keep"  # "grey" cuts the cars out.
     segmenter: Literal["u2netp", "grabcut"] = "u2netp"  # What cuts them.
     align: bool = False  # Give all cars that are cut out one length, on one line of ground.
 
 
 def prepare(config: Config) -> dict[str, int]:
-    """Write `out/train` and `out/held_out` anew; return how many images each of them holds."""
+    """Rewrite `out/train` and `out/held_out`; return the number of images in each."""
     if not 0 < config.held_out_fraction < 1:
         raise ValueError(f"held_out_fraction must be in (0, 1), got {config.held_out_fraction}")
     if config.align and config.background == "keep":
@@ -160,7 +160,7 @@ def clear(out: Path, splits: list[str]) -> None:
     for split in splits:
         shutil.rmtree(out / split, ignore_errors=True)
         (out / split).mkdir(parents=True)
-    (out / MARK).write_text("prepare_cars may write this folder anew.\n", encoding="utf-8")
+    (out / MARK).write_text("prepare_cars may rewrite this folder.\n", encoding="utf-8")
 
 
 def keep(step: str, rows: list[Row], reason: Callable[[Row], str | None]) -> list[Row]:

@@ -51,8 +51,8 @@ class Config:
     out: Path  # Folder of the model.
     weights: Path | None = None  # The file named above; None: where its package is installed.
     resolution: int = 128  # Side to which their middle squares are resized, a multiple of four.
-    num_images: int = 100  # Of each folder, at most; 2 or more.
-    threads: int = 1  # Of torch.
+    num_images: int = 100  # Largest number of images per folder; 2 or more.
+    threads: int = 1  # CPU threads of torch.
 
 
 def convert(config: Config) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from scipy.sparse.csgraph import connected_components
 
 from genmodels.data.splits import hash_fraction
 
-MIN_SIDE, MAX_SIDE = 64, 1024  # Of pictures that are made or compared.
+MIN_SIDE, MAX_SIDE = 64, 1024  # Sides allowed for pictures that are made or compared.
 REFERENCE_SIDE = 256  # Shifts are told in pixels at this side.
-EDGE_SIGMA = 1.5  # Of the blur before edges are taken, at the reference side.
+EDGE_SIGMA = 1.5  # Sigma of the blur before edge detection, at the reference side.
 REACH = 24  # The largest shift that is looked for, at the reference side.
-MIN_GAIN = 0.035  # Of correlation; a shift that explains no more is none.
+MIN_GAIN = 0.035  # Smallest gain in correlation; a shift that gains less is ignored.
 
 PIXELATED = 4.2
 THUMBNAIL = 16
@@ -34,7 +34,7 @@ class Registration(NamedTuple):
     """How a target lies on its source."""
 
     shift_px: float  # How far it lies beside it, at a side of 256.
-    correlation: float  # Of their edges as they lie, -1 to 1.
+    correlation: float  # Correlation of their edges without a shift, -1 to 1.
     moved_correlation: float  # The same if the target were moved back.
 
     def beside(self, max_shift: float) -> bool:

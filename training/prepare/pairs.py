@@ -9,7 +9,7 @@
 The result is OUT/{train,validation,held_out}/{source,target}/NAME.png, of one name on both sides;
 for coloring only the target, as the source is its grey. OUT/pairs.csv says of each picture where it
 went and why, OUT/sheet.png shows some. Pictures that repeat each other stay in one split, which a
-hash of the group's first name decides. The same command again writes the same folder anew.
+hash of the group's first name decides. The same command again rewrites the same folder.
 """
 
 import csv
@@ -49,7 +49,7 @@ class Settings:
 
     out: Path  # Folder to write: new, empty, or written by this script before.
     resolution: int = 256  # Side of the pictures in pixels, 64 to 1024.
-    limit: int | None = None  # Use only so many pictures, chosen by a hash of their names.
+    limit: int | None = None  # Use only this many pictures, chosen by a hash of their names.
     max_shift: float | None = 2.0  # Drop pairs that lie more beside each other, in pixels at 256.
 
 
@@ -58,7 +58,7 @@ class Coloring(Settings):
     """Photographs whose colours are to be found from their grey."""
 
     photos: list[Path]  # Folders.
-    limit_each: int | None = None  # At most so many of each folder, chosen as by --limit.
+    limit_each: int | None = None  # At most this many per folder, chosen as by --limit.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class Candidate:
     row: Row
     read: Callable[[], Pair]  # Both of one size; raises ValueError for what is unusable.
     related: str = ""  # Name of the first pair that shows the same subject, by its label.
-    descriptions: list[np.ndarray] = field(default_factory=list)  # Of source and target.
+    descriptions: list[np.ndarray] = field(default_factory=list)  # Source and target.
 
 
 def prepare(config: Config) -> dict[str, int]:
@@ -349,7 +349,7 @@ def open_stage(out: Path) -> None:
         raise ValueError(f"{out} is not empty and was not written by prepare_pairs")
     shutil.rmtree(out / STAGE, ignore_errors=True)
     (out / STAGE).mkdir(parents=True)
-    (out / MARK).write_text("prepare_pairs may write this folder anew.\n", encoding="utf-8")
+    (out / MARK).write_text("prepare_pairs may rewrite this folder.\n", encoding="utf-8")
 
 
 def clear(out: Path) -> None:

@@ -23,7 +23,7 @@ SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 # Pixels that the network sees. On the 36 hand-drawn outlines 160, 192, 224, 256, 320 px give an
 # intersection over union of .87, .90, .90, .89, .88; 224 px take half the time of 320 px.
 SIDE = 224
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Of ImageNet, as in its training.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in its training.
 
 
 class U2NetP:

@@ -25,7 +25,7 @@ class Card:
     caption: ClassVar[str] = ""  # Below it.
     notice: ClassVar[str]  # What whoever shows its output must know.
     baseline: ClassVar[str] = "nothing done"  # What figures are held beside, if anything.
-    digits: ClassVar[str] = ".3g"  # Of a figure in the table.
+    digits: ClassVar[str] = ".3g"  # Number format of a figure in the table.
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.facts = facts
@@ -201,7 +201,7 @@ The same seeds at truncation {levels}, from top to bottom: less is safer and mor
 `run.json`.{self._decided()}"""
 
     def _decided(self) -> str:
-        """What else there is to say of the weights that were published."""
+        """Further facts about the published weights."""
         text = ""
         if shares := self.facts.get("layer_shares"):
             words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())

@@ -65,7 +65,7 @@ intervals over pictures.
 
 
 class PairEvaluation(Evaluation):
-    """Of networks that learnt from pairs, on those that were held out."""
+    """Evaluation of networks trained on pairs, on held-out pairs."""
 
     name, card = "pairs", PairCard
 

@@ -1,4 +1,4 @@
-"""How near translated pictures come to their targets: figures with intervals, baselines beside."""
+"""Paired metrics of translated pictures, with intervals and baselines."""
 
 from collections.abc import Callable
 from functools import partial

@@ -28,7 +28,7 @@ from training.runs.snapshots import Snapshot
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
 MEASURED = ("metrics", "num_samples", "no_worst_samples")  # What is not measured twice.
-PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
+PSIS = (0.5, 0.7, 1.0)  # Truncation values of the sheet that compares them.
 
 
 class SampleCard(Card):
@@ -60,13 +60,13 @@ perfect model. None of these is FID; they compare models on this data at this re
 
     @property
     def worst_caption(self) -> str:
-        """Of how many they are the worst."""
+        """Number of samples from which the worst ones were chosen."""
         count = self.facts.get("num_samples") or self.panel["n"]
         return f"The 16 of {count} samples that are least like any held-out image."
 
 
 class SampleEvaluation(Evaluation):
-    """Of any pipeline that draws by `pipeline(num_images, seed=seed)`, with conditions or not."""
+    """Evaluation of any pipeline called as `pipeline(num_images, seed=seed)`."""
 
     name, card = "samples", SampleCard
 
@@ -92,7 +92,7 @@ class SampleEvaluation(Evaluation):
     def measure(
         self, pipeline: HubPipeline, folder: Path, earlier: dict[str, Any]
     ) -> dict[str, Any]:
-        """The panel of figures, and what else can be said of a pipeline that has it.
+        """The panel of figures, and further facts about a pipeline.
 
         What was found of the same weights is not measured again: to push is cheap to repeat.
         """

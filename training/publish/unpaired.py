@@ -51,7 +51,7 @@ the distances are of as many of the ones as of the others.
 
 
 class UnpairedEvaluation(Evaluation):
-    """Of networks that learnt without pairs, on what was held out of both sets."""
+    """Evaluation of networks trained without pairs, on the held-out images of both sets."""
 
     name, card = "unpaired", UnpairedCard
 

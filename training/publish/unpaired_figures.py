@@ -13,7 +13,7 @@ from genmodels.metrics.figures import UndefinedFigureError, figure
 from genmodels.metrics.figures import figures as named_figures
 from genmodels.metrics.registry import METRICS
 
-KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
+KINDS = ("swd", "colour")  # Distances between sets, lower is better. KID needs more images.
 
 
 def figures(

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step_00001000` with `state.safetensors` (every tensor) and `state.json`
 (every number, and the hash of the tensors' file). It appears under its name only when complete.
-accelerate's own `save_state` pickles optimizers and random states, hence this.
+accelerate's own `save_state` pickles optimizers and random states, so this module is used.
 """
 
 import json

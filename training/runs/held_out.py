@@ -14,7 +14,7 @@ MIN_HELD_OUT = MIN_SET  # Held-out images without which figures of two sets are 
 
 
 def share_to_hold_out(
-    count: int,  # Of images.
+    count: int,  # Number of images.
     least: int = 0,  # Held-out images without which nothing can be measured.
 ) -> float:
     """8 %, and of a small set so much that about 32 are held out, or half of it.
@@ -98,7 +98,7 @@ def few_lines(
     least: int,  # What figures need.
     flag: str = "--held-out",
 ) -> list[str]:
-    """Better said now than after days of training."""
+    """Warnings about small sets, given before training rather than after."""
     if count >= least:
         return []
     return [

@@ -15,7 +15,7 @@ _held: WeakValueDictionary[Path, FileLock] = WeakValueDictionary()  # By this pr
 def lock(out: Path) -> FileLock:
     """Make a run's folder and hold it for as long as the lock lives.
 
-    ValueError names the process that holds it already. A lock of a dead process holds nobody up:
+    ValueError names the process that holds it already. A lock of a dead process is ignored:
     the system has let go of it. OSError if the folder cannot be written to.
     """
     try:

@@ -16,7 +16,7 @@ from training.runs.held_out import divide
 from training.runs.run import mix
 from training.runs.translator import SHOWN, TranslatorConfig, TranslatorRun
 
-HINTS_MEAN = 8  # Of their number in a picture that has hints ...
+HINTS_MEAN = 8  # Mean number of hints in a picture that has any ...
 MAX_HINTS = 64  # ... which is at most this.
 
 
@@ -121,7 +121,7 @@ class PairRun(TranslatorRun):
 
 def random_marks(
     chroma: Tensor,  # [N, 2, H, W], of the target.
-    share: float,  # Of the pictures that get hints.
+    share: float,  # Share of the pictures that get hints.
     rngs: Sequence[Generator],  # One for each picture.
 ) -> Tensor:
     """Chroma of hints at random places and where they are: [N, 3, H, W], as a person gives them."""

@@ -27,14 +27,14 @@ FILE = "snapshots.jsonl"
 BEST = "best"  # The folder of the best one's networks, as a model's ...
 FACTS = "snapshot.json"  # ... and in it, what was found of them.
 MAX_JUDGED = 500  # Samples and held-out images each; the order of snapshots is stable from there.
-FIRST_SEED = 4_000_000  # Of the samples: others than the card's, which are to be fresh.
+FIRST_SEED = 4_000_000  # Seed of the first sample; the card uses other seeds.
 SAMENESS_MARGIN = 0.15  # MS-SSIM of random pairs this far above real ones' is a collapse.
 COVERAGE_SHARE = 0.6  # Covering less than this share of what an earlier snapshot did is one, too.
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found of the generator after so many images."""
+    """The figures of the generator after some number of images."""
 
     images_seen: int
     swd: float | None  # Texture; lower is better; None where a colour is flat in all images.
@@ -47,7 +47,7 @@ class Snapshot:
     def score(self) -> float:
         """One number to order snapshots by, lower is better: relative changes weigh the same.
 
-        The structural distance is unbiased and may reach 0 by chance, hence the floor.
+        The structural distance is unbiased and may reach 0 by chance, so it has a floor.
         """
         texture = 1.0 if self.swd is None else self.swd
         return texture * max(self.random_kid, 0.01) / max(self.coverage, 0.01)
@@ -85,12 +85,12 @@ class Snapshots:
         sampling: dict[str, Any],  # Settings of the pipeline for the samples.
     ) -> None:
         self.run, self.every_images, self.sampling = run, every_images, sampling
-        # A run that went back to an older checkpoint judges anew what lies ahead of it.
+        # A run resumed from an older checkpoint measures the later snapshots again.
         self._found = [each for each in self._read() if each.images_seen <= run.images_seen]
 
     @property
     def is_due(self) -> bool:
-        """Whether the step that has just ended completes another so many images."""
+        """Whether a snapshot is due after the step that has just ended."""
         seen, batch_size = self.run.images_seen, self.run.config.batch_size
         return seen // self.every_images > (seen - batch_size) // self.every_images
 

@@ -23,11 +23,11 @@ from genmodels.models.patches.source import (
 )
 
 EXACT_PAIRS = 2.5e7  # Patches of the picture times those of the photo that are all compared.
-BLEND_PIXELS = 20_000  # Up to so many, differences are voted for; above, colours follow these.
-SEARCH_PIXELS = 1_600_000  # Above, a level only carries on what the level before has found.
-FEW = 1 << 16  # Patches of the picture that are compared at a time.
-JOIN = 20  # Pixels around the photo within which what is drawn is blended with it.
-PARTS = 24  # Of a picture's patches: those of one choose at the same time.
+BLEND_PIXELS = 20_000  # Up to here differences are averaged; above, colours follow these.
+SEARCH_PIXELS = 1_600_000  # Above, a level only refines the matches of the level before.
+FEW = 1 << 16  # Patches compared at a time.
+JOIN = 20  # Width in pixels of the blended border around the photo.
+PARTS = 24  # Number of parts a picture's patches are split into; a part is updated at once.
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Canvas:
 
     height: int
     width: int
-    top: int = 0  # Where the photo lies in it, ...
+    top: int = 0  # Position of the photo, ...
     left: int = 0
-    anchored: bool = False  # ... if it does: its pixels are kept then.
-    wrap: bool = False  # The right end meets the left one.
+    anchored: bool = False  # ... if it is kept in the picture.
+    wrap: bool = False  # The right edge continues at the left one.
 
 
 class Level:
@@ -64,7 +64,7 @@ class Level:
         h, w, self.ph, self.pw = self.h, self.w, self.source.ph, self.source.pw
         self.gh = self.height - PATCH + 1
         self.gw = self.width if canvas.wrap else self.width - PATCH + 1
-        # Of each patch of the picture: where it lies, in the photo's coordinates, and the row of
+        # For each patch of the picture: where it lies, in the photo's coordinates, and the row of
         # the photo that has its height.
         self.y = torch.arange(self.gh).repeat_interleave(self.gw) - self.top
         self.x = torch.arange(self.gw).repeat(self.gh) - self.left

@@ -29,7 +29,7 @@ from genmodels.models.patches.field import SEARCH_PIXELS, Canvas, Level
 from genmodels.models.patches.source import HALF, PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
-MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
+MIN_SIDE = 16  # Smallest side of a photo: a smaller one has hardly two different patches.
 NEVER = 1e9  # A cost.
 TASTE = (3, 10)  # Parts of the source that a seed likes more or less, down and across.
 
@@ -76,7 +76,7 @@ def synthesize(
 
 
 def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
-    """Of the levels, from coarse to 1, for a photo of that shorter side."""
+    """Scales of the levels, from coarse to 1, for a photo of this shorter side."""
     # A path needs columns that can be told apart, growth wants patches that see half the picture.
     coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
     steps = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio))

@@ -14,7 +14,7 @@ from genmodels.models.patches import synthesis
 from genmodels.models.patches.field import Canvas, Level
 from genmodels.models.patches.source import PATCH, PatchSettings, resize
 
-PROJECTION = (0.55, 0.74, 1.0)  # Of the size: the levels through which a given picture goes ...
+PROJECTION = (0.55, 0.74, 1.0)  # Relative sizes: the levels through which a given picture goes ...
 ROUNDS = 4  # ... and how often its patches are looked for at each.
 FAITHFUL = PatchSettings(reuse=0)  # What the given picture repeats may come again.
 

@@ -20,7 +20,7 @@ from genmodels.ui.components.widgets import errors_told
 from genmodels.ui.services.models import Recipe
 
 MAX_TEXT = 20_000  # Characters of a control's value.
-MAX_PHOTOS = 8  # Of a visitor's photos, the newest, whose keys the browser keeps.
+MAX_PHOTOS = 8  # The browser keeps the keys of a visitor's newest photos, this many.
 
 # Run in the browser, before each function below. Where a browser keeps nothing for a page in a
 # frame, reading throws: then nothing is kept. A Space's own page shows what its frame tells it.
@@ -54,7 +54,7 @@ _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 class Start:
     """What a tab opens with; all of it comes from the browser."""
 
-    recipe: Recipe | None = None  # Of a link or a file: it goes before what was kept.
+    recipe: Recipe | None = None  # From a link or a file; overrides stored values.
     settings: Mapping[str, Any] = field(default_factory=dict)  # By the controls' names.
     drawn: Any = None  # The recipe, or recipes, of what was shown last.
     photos: Sequence[str] = ()  # Keys of the visitor's photos, the newest first.

@@ -21,7 +21,7 @@ from genmodels.ui.services.models import Recipe
 
 FORMATS = ("MP4", "GIF", "WebP")
 FPS = 16
-SIDE = 384  # Of a frame as saved; the model's own pixels are in the pictures' files.
+SIDE = 384  # Side of a saved frame; the model's own pixels are in the pictures' files.
 FRAMES_PER_YEAR = 4
 MAX_STOPS = 8  # Pictures that one film passes through.
 MEGABYTES = 400  # That making one takes at most.

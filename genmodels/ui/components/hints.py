@@ -34,7 +34,7 @@ ${JSON.parse(value).strokes.map(([colour, points]) => points.map(([x, y]) =>
 </div></div>"""
 
 # A stroke is points that are GAP apart; while it is drawn only dots are added, and the value, which
-# draws the template anew, changes at its end.
+# redraws the template, changes at its end.
 _JS = """
 const GAP = 14
 let stroke = null

@@ -33,7 +33,7 @@ class Controls(NamedTuple):
     place: gr.HTML
     mode: gr.Radio
     size: gr.Dropdown
-    pixels: gr.Row  # Of the width and the height, where these are asked for.
+    pixels: gr.Row  # Row with the width and the height, where these can be chosen.
     width: gr.Number
     height: gr.Number
     words: gr.Markdown  # How large the picture will be, and what becomes of the photo.
@@ -184,7 +184,7 @@ def _keep_in_step(controls: Controls) -> None:
         values = dict(zip(named, given, strict=True))
         try:
             made = shown(photo, values)
-        except ValueError as error:  # Of a number that is still being typed.
+        except ValueError as error:  # A number that is still being typed.
             return [gr.skip(), str(error), *(gr.skip() for _ in named)]
         if values["size"] == EXACT:
             return made[:2] + [

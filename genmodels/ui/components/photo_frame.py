@@ -17,7 +17,7 @@ _HTML = """<div class="frame" style="aspect-ratio: ${ratio}; --ratio: ${ratio}">
 </div>"""
 
 # Pointer events are a mouse's and a finger's. While it is dragged only the picture's style changes;
-# the value, which draws the template anew, changes at the end.
+# the value, which redraws the template, changes at the end.
 _JS = """
 let from = null
 const clamp = x => Math.min(1, Math.max(0, x))

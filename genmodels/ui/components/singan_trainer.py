@@ -23,7 +23,7 @@ from genmodels.ui.services import photos, pictures, workers
 from genmodels.ui.services.jobs import Line, News
 
 NUM_SAMPLES = 4
-FRAMES = 48  # Of a film.
+FRAMES = 48  # Frames of a film.
 MAX_SIZES = (100, 150, 200, 250)
 SWEEP = ASSETS / "singan_sweep.png"  # By training/experiments/sweep_singan.py.
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
@@ -201,7 +201,7 @@ def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
 
 
 def _saved(pipe: Any, folder: Path) -> str:
-    """The network in its folder, and beside it as a ZIP; nobody sees a part of them."""
+    """The network in its folder, and beside it as a ZIP; each appears as a whole."""
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
     named = part / folder.name  # As the folder that a visitor unpacks.
     pipe.save_pretrained(named)

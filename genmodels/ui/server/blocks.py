@@ -65,7 +65,7 @@ class Blocks(gr.Blocks):
     async def postprocess_data(
         self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
     ) -> Any:
-        """As Gradio's, of pictures that are files: it would write one anew while it is read."""
+        """Like Gradio's, for pictures that are files: Gradio would rewrite one while it is read."""
         predictions = await anyio.to_thread.run_sync(_with_files, predictions)
         return await super().postprocess_data(block_fn, predictions, state)
 
@@ -158,7 +158,7 @@ def _check_number(name: str, block: gr.Number | gr.Slider, value: Any) -> None:
 
 
 def _check_files(name: str, block: Component, value: Any) -> None:
-    """Of a component that holds files: everything that could be one is one."""
+    """Check a component that holds files: every value that could be a file is one."""
     if value is None:
         return
     is_list = isinstance(block.data_model, type) and issubclass(block.data_model, GradioRootModel)
@@ -195,7 +195,7 @@ def _dicts(value: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _is_among(value: Any, choices: list[Any]) -> bool:
-    """Of the choices, and as they are: 1 is not True."""
+    """Whether a value is one of the choices, of the same type: 1 is not True."""
     return any(type(value) is type(choice) and value == choice for choice in choices)
 
 

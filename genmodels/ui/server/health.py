@@ -1,4 +1,4 @@
-"""`/healthz`: whether the page still draws, for a host that would start it anew.
+"""`/healthz`: whether the page still draws, for a host that would restart it.
 
 A queue that has stopped still takes events, and nothing else shows it. So an event that does
 nothing goes through it, by the same addresses as a visitor's.

@@ -12,7 +12,7 @@ import gradio as gr
 import pydantic
 
 MAX_QUOTED = 200  # Characters of what came.
-MAX_LENGTH = 800  # Of a message.
+MAX_LENGTH = 800  # Longest message in characters.
 FAULT = "Something went wrong on the server, which its log has. Reload the page, and try again."
 
 _LONG_QUOTE = re.compile(rf"""(?<!\w)(['"])((?:(?!\1).){{{MAX_QUOTED}}})(?:(?!\1).)+(?:\1|$)""")
@@ -37,7 +37,7 @@ def quoted(value: object) -> str:
 
 def misfit(
     error: pydantic.ValidationError,
-    names: Sequence[str] = (),  # Of the arguments, where those of a call were checked.
+    names: Sequence[str] = (),  # Names of the arguments, if those of a call were checked.
 ) -> str:
     """The first value that is of another type than wanted, in a sentence."""
     first = error.errors(include_url=False, include_context=False)[0]

@@ -35,7 +35,7 @@ FILM = Kind("film", "films", 1, 24)
 SAMPLING = Kind("sampling", "requests for pictures", 1, 24)  # From a network of the visitor's own.
 _ALL = (LIGHT, ENLARGING, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING)
 KINDS = {kind.name: kind for kind in _ALL}
-OTHERS = Kind("", "requests", 1, 64)  # Of an event that names no kind: each is one by itself.
+OTHERS = Kind("", "requests", 1, 64)  # For events without a kind: each has its own queue.
 
 
 def limit(page: gr.Blocks) -> None:

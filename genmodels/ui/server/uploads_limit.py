@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 MAX_FILE = "30mb"  # As Gradio's launch takes it.
-MAX_BYTES = 320 * MEGABYTE  # Of one request: thirty photos of 10 MB.
+MAX_BYTES = 320 * MEGABYTE  # Largest request: thirty photos of 10 MB.
 MAX_FILES = 64  # In one request.
 MAX_VISITORS = 10_000  # Whose allowance is remembered; who was away for longest is forgotten.
 

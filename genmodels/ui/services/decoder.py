@@ -1,6 +1,6 @@
 """Visitors' photos are decoded in another process: what breaks Pillow breaks one photo.
 
-There is one such process for each of ours, started with the first photo, and anew when it has died.
+There is one such process for each of ours, started with the first photo, restarted if it dies.
 Beside what Pillow itself takes, a photo of 12 megapixels comes some 60 ms later.
 """
 

@@ -12,11 +12,11 @@ from typing import Any
 from genmodels.data import decoding
 
 MAX_MEMORY = 1536 << 20  # Bytes of address space: 24 megapixels of 16 bits take half of it.
-MAX_SECONDS = 10  # Of the processor, for one photo.
+MAX_SECONDS = 10  # CPU time for one photo.
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer requests until the input is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

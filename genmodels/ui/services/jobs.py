@@ -63,7 +63,7 @@ class Job:
             self.changed.notify_all()
 
     def is_forgotten(self, grace: float) -> bool:
-        """Whether nobody has followed it for so many seconds."""
+        """Whether it has had no follower for this many seconds."""
         return self.follower is None and time.monotonic() - self.left > grace
 
     def seconds_left(self) -> float:
@@ -80,7 +80,7 @@ class Line:
         self,
         max_waiting: int = 8,
         max_kept: int = 64,  # Jobs that are over and can still be asked for.
-        grace: float = 60.0,  # Seconds for which a job goes on with nobody there.
+        grace: float = 60.0,  # Seconds for which a job goes on without a follower.
     ) -> None:
         self.max_waiting, self.max_kept, self.grace = max_waiting, max_kept, grace
         self._lock = threading.Lock()

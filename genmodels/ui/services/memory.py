@@ -20,7 +20,7 @@ class Budget:
 
     @property
     def free(self) -> int:
-        """Megabytes that nobody has taken."""
+        """Megabytes that are not reserved."""
         return self._free
 
     @contextmanager

@@ -33,7 +33,7 @@ SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
     "Desktop 1920 x 1080": (1920, 1080),
     "Phone 1080 x 1920": (1080, 1920),
 }
-MAX_PIXELS = 4_200_000  # Of a picture: what there is memory for.
+MAX_PIXELS = 4_200_000  # Largest picture that fits into memory.
 HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
 
 _kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
@@ -43,7 +43,7 @@ _keeping = threading.Lock()
 class Place(NamedTuple):
     """Where the photo lies in the picture."""
 
-    width: int  # Of the picture, in pixels.
+    width: int  # Width of the picture in pixels.
     height: int
     share: float  # How large the photo is: 1 as large as fits.
     across: float  # 0 at the left, 1 at the right.

@@ -17,7 +17,7 @@ SCENES = sorted((ASSETS / "scenes").glob("*.jpg"))
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PHOTO = 24_000_000  # Pixels of an upload.
 PREVIEW_SIDE = 1600  # Longer side: a phone is not sent two pictures of 10 MB to look at.
-MIN_SIDE = 16  # Of an upload, in pixels.
+MIN_SIDE = 16  # Smallest side of an upload in pixels.
 MAX_STRETCH = 20  # Longer side to shorter: networks see strips at their width, however long.
 
 

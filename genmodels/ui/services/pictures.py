@@ -18,7 +18,7 @@ from genmodels.ui.services import models, photos
 from genmodels.ui.services.models import Recipe
 
 MAX_REDRAWN = 128  # Pictures that are kept in memory, some 10 MB.
-MAX_PIXELS = photos.MAX_PHOTO  # Of a dropped file, as of a photo: what we make is no larger.
+MAX_PIXELS = photos.MAX_PHOTO  # Largest dropped file, as for a photo: the page makes none larger.
 
 
 def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
@@ -187,7 +187,7 @@ def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
 
 
 def wanting(recipe: Recipe) -> str:
-    """What is said where the photo that a picture was made from is not here."""
+    """The message if the photo that a picture was made from is not here."""
     image = recipe["image"]
     return (
         f"**This picture was made from a photo of {image['width']} x {image['height']} pixels, "

@@ -1,6 +1,6 @@
 """Recipes that come back from a page: anyone can send any, so each is checked whole.
 
-A checked recipe is built anew from what fits, so that nothing else of what came is kept, shown or
+A checked recipe is rebuilt from its valid parts, so that nothing else from it is kept, shown or
 written.
 """
 
@@ -22,7 +22,7 @@ from genmodels.ui.services.models import Card, Recipe
 MAX_SEED = 2**63 - 257  # The pipelines' own.
 MAX_SETTINGS = 32
 MAX_PICTURES = 64  # In a gallery.
-MAX_SIDE = 2048  # Of a picture that is drawn from a seed.
+MAX_SIDE = 2048  # Largest side of a picture drawn from a seed.
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+_-]{1,40}$")]
@@ -115,7 +115,7 @@ def of_gallery(files: object, told: object) -> list[tuple[str, Recipe | None]]:
 
 @functools.lru_cache(maxsize=64)
 def _own(folder: Path) -> tuple[str, str, frozenset[str], bool]:
-    """Of an embedded model: its pipeline's class, the hash of its weights, its settings' names.
+    """An embedded model's pipeline class, the hash of its weights, its settings' names.
 
     At last, whether it draws from a seed alone.
     """

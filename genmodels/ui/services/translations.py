@@ -18,7 +18,7 @@ TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colorize"}  # By how a
 FACES = sorted((ASSETS / "faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
 MEGABYTES = 900  # That one photo takes at most, whatever its size.
-# What a picture is held against, if not another network's; in grey is what one that colours sees.
+# What a picture is compared with, besides another network's; a colouring network sees the grey one.
 THE_PHOTO, IN_GREY = "the photo", "the photo in grey"
 
 Load = Callable[[str], Any]

@@ -30,9 +30,9 @@ from genmodels.ui.services.memory import POLL_SECONDS, Budget
 # With the page's own process (0.5 GB), the server of processes (0.4 GB) and what an upload takes
 # while it is decoded, all stays below 3 GB.
 BUDGET = Budget(1800)
-MAX_SECONDS = 900.0  # Of any task.
+MAX_SECONDS = 900.0  # Time limit of any task.
 TRIM_SECONDS = 20.0
-NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Of a task; the page has 0.
+NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Niceness of a task; the page has 0.
 IMPORTED = [
     "gradio",
     "genmodels.pipelines.pipeline_autoencoder",

@@ -42,7 +42,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             side_by_side.build(load)
             explained = about.build(default, USE)
     recipes = gr.JSON(visible=False)
-    *settings, _, _ = controls.values()  # Of a drawing: all but "kept" and "shown_as".
+    *settings, _, _ = controls.values()  # The settings of a drawing: all but "kept" and "shown_as".
 
     @errors_told
     def cars_sample(

@@ -61,7 +61,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             with gr.Accordion("How it works", open=False):
                 gr.Markdown((ASSETS / "panorama.md").read_text())
     by_name = gr.Button(visible=False)  # Nobody sees it: its click is the API's `/panorama`.
-    key = gr.Textbox(visible=False)  # Of the visitor's photo.
+    key = gr.Textbox(visible=False)  # Key of the visitor's photo.
     wanted = gr.JSON(visible=False)  # The recipe of a saved picture that is to be drawn again.
     again = gr.JSON(visible=False)  # What the tab opens with, where the controls say otherwise.
     turn = gr.JSON(visible=False)  # Another one: another picture is to be drawn.
@@ -221,7 +221,7 @@ def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
 
 
 def _check_again(again: Any) -> None:
-    """Of what a browser says was drawn before: that it has a photo's key and settings."""
+    """Check the browser's record of an earlier drawing: a photo's key and settings."""
     parts = again if isinstance(again, dict) else {}
     is_key = isinstance(parts.get("photo"), str | None)
     if not is_key or not isinstance(parts.get("settings"), dict):

@@ -63,7 +63,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         "first": first, "last": last, "truncation_psi": truncation_psi, "size": size,
         "shown_as": shown_as,
     }  # fmt: skip
-    *inputs, _, _ = controls.values()  # Of a drawing: all but "size" and "shown_as".
+    *inputs, _, _ = controls.values()  # The settings of a drawing: all but "size" and "shown_as".
 
     @errors_told
     def style_mix(

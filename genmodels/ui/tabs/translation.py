@@ -23,7 +23,7 @@ class Controls(NamedTuple):
     """What a visitor can set."""
 
     task: gr.Radio
-    network: gr.Radio  # Of the task.
+    network: gr.Radio  # The networks of the task.
     other: gr.Dropdown
     model: gr.Textbox  # What both have chosen: out of sight, and any name in the API.
     against: gr.Textbox
@@ -61,7 +61,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             with gr.Accordion("Recipe", open=False):
                 made_by = gr.JSON(show_label=False, container=False, open=True)
             learnt = about.build(default, "translation")
-    key = gr.Textbox(visible=False)  # Of the visitor's photo.
+    key = gr.Textbox(visible=False)  # Key of the visitor's photo.
     wanted = gr.JSON(visible=False)  # The recipe of a picture whose photo is not here.
 
     @errors_told
