@@ -160,10 +160,10 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
+        source_profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source_profile):
             return image
-        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"))
+        converted = ImageCms.profileToProfile(image, source_profile, ImageCms.createProfile("sRGB"))
     except (ImageCms.PyCMSError, OSError):
         return image  # A broken profile says nothing.
     assert converted is not None  # Only in place it is None.

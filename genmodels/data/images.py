@@ -156,16 +156,16 @@ def encode_animation(
     if suffix == ".mp4":
         _encode_mp4(frames, path, fps, comment, xmp)
         return
-    kept: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if suffix == ".gif":
         frames = [_to_palette(frame) for frame in frames]
     if suffix == ".gif" and comment is not None:
-        kept["comment"] = comment
+        options["comment"] = comment
     if suffix == ".webp" and comment is not None:
-        kept["exif"] = Image.Exif()
-        kept["exif"][ExifTags.Base.ImageDescription] = comment
+        options["exif"] = Image.Exif()
+        options["exif"][ExifTags.Base.ImageDescription] = comment
     if suffix == ".webp" and xmp is not None:
-        kept["xmp"] = xmp.encode()
+        options["xmp"] = xmp.encode()
     frames[0].save(
         path,
         save_all=True,
@@ -173,7 +173,7 @@ def encode_animation(
         duration=round(1000 / fps),
         loop=0,
         quality=quality,
-        **kept,
+        **options,
     )
 
 

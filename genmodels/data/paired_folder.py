@@ -65,7 +65,9 @@ class PairFolder:
         self.targets = target.images[of_target]
         self.sources = color.to_grey(self.targets) if is_grey else source.images[of_source]
         keys = [_keys(source, of_source), _keys(target, of_target)]
-        self.keys = [one + other for one, other in zip(*keys, strict=True)]
+        self.keys = [
+            source_keys + target_keys for source_keys, target_keys in zip(*keys, strict=True)
+        ]
         fingerprints = [target.fingerprint, source.fingerprint]
         if reverse:
             self.sources, self.targets = self.targets, self.sources
@@ -102,9 +104,9 @@ class PairFolder:
 
     def repeated(self, other: "PairFolder") -> list[str]:
         """Names of the other's pairs, of the same resolution, that are here too, to the pixel."""
-        own = set(self._digests())
+        digests = set(self._digests())
         pairs = zip(other.names, other._digests(), strict=True)
-        return [name for name, digest in pairs if digest in own]
+        return [name for name, digest in pairs if digest in digests]
 
     def _digests(self) -> Iterator[bytes]:
         for source, target in zip(self.sources, self.targets, strict=True):
@@ -125,7 +127,7 @@ class PairFolder:
     def _part(self, chosen: np.ndarray) -> "PairFolder":
         part = copy.copy(self)
         part.names = [name for name, take in zip(self.names, chosen, strict=True) if take]
-        part.keys = [own for own, take in zip(self.keys, chosen, strict=True) if take]
+        part.keys = [keys for keys, take in zip(self.keys, chosen, strict=True) if take]
         rows = torch.from_numpy(chosen)
         part.sources, part.targets = self.sources[rows], self.targets[rows]
         part.fingerprint = json_sha256([part.names, self.fingerprint])
@@ -178,9 +180,9 @@ def cut(
 
 def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
     """A square of uint8 [3, R, R], resized and perhaps mirrored: uint8 [3, side, side]."""
-    top, left, own = map(int, box)
-    square = picture[:, top : top + own, left : left + own]
-    if own != side:
+    top, left, box_side = map(int, box)
+    square = picture[:, top : top + box_side, left : left + box_side]
+    if box_side != side:
         resized = F.interpolate(square[None].float(), (side, side), mode="bicubic", antialias=True)
         square = resized[0].round().clamp(0, 255).to(torch.uint8)
     return square.flip(-1) if flip else square.clone()
@@ -199,8 +201,8 @@ def _sides(folder: Path) -> tuple[Path, bool, Skipped]:
     """The folder of source/ and target/, whether target/ is alone, and what lies beside them."""
     outer: Skipped = []
     if folder.is_dir() and not (folder / "target").is_dir():
-        found = [path for path in folder.iterdir() if (path / "target").is_dir()]
-        train = [path for path in found if split_named(path.name) == "train"]
+        folders = [path for path in folder.iterdir() if (path / "target").is_dir()]
+        train = [path for path in folders if split_named(path.name) == "train"]
         if len(train) == 1:
             outer = [(path.name, f"beside {train[0].name}") for path in sorted(folder.iterdir())]
             folder = train[0]

@@ -48,14 +48,18 @@ def load(
         array, count = np.empty(shape, np.uint8), 0
         digests: list[list[str]] = []
         skipped: Skipped = []
-        for squares, found, unreadable in _decode(items, resolution, num_workers):
+        for squares, new_digests, unreadable in _decode(items, resolution, num_workers):
             array[count : count + len(squares)] = squares
-            count, digests, skipped = count + len(squares), digests + found, skipped + unreadable
+            count, digests, skipped = (
+                count + len(squares),
+                digests + new_digests,
+                skipped + unreadable,
+            )
         return Decoded(array[:count], _sha256(array[:count]), digests, skipped)
 
     stamps = [(item.name, item.stamp) for item in items]
-    told = json.dumps([CACHE_VERSION, resolution, stamps])
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    description = json.dumps([CACHE_VERSION, resolution, stamps])
+    key = hashlib.sha256(description.encode()).hexdigest()[:32]
     cache = Path(cache_dir) / f"images-{resolution}-{key}.npy"
     if cache.with_suffix(".json").exists():
         try:
@@ -77,9 +81,9 @@ def digest(picture: np.ndarray) -> str:
     """Digest of pixels uint8 [H, W, 3] and their shape, equal for the mirror image."""
     mirrored = picture[:, ::-1]
     for row, other in zip(picture, mirrored, strict=True):
-        one, two = row.tobytes(), other.tobytes()
-        if one != two:
-            picture = picture if one < two else mirrored
+        row_bytes, mirrored_bytes = row.tobytes(), other.tobytes()
+        if row_bytes != mirrored_bytes:
+            picture = picture if row_bytes < mirrored_bytes else mirrored
             break
     content = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(picture).data)

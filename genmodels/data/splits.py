@@ -40,10 +40,10 @@ def first_repeats(keys: Sequence[Sequence[str]]) -> list[int]:
         return row
 
     known: dict[str, int] = {}
-    for row, own in enumerate(keys):
-        for key in own:
-            one, other = root(known.setdefault(key, row)), root(row)
-            parent[max(one, other)] = min(one, other)
+    for row, row_keys in enumerate(keys):
+        for key in row_keys:
+            first_root, second_root = root(known.setdefault(key, row)), root(row)
+            parent[max(first_root, second_root)] = min(first_root, second_root)
     return [root(row) for row in range(len(keys))]
 
 

@@ -143,15 +143,15 @@ class HubPipeline(ImagePipeline, DiffusionPipeline):
     @property
     def networks(self) -> dict[str, HubModel]:
         """The components by name, without what was wrapped around them."""
-        found: dict[str, HubModel] = {}
+        networks: dict[str, HubModel] = {}
         for name, model_class in self.components_allowed.items():
             component = getattr(self, name)
             network = weights.unwrapped(component) if isinstance(component, nn.Module) else None
             if not isinstance(network, model_class):
                 wanted = f"{model_class.__module__}.{model_class.__name__}"
                 raise ValueError(f"{name} must be a {wanted}, got {type(component).__name__}")
-            found[name] = network
-        return found
+            networks[name] = network
+        return networks
 
     @property
     def weights_sha256(self) -> str:

@@ -117,12 +117,14 @@ def film(
     if not recipes:
         raise ValueError("a film must have at least one frame, got none")
     first, last = recipes[0], recipes[-1]
-    if any(one["weights_sha256"] != first["weights_sha256"] for one in recipes):
+    if any(each["weights_sha256"] != first["weights_sha256"] for each in recipes):
         raise ValueError("a film's frames must be of one model, got recipes of several")
-    told = {key: first[key] for key in ("pipeline", "model", "weights_sha256", "versions")}
-    made = {"verb": verb, "arguments": arguments} if verb else {}
+    shared = {key: first[key] for key in ("pipeline", "model", "weights_sha256", "versions")}
+    origin = {"verb": verb, "arguments": arguments} if verb else {}
     ends = {"frames": len(recipes), "first": first, "last": last}
-    return json.dumps({"generated": True, "digital_source_type": GENERATED} | told | made | ends)
+    return json.dumps(
+        {"generated": True, "digital_source_type": GENERATED} | shared | origin | ends
+    )
 
 
 def attach(
@@ -216,8 +218,8 @@ def replay(
     (picture,) = pipeline(*given, **seed, **recipe["settings"]).images
     assert isinstance(picture, GeneratedImage), "pipelines attach the recipe"
     if pixels_sha256(picture) != recipe.get("pixels_sha256"):
-        made, here = recipe["versions"].get("torch"), torch.__version__
-        warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)
+        torch_then, torch_now = recipe["versions"].get("torch"), torch.__version__
+        warnings.warn(f"the pixels differ (torch {torch_then} then, {torch_now} now)", stacklevel=2)
     return picture
 
 
@@ -226,10 +228,10 @@ def _recipe_of(image: Image.Image, sha256: str) -> dict[str, Any] | None:
     if KEY not in image.info:
         return None
     try:
-        found = read(image)
+        stored = read(image)
     except ValueError:  # It came with a file that somebody else wrote.
         return None
-    return found if found.get("pixels_sha256") == sha256 and _steps(found) < MAX_STEPS else None
+    return stored if stored.get("pixels_sha256") == sha256 and _steps(stored) < MAX_STEPS else None
 
 
 def _steps(recipe: dict[str, Any]) -> int:
@@ -280,9 +282,9 @@ def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.
             "pixels: give that as `image`"
         )
     shown = (images.to_rgb(image, keep_alpha=keep_alpha) for keep_alpha in (True, False))
-    for one in shown:
-        if pixels_sha256(one) == needed["sha256"]:
-            return (one,)
+    for candidate in shown:
+        if pixels_sha256(candidate) == needed["sha256"]:
+            return (candidate,)
     raise ValueError("that is not the image that the picture was made from")
 
 
@@ -317,8 +319,8 @@ def check(recipe: object, step: int = 1) -> None:
     if not isinstance(recipe.get("model"), str | None):
         raise ValueError(f"the recipe's model must be a name, got {checks.quoted(recipe['model'])}")
     if recipe.get("dtype", "float32") not in DTYPES:
-        allowed, came = ", ".join(DTYPES), checks.quoted(recipe["dtype"])
-        raise ValueError(f"the recipe's dtype must be one of {allowed}, got {came}")
+        allowed, actual = ", ".join(DTYPES), checks.quoted(recipe["dtype"])
+        raise ValueError(f"the recipe's dtype must be one of {allowed}, got {actual}")
     if needed is not None and "recipe" in needed:
         if step == MAX_STEPS:
             raise ValueError(f"a recipe must have at most {MAX_STEPS} steps, got more")

@@ -78,8 +78,8 @@ def _memory(figure: str, space: str, *, title: str, better: str, is_shown: bool)
     """A memorisation figure: how close samples are to training images, for one distance."""
 
     def function(samples: Any, train: Any, held_out: Any) -> float:
-        found = neighbours.nearest_neighbours(samples, train, held_out)[space]
-        return float(np.mean(getattr(found, figure)))
+        nearest = neighbours.nearest_neighbours(samples, train, held_out)[space]
+        return float(np.mean(getattr(nearest, figure)))
 
     full = title if is_shown else f"{title}, by {space}"
     name, short = f"{figure}_{space}", f"{figure.replace('_', ' ')}, by {space}"

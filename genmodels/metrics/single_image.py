@@ -402,9 +402,9 @@ def _repetition(generated: Tensor, source: Tensor) -> float:
             f"source must have a {REPEAT_SIDE}x{REPEAT_SIDE} patch with a contrast of "
             f"{REPEAT_CONTRAST:g} grey levels or more, got none"
         )
-    found = _self_distances(generated)
+    distances = _self_distances(generated)
     limit = torch.quantile(normal, REPEAT_SHARE)
-    return float((found < limit).float().mean()) if len(found) else 0.0
+    return float((distances < limit).float().mean()) if len(distances) else 0.0
 
 
 def _self_distances(x: Tensor) -> Tensor:
@@ -431,15 +431,17 @@ def _self_distances(x: Tensor) -> Tensor:
 def _layout(generated: Tensor, source: Tensor) -> tuple[float, float]:
     """The error, and its level by chance: of the same patches in random order."""
     queries, keys = (_patches(x, PATCH_SIDE, STEPS[-1]) for x in (generated, source))
-    own, theirs = _heights(generated), _heights(source)
-    shuffled = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0))]
+    generated_heights, source_heights = _heights(generated), _heights(source)
+    shuffled = generated_heights[
+        torch.randperm(len(generated_heights), generator=torch.Generator().manual_seed(0))
+    ]
     errors: list[Tensor] = []
     chances: list[Tensor] = []
     for few in _sampled(len(queries), FEWER_QUERIES).split(CHUNK):
         distances = torch.cdist(queries[few], keys) / PATCH_SIDE / 3**0.5  # [n, keys]
         far = distances > distances.amin(dim=1, keepdim=True) + TIE
-        for heights, moves in ((own, errors), (shuffled, chances)):
-            move = (heights[few, None] - theirs).abs()
+        for heights, moves in ((generated_heights, errors), (shuffled, chances)):
+            move = (heights[few, None] - source_heights).abs()
             moves.append(move.masked_fill_(far, torch.inf).amin(dim=1))
     return float(torch.cat(errors).mean()), float(torch.cat(chances).mean())
 

@@ -286,7 +286,7 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat(
-            [F.batch_norm(one, None, None, self.weight, self.bias, True) for one in x.split(1)]
+            [F.batch_norm(image, None, None, self.weight, self.bias, True) for image in x.split(1)]
         )
 
 

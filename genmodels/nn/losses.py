@@ -55,12 +55,12 @@ def texture_distance(
     pixels, in windows of one random place at each size; 0 for the same patches in any order. The
     mean over sizes, windows and images.
     """
-    found = []
+    distances = []
     for size in (1, 2, 4):
-        one, other = (F.avg_pool2d(x, size) for x in (images, targets))
-        side = min(window, (min(one.shape[2:]) - PATCH + 1) // 2)
-        found.append(_texture_distance(one, other, side, projections))
-    return torch.stack(found).mean()
+        a, b = (F.avg_pool2d(x, size) for x in (images, targets))
+        side = min(window, (min(a.shape[2:]) - PATCH + 1) // 2)
+        distances.append(_texture_distance(a, b, side, projections))
+    return torch.stack(distances).mean()
 
 
 def _texture_distance(images: Tensor, targets: Tensor, window: int, projections: int) -> Tensor:
@@ -69,7 +69,7 @@ def _texture_distance(images: Tensor, targets: Tensor, window: int, projections:
     filters = F.normalize(filters, dim=1).view(projections, -1, PATCH, PATCH)
     seen = 2 * window + PATCH - 1
     top, left = (int(torch.randint(side - seen + 1, ())) for side in images.shape[2:])
-    one, other = (
+    a, b = (
         F.conv2d(x[..., top : top + seen, left : left + seen], filters)
         .unflatten(3, (2, window))
         .unflatten(2, (2, window))
@@ -79,7 +79,7 @@ def _texture_distance(images: Tensor, targets: Tensor, window: int, projections:
         .values
         for x in (images, targets)
     )
-    return (one - other).abs().mean()
+    return (a - b).abs().mean()
 
 
 def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:

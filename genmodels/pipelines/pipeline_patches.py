@@ -58,7 +58,7 @@ class PatchPipeline(ImagePipeline):
         seed = check_whole("seed", seed, 0, 2**63 - 257)
         image = check_photo(image)
         output = ImageOutput(images=[], recipes=[])
-        for own in range(seed, seed + num_images):
+        for image_seed in range(seed, seed + num_images):
             *_, picture = self.steps(
                 image,
                 mode=mode,
@@ -66,7 +66,7 @@ class PatchPipeline(ImagePipeline):
                 height=height,
                 left=left,
                 top=top,
-                seed=own,
+                seed=image_seed,
                 mirror=mirror,
                 variety=variety,
                 uniqueness=uniqueness,
@@ -142,8 +142,8 @@ class PatchPipeline(ImagePipeline):
             (picture,) = images.to_pil(level[None])
             if picture.size != (canvas.width, canvas.height):
                 yield picture
-        made = recipe.make(self, seed, image=image, **settings)
-        yield recipe.attach(picture, made, recipe.COMPOSITE)
+        record = recipe.make(self, seed, image=image, **settings)
+        yield recipe.attach(picture, record, recipe.COMPOSITE)
 
 
 def megabytes(
@@ -191,9 +191,9 @@ def _canvas(
     is_kept = mode in ("extend", "wrap")
     width = image.width * (1 + is_kept) if size[0] is None else size[0]
     height = image.height if size[1] is None else size[1]
-    for name, own, side in (("width", image.width, width), ("height", image.height, height)):
-        low = own if is_kept else max(synthesis.MIN_SIDE, -(-own // MAX_FACTOR))
-        check_whole(name, side, low, MAX_FACTOR * own)
+    for name, photo_side, side in (("width", image.width, width), ("height", image.height, height)):
+        low = photo_side if is_kept else max(synthesis.MIN_SIDE, -(-photo_side // MAX_FACTOR))
+        check_whole(name, side, low, MAX_FACTOR * photo_side)
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width} x {height}")
     if not is_kept:

@@ -108,8 +108,8 @@ class SinGANPipeline(HubPipeline):
         settings = {"width": size[1], "height": size[0], "start_scale": start_scale, "wrap": wrap}
         with self._drawing(size) as (model, add):
             below = model.reconstruct(start_scale) if start_scale else None  # Without noise.
-            for own in range(seed, seed + num_images):
-                add(_draw(model, own, size, start_scale, below, wrap), own, settings)
+            for image_seed in range(seed, seed + num_images):
+                add(_draw(model, image_seed, size, start_scale, below, wrap), image_seed, settings)
         return add.output
 
     def paint_to_image(
@@ -264,9 +264,9 @@ class _Output:
         self._pipeline, self._sha256 = pipeline, pipeline.weights_sha256
 
     def __call__(self, picture: Tensor, seed: int, settings: dict[str, Any]) -> None:
-        made = recipe.make(self._pipeline, seed, weights_sha256=self._sha256, **settings)
-        self.output.images.append(recipe.attach(images.to_pil(picture)[0], made))
-        self.output.recipes.append(made)
+        record = recipe.make(self._pipeline, seed, weights_sha256=self._sha256, **settings)
+        self.output.images.append(recipe.attach(images.to_pil(picture)[0], record))
+        self.output.recipes.append(record)
 
 
 def _draw(
@@ -326,11 +326,13 @@ def _check_image(image: Any) -> Image.Image:
 
 
 def _check_size(
-    width: int, height: int, asked: tuple[int | None, int | None] = (None, None)
+    width: int, height: int, requested: tuple[int | None, int | None] = (None, None)
 ) -> tuple[int, int]:
     """(height, width), bounded."""
-    for name, side, own in zip(("width", "height"), (width, height), asked, strict=True):
-        check_whole(name, side if own is None else own, MIN_SIDE, MAX_SIDE)
+    for name, side, requested_side in zip(
+        ("width", "height"), (width, height), requested, strict=True
+    ):
+        check_whole(name, side if requested_side is None else requested_side, MIN_SIDE, MAX_SIDE)
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width}x{height}")
     return height, width
@@ -350,7 +352,7 @@ def _walk(
 ) -> Iterator[list[Tensor]]:
     """Noise that walks around `rest`, from which it starts; that below `first` stays there."""
     rng = torch.Generator().manual_seed(seed)
-    z, d = list(rest), [torch.zeros_like(one) for one in rest]
+    z, d = list(rest), [torch.zeros_like(noise) for noise in rest]
     for _ in range(frames):
         yield list(z)
         for i in range(first, len(z)):

@@ -52,8 +52,8 @@ class TranslationPipeline(HubPipeline):
     ) -> None:
         super().__init__()
         if predicts not in PREDICTS:
-            came = quoted(predicts)
-            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {came}")
+            actual = quoted(predicts)
+            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {actual}")
         check_whole("network_size", network_size, 0, MAX_NETWORK_SIZE)
         check_range("grain", grain, 0, MAX_GRAIN if predicts == "rgb" else 0)
         check_whole("margin", margin, 0, MAX_MARGIN)
@@ -90,7 +90,7 @@ class TranslationPipeline(HubPipeline):
         several = list(image) if isinstance(image, list | tuple) else [image]
         if not 1 <= len(several) <= MAX_IMAGES:
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(several)}")
-        given = [_as_picture(one) for one in several]
+        given = [_as_picture(picture) for picture in several]
         seed = secrets.randbelow(2**31) if seed is None else seed
         seed = check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
         strength = check_range("strength", strength, 0, 1)
@@ -98,8 +98,8 @@ class TranslationPipeline(HubPipeline):
         limit = self.config.network_size if network_size is None else network_size
         limit = check_whole("network_size", limit, 0, MAX_NETWORK_SIZE)
         if not isinstance(hints, list | tuple) or len(hints) > MAX_HINTS:
-            came = len(hints) if isinstance(hints, list | tuple) else quoted(hints)
-            raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")
+            actual = len(hints) if isinstance(hints, list | tuple) else quoted(hints)
+            raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {actual}")
         hints = [self._checked(plain(hint), given) for hint in hints]
         settings: dict[str, Any] = {"strength": strength, "network_size": limit}
         if self.config.predicts == "rgb":
@@ -112,10 +112,14 @@ class TranslationPipeline(HubPipeline):
             for alike in _alike(given, limit):
                 first = seed + len(output.images)
                 drawn = self._translated(generator, alike, first, strength, limit, detail, hints)
-                for own, (picture, result) in enumerate(zip(alike, drawn, strict=True), first):
-                    made = recipe.make(self, own, image=picture, weights_sha256=sha256, **settings)
-                    output.images.append(recipe.attach(result, made, recipe.COMPOSITE))
-                    output.recipes.append(made)
+                for image_seed, (picture, result) in enumerate(
+                    zip(alike, drawn, strict=True), first
+                ):
+                    record = recipe.make(
+                        self, image_seed, image=picture, weights_sha256=sha256, **settings
+                    )
+                    output.images.append(recipe.attach(result, record, recipe.COMPOSITE))
+                    output.recipes.append(record)
         return output
 
     def _translated(
@@ -135,18 +139,18 @@ class TranslationPipeline(HubPipeline):
             photos = [color.to_grey(pixels) for pixels in photos]
         small = [self._small(pixels, size) for pixels in photos]
         given = [
-            self._given(seen, own, _marks(hints, size, picture.size).to(self.device))
-            for own, (seen, picture) in enumerate(zip(small, pictures, strict=True), seed)
+            self._given(seen, image_seed, _marks(hints, size, picture.size).to(self.device))
+            for image_seed, (seen, picture) in enumerate(zip(small, pictures, strict=True), seed)
         ]
         results = []
         for picture, pixels, seen, out in zip(
             pictures, photos, small, self._run(generator, torch.cat(given)), strict=True
         ):
             if self.config.predicts == "chroma":
-                made = _coloured(pixels, out, strength)
+                translation = _coloured(pixels, out, strength)
             else:
-                made = _painted(pixels, out.clamp(-1, 1), seen, strength, detail)
-            (result,) = images.to_pil(made)
+                translation = _painted(pixels, out.clamp(-1, 1), seen, strength, detail)
+            (result,) = images.to_pil(translation)
             if picture.mode == "RGBA":
                 result.putalpha(picture.getchannel("A"))
             results.append(result)
@@ -248,14 +252,14 @@ def _alike(given: Sequence[Image.Image], limit: int) -> Iterator[list[Image.Imag
     alike: list[Image.Image] = []
     pixels = 0
     for picture in given:
-        own, size = picture.width * picture.height, (picture.height, picture.width)
-        first = (alike[0].height, alike[0].width) if alike else size
-        is_like = _size_within(limit, size) == _size_within(limit, first)
-        if alike and not (is_like and pixels + own <= BAND and len(alike) < batches.MAX_BATCH):
+        size, shape = picture.width * picture.height, (picture.height, picture.width)
+        first = (alike[0].height, alike[0].width) if alike else shape
+        is_like = _size_within(limit, shape) == _size_within(limit, first)
+        if alike and not (is_like and pixels + size <= BAND and len(alike) < batches.MAX_BATCH):
             yield alike
             alike, pixels = [], 0
         alike.append(picture)
-        pixels += own
+        pixels += size
     yield alike
 
 
@@ -280,7 +284,7 @@ def _painted(
     detail: float,
 ) -> Tensor:
     """The picture, uint8 [1, 3, H, W]."""
-    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    painted, size = torch.empty_like(pixels), pixels.shape[2:]
     for channel in range(3):
         only = slice(channel, channel + 1)
         new = _resized(out[:, only], size)
@@ -289,8 +293,8 @@ def _painted(
             whole, part = images.to_float(pixels[:, only, rows]).to(out.device), new[:, :, rows]
             if seen is not None:
                 part = part + detail * (whole - seen[:, :, rows])
-            made[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
-    return made
+            painted[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
+    return painted
 
 
 def _coloured(
@@ -299,13 +303,13 @@ def _coloured(
     strength: float,
 ) -> Tensor:
     """The picture, uint8 [1, 3, H, W]."""
-    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    coloured, size = torch.empty_like(pixels), pixels.shape[2:]
     planes = [_resized(plane, size) for plane in out.split(1, dim=1)]
     for rows in _bands(pixels):
         whole = images.to_float(pixels[:, :, rows]).to(out.device)
         chroma = torch.cat([plane[:, :, rows] for plane in planes], 1)
-        made[:, :, rows] = images.to_uint8(color.join(color.luma(whole), strength * chroma))
-    return made
+        coloured[:, :, rows] = images.to_uint8(color.join(color.luma(whole), strength * chroma))
+    return coloured
 
 
 def _marks(hints: Sequence[Hint], size: tuple[int, int], picture_size: tuple[int, int]) -> Tensor:

@@ -52,8 +52,8 @@ def measure(config: Config) -> None:
     print("| extension | seconds, median | worst | first preview | peak memory |")
     print("| --- | --- | --- | --- | --- |")
     for case in config.cases:
-        found = [in_a_process(config, case, name) for name in config.names]
-        seconds, preview, gigabytes = np.array(found).T
+        results = [in_a_process(config, case, name) for name in config.names]
+        seconds, preview, gigabytes = np.array(results).T
         print(
             f"| {case} | {np.median(seconds):.1f} s | {seconds.max():.1f} s | "
             f"{np.median(preview):.1f} s | {gigabytes.max():.2f} GB |",

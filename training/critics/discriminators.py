@@ -100,14 +100,14 @@ class ProjectedCritic:
             return f"ALARM: the heads tell all from real (hinge loss {loss:.2f}): slow them down"
         return None
 
-    def joined(self, own: Tensor, seen: Tensor, images_seen: int) -> Tensor:
+    def joined(self, own_loss: Tensor, seen: Tensor, images_seen: int) -> Tensor:
         """Both critics' slopes at the image, theirs weighted; rising since they take part."""
-        ratio = seen.norm() / own.norm().clamp(min=1e-12)
+        ratio = seen.norm() / own_loss.norm().clamp(min=1e-12)
         self.balance.add(slope_ratio=ratio)
         mean = self.balance.slope_ratio if self.balance.slope_ratio > 0 else ratio
         since = images_seen - int(self.balance.active_from)
         rise = min(since / max(self.warmup_images, 1), 1.0)
-        return own + rise * self.slope_ratio / mean * seen
+        return own_loss + rise * self.slope_ratio / mean * seen
 
     def d_loss(
         self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float

@@ -144,9 +144,9 @@ def _two_sample_test(config: Config, name: str, facts: dict[str, Any]) -> dict[s
     key = {"weights_sha256": facts["weights_sha256"], "num_learnt": config.num_learnt}
     key["version"] = TWO_SAMPLE_VERSION
     if path.is_file():
-        kept = json.loads(path.read_text())
-        if all(kept.get(each) == key[each] for each in key):
-            return kept["told_apart"]
+        stored = json.loads(path.read_text())
+        if all(stored.get(each) == key[each] for each in key):
+            return stored["told_apart"]
     folder, cache = config.data / VARIANTS[name].data, config.out / name / "cache"
     train, held_out = (
         ImageFolder(folder / split, RESOLUTION, cache_dir=cache) for split in ("train", "held_out")
@@ -169,9 +169,9 @@ def _two_sample_test(config: Config, name: str, facts: dict[str, Any]) -> dict[s
     ]
     fake = images.from_pil(fakes).split(counts)
     real = (learnt, held_out.images)
-    found = {str(side): two_sample_test(real, (fake[0], fake[1]), side=side) for side in SIDES}
-    path.write_text(json.dumps(key | {"told_apart": found}, indent=1) + "\n")
-    return found
+    results = {str(side): two_sample_test(real, (fake[0], fake[1]), side=side) for side in SIDES}
+    path.write_text(json.dumps(key | {"told_apart": results}, indent=1) + "\n")
+    return results
 
 
 def table(images_seen: int, measured: dict[str, dict[str, Any]]) -> str:

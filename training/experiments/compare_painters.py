@@ -85,8 +85,8 @@ def margins(painted: dict[str, Tensor], held_out: Tensor) -> dict[str, dict[str,
     # One row per photograph with all that was made of it, so that halves are of the same ones.
     together = np.stack([rows(x[evenly(len(x), n)]) for x in painted.values()], axis=1)
 
-    def nearer(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        panels = [distances(made[:, i], real) for i in range(len(painted))]
+    def nearer(translations: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        panels = [distances(translations[:, i], real) for i in range(len(painted))]
         return {
             f"{name}/{key}": panel[key] - panels[0][key]
             for name, panel in zip(others, panels[1:], strict=True)

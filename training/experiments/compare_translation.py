@@ -78,16 +78,16 @@ def compare(config: Config) -> None:
             f"got {config.pairs_seen} and {config.seeds}"
         )
     before, after = _around_table(config.document)  # Better now than after hours of training.
-    found, shown = {}, []
+    results, shown = {}, []
     for task in config.tasks:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
-        found[task] = compared(config, task, pairs)
+        results[task] = compared(config, task, pairs)
         shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
         "pairs_seen": config.pairs_seen,
         "arms": {variant: VARIANTS[variant].title for variant in config.variants},
-        "tasks": found,
+        "tasks": results,
     }
     config.results.mkdir(parents=True, exist_ok=True)
     (config.results / "translation.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -138,20 +138,20 @@ def measure(
 ) -> dict[str, list[dict[str, Any]]]:
     """By part, figures of one variant from each start: those of a picture as [N], else numbers."""
     runs = [_trained(config, task, variant, seed) for seed in seeds(config, task, variant)]
-    found = {}
+    figures_by_part = {}
     for part, (sources, targets) in pairs.items():
-        made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
-        found[part] = [_figures(one, targets) for one in made]
-    return found
+        translations = [translated(genmodels.load(run), sources) for run in runs] or [sources]
+        figures_by_part[part] = [_figures(one, targets) for one in translations]
+    return figures_by_part
 
 
 def _mean(starts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {key: np.mean([own[key] for own in starts], axis=0) for key in starts[0]}
+    return {key: np.mean([start[key] for start in starts], axis=0) for key in starts[0]}
 
 
 def _moved(starts: list[dict[str, Any]]) -> dict[str, float]:
     """How far apart a variant's starts end."""
-    return {key: float(np.ptp([own[key].mean() for own in starts])) for key in COMPARED}
+    return {key: float(np.ptp([start[key].mean() for start in starts])) for key in COMPARED}
 
 
 def seeds(config: Config, task: str, variant: str) -> tuple[int, ...]:
@@ -180,10 +180,10 @@ def _trained(config: Config, task: str, variant: str, seed: int) -> Path:
 
 def _check_pairs(config: Config, task: str, folder: Path, facts: dict[str, Any]) -> None:
     """Refuse a run on other pairs: it may have learnt what is held out now."""
-    told, data = facts["config"], config.data / TASKS[task].data
+    recorded, data = facts["config"], config.data / TASKS[task].data
     for part, side, key in (
-        ("train", side_to_load(told["resolution"], told["jitter"]), "fingerprint"),
-        ("held_out", told["resolution"], "held_out_fingerprint"),
+        ("train", side_to_load(recorded["resolution"], recorded["jitter"]), "fingerprint"),
+        ("held_out", recorded["resolution"], "held_out_fingerprint"),
     ):
         if _fingerprint(data / part, side, config.out / "cache") != facts["data"][key]:
             raise ValueError(
@@ -200,11 +200,11 @@ def _fingerprint(folder: Path, resolution: int, cache_dir: Path) -> str:
 def _was_asked(words: list[str], facts: dict[str, Any]) -> bool:
     """Whether a published model is what the command asks for: then there is nothing to do."""
     flags = zip(words[2::2], words[3::2], strict=True)
-    asked = {flag[2:].replace("-", "_"): value for flag, value in flags}
-    told = facts["config"]  # Without the paths of a machine; the summary changes no weight.
-    shared = asked.keys() & told.keys() - {"summary"}
-    is_whole = facts["steps"] == told["steps"]
-    return is_whole and all(_says(asked[key], told[key]) for key in shared)
+    requested = {flag[2:].replace("-", "_"): value for flag, value in flags}
+    recorded = facts["config"]  # Without the paths of a machine; the summary changes no weight.
+    shared = requested.keys() & recorded.keys() - {"summary"}
+    is_whole = facts["steps"] == recorded["steps"]
+    return is_whole and all(_says(requested[key], recorded[key]) for key in shared)
 
 
 def _says(word: str, value: Any) -> bool:
@@ -221,8 +221,8 @@ def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[
         for variant in config.variants
         if VARIANTS[variant].script
     ]
-    made = [translated(genmodels.load(run), sources) for run in runs]
-    return list(torch.stack([sources, *made, targets], dim=1).flatten(0, 1))
+    translations = [translated(genmodels.load(run), sources) for run in runs]
+    return list(torch.stack([sources, *translations, targets], dim=1).flatten(0, 1))
 
 
 def command(config: Config, task: str, variant: str, seed: int) -> tuple[list[str], Path]:
@@ -249,32 +249,37 @@ def command(config: Config, task: str, variant: str, seed: int) -> tuple[list[st
 
 def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """By part, means with intervals, and by how much pix2pix is ahead, picture by picture."""
-    found: dict[str, Any] = {"title": title, "parts": {}}
+    record: dict[str, Any] = {"title": title, "parts": {}}
     for part in PARTS:
-        own = {variant: parts[part] for variant, parts in values.items()}
-        found["parts"][part] = {
-            "pairs": len(next(iter(own.values()))["psnr"]),
+        panels = {variant: parts[part] for variant, parts in values.items()}
+        record["parts"][part] = {
+            "pairs": len(next(iter(panels.values()))["psnr"]),
             "arms": {
                 variant: {key: _with_interval(value) for key, value in panel.items()}
-                for variant, panel in own.items()
+                for variant, panel in panels.items()
             },
             "margins": {
-                f"{one} - {other}": {
-                    key: _with_interval(own[one][key] - own[other][key]) for key in COMPARED
+                f"{first} - {second}": {
+                    key: _with_interval(panels[first][key] - panels[second][key])
+                    for key in COMPARED
                 }
-                for one, other in MARGINS
-                if one in own and other in own
+                for first, second in MARGINS
+                if first in panels and second in panels
             },
         }
-    return found
+    return record
 
 
-def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
-    results = {name: METRICS[name].function(made, targets) for name in (*paired_metrics(), "swd")}
+def _figures(translations: Tensor, targets: Tensor) -> dict[str, Any]:
+    names = (*paired_metrics(), "swd")
+    results = {name: METRICS[name].function(translations, targets) for name in names}
     return {
         name: result.values if METRICS[name].takes == "pair" else float(result)
         for name, result in results.items()
-    } | {"ssim_seed": ssim_seed(made, targets), "psnr_seed": psnr_seed(made, targets)}
+    } | {
+        "ssim_seed": ssim_seed(translations, targets),
+        "psnr_seed": psnr_seed(translations, targets),
+    }
 
 
 def _with_interval(values: Any) -> dict[str, float]:

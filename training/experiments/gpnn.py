@@ -117,10 +117,10 @@ def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
     for few in queries.split(CHUNK):
         least = torch.minimum(least, _distances(few, keys, key_norms).amin(dim=0))
     weights = 1 / (ALPHA + least)
-    found = [
+    matches = [
         _distances(few, keys, key_norms).mul_(weights).argmin(dim=1) for few in queries.split(CHUNK)
     ]
-    return torch.cat(found)
+    return torch.cat(matches)
 
 
 def _distances(queries: Tensor, keys: Tensor, key_norms: Tensor) -> Tensor:

@@ -104,16 +104,16 @@ def _trained(
 
 def _figures(config: Config, samples: list[Image.Image], photo: Image.Image) -> dict[str, Any]:
     """At the samples' own size; and as seen at one size, which softness does not escape."""
-    own = photo.resize(samples[0].size, Image.Resampling.LANCZOS)
+    resized = photo.resize(samples[0].size, Image.Resampling.LANCZOS)
     factor = config.seen_at / max(photo.size)
     size = (round(photo.width * factor), round(photo.height * factor))
     seen = photo.resize(size, Image.Resampling.LANCZOS)
     enlarged = [sample.resize(size, Image.Resampling.LANCZOS) for sample in samples]
     longest = config.seen_at
     figures = {
-        "rsifid": _mean(single_image.rsifid, samples, own, longest),
-        "patch_swd": _mean(single_image.patch_swd, samples, own, longest),
-        "diversity": single_image.diversity(samples, own, longest=longest),
+        "rsifid": _mean(single_image.rsifid, samples, resized, longest),
+        "patch_swd": _mean(single_image.patch_swd, samples, resized, longest),
+        "diversity": single_image.diversity(samples, resized, longest=longest),
         "rsifid_seen": _mean(single_image.rsifid, enlarged, seen, longest),
         "patch_swd_seen": _mean(single_image.patch_swd, enlarged, seen, longest),
     }
@@ -121,7 +121,7 @@ def _figures(config: Config, samples: list[Image.Image], photo: Image.Image) -> 
 
 
 def _mean(figure: Any, samples: list[Image.Image], photo: Image.Image, longest: int) -> float:
-    return float(np.mean([float(figure(one, photo, longest=longest)) for one in samples]))
+    return float(np.mean([float(figure(sample, photo, longest=longest)) for sample in samples]))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def section(record: dict[str, Any], task: str) -> str:
     """The section for the cards of one task's models."""
     held_out = record["tasks"][task]["parts"]["held_out"]
     rows = (
-        (title, *(_told(held_out["arms"][variant][key]) for key in FIGURES))
+        (title, *(_shown(held_out["arms"][variant][key]) for key in FIGURES))
         for variant, title in record["arms"].items()
     )
     return f"""## pix2pix against the autoencoder
@@ -43,34 +43,34 @@ Lower is better unless stated otherwise.
 
 def _differences(record: dict[str, Any], task: str) -> str:
     """How the networks differ besides their layers."""
-    told = """*The paper's* has the layers and the dropout of the paper, but our training: least
+    text = """*The paper's* has the layers and the dropout of the paper, but our training: least
 squares instead of cross-entropy, batches of 4 instead of 1, EMA weights, no dropout at
 inference."""
     if record["tasks"][task]["predicts"] == "chroma":
-        told += """
+        text += """
 The source already has the right brightness, which raises the SSIM of *ours*: they predict only
 chroma and keep the brightness, while the others predict it too."""
-    return told
+    return text
 
 
 def starts(record: dict[str, Any], task: str) -> str:
     """How often each network was trained, and which of them fewer times."""
-    own = record["tasks"][task]["starts"]
-    most = max(own.values())
+    counts = record["tasks"][task]["starts"]
+    most = max(counts.values())
     fewer = [
-        f"{record['arms'][variant]}: {count}" for variant, count in own.items() if count < most
+        f"{record['arms'][variant]}: {count}" for variant, count in counts.items() if count < most
     ]
     return f"Starts of each training: {'; '.join([str(most), *fewer])}."
 
 
 def _apart(record: dict[str, Any], task: str) -> str:
     """How much the results of different seeds differ; empty for a single seed."""
-    own = record["tasks"][task]
-    if max(own["starts"].values()) < 2:
+    task_record = record["tasks"][task]
+    if max(task_record["starts"].values()) < 2:
         return ""
-    most = {key: max(moved[key] for moved in own["moved"].values()) for key in COMPARED}
-    told = (f"{_short(most[key])} in {name}" for key, name in COMPARED.items())
-    return f"\nTwo starts of one network end at most so far apart: {'; '.join(told)}."
+    most = {key: max(moved[key] for moved in task_record["moved"].values()) for key in COMPARED}
+    parts = (f"{_short(most[key])} in {name}" for key, name in COMPARED.items())
+    return f"\nTwo starts of one network end at most so far apart: {'; '.join(parts)}."
 
 
 def overview(record: dict[str, Any]) -> str:
@@ -79,11 +79,13 @@ def overview(record: dict[str, Any]) -> str:
     held_out = [task["parts"]["held_out"] for task in tasks.values()]
     head = [f"{task['title']}: {name}" for task in tasks.values() for name in COMPARED.values()]
     rows = [
-        (title, *(_told(own["arms"][variant][key]) for own in held_out for key in COMPARED))
+        (title, *(_shown(part["arms"][variant][key]) for part in held_out for key in COMPARED))
         for variant, title in record["arms"].items()
     ]
     for key in held_out[0]["margins"]:
-        ahead = (_told(own["margins"][key][one], "+") for own in held_out for one in COMPARED)
+        ahead = (
+            _shown(part["margins"][key][metric], "+") for part in held_out for metric in COMPARED
+        )
         rows.append((_minus(record, key), *ahead))
     if set(tasks) <= set(PROJECT):
         printed = (f"{value:+.3g}" for name in tasks for value in _printed_margin(name))
@@ -129,7 +131,7 @@ On these:
 def _margins(record: dict[str, Any], part: dict[str, Any]) -> str:
     return "\n".join(
         f"- {_minus(record, key)}: "
-        + ", ".join(f"{name} {_told(margin[one], '+')}" for one, name in COMPARED.items())
+        + ", ".join(f"{name} {_shown(margin[metric], '+')}" for metric, name in COMPARED.items())
         + "."
         for key, margin in part["margins"].items()
     )
@@ -144,10 +146,10 @@ def _printed_margin(task: str) -> tuple[float, float]:
     return psnr_ahead - psnr, ssim_ahead - ssim
 
 
-def _told(figure: dict[str, float], sign: str = "") -> str:
+def _shown(figure: dict[str, float], sign: str = "") -> str:
     """A value with its interval, where it has one."""
-    told = [_short(figure[key], sign) for key in ("value", "low", "high") if key in figure]
-    return f"{told[0]} ({told[1]} to {told[2]})" if len(told) > 1 else told[0]
+    numbers = [_short(figure[key], sign) for key in ("value", "low", "high") if key in figure]
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})" if len(numbers) > 1 else numbers[0]
 
 
 def _short(value: float, sign: str = "") -> str:

@@ -56,8 +56,10 @@ def _class_pairs(c: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _share_per_value(pairs: np.ndarray | None, count: int) -> list[float | None]:
     """How much of each value is seen as itself; None where nothing was asked for."""
-    asked = [[] if pairs is None else pairs[pairs[:, 0] == i] for i in range(count)]
-    return [float((rows[:, 1] == i).mean()) if len(rows) else None for i, rows in enumerate(asked)]
+    by_value = [[] if pairs is None else pairs[pairs[:, 0] == i] for i in range(count)]
+    return [
+        float((rows[:, 1] == i).mean()) if len(rows) else None for i, rows in enumerate(by_value)
+    ]
 
 
 def _accuracy(pairs: np.ndarray) -> float:
@@ -67,8 +69,8 @@ def _accuracy(pairs: np.ndarray) -> float:
 def _mean_over_values(pairs: np.ndarray) -> float:
     """Accuracy in which every value that occurs weighs the same."""
     hits = np.bincount(pairs[:, 0], pairs[:, 0] == pairs[:, 1])
-    asked = np.bincount(pairs[:, 0])
-    return float((hits[asked > 0] / asked[asked > 0]).mean())
+    counts = np.bincount(pairs[:, 0])
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
 def _mean_absolute_error(pairs: np.ndarray) -> float:

@@ -96,12 +96,13 @@ def conditions_followed(
     """
     schema = data.schema
     classifier = condition_classifier(data, cache_dir, device or torch.device("cpu"))
-    asked: dict[str, list[dict[str, Any]]] = {
+    requested: dict[str, list[dict[str, Any]]] = {
         "evenly": _even(schema, num_samples),
         "by_frequency": [{}] * num_samples,
     }
     samples = {
-        way: _predicted(pipeline, classifier, asked[way], sampling or {}, schema) for way in asked
+        way: _predicted(pipeline, classifier, requested[way], sampling or {}, schema)
+        for way in requested
     }
     real = _predicted_held_out(classifier, held_out, schema)
     followed: dict[str, Any] = {}
@@ -145,14 +146,14 @@ def _even(schema: Schema, count: int) -> list[dict[str, Any]]:
 def _predicted(
     pipeline: ImagePipeline,
     classifier: Classifier,
-    asked: list[dict[str, Any]],  # A condition left out is drawn from the data's distribution.
+    requested: list[dict[str, Any]],  # A condition left out is drawn from the data's distribution.
     sampling: dict[str, Any],
     schema: Schema,
 ) -> tuple[np.ndarray, np.ndarray]:
     """c as requested and as predicted, [N, c_dim] each, for one picture per condition."""
     outputs = [
         pipeline(1, seed=2_000_000 + i, condition=condition, **sampling)
-        for i, condition in enumerate(asked)
+        for i, condition in enumerate(requested)
     ]
     c = [conditions.encode(schema, out.recipes[0]["settings"]["condition"]) for out in outputs]
     pictures = images.from_pil([out.images[0] for out in outputs])

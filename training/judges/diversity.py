@@ -42,7 +42,7 @@ def diversity(first: Tensor, second: Tensor, seed: int) -> dict[str, dict[str, f
 
     Intervals by half-samples: of a bootstrap's repeated rows the principal components are too few.
     """
-    found: dict[str, dict[str, float]] = {key: {} for key in DIVERSITY}
+    results: dict[str, dict[str, float]] = {key: {} for key in DIVERSITY}
     for describe, statistic in (
         (_grey, pixel_figures),
         (_edges, edge_figures),
@@ -54,8 +54,8 @@ def diversity(first: Tensor, second: Tensor, seed: int) -> dict[str, dict[str, f
         values, intervals = both(*rows), metrics.subset_intervals(both, *rows)
         for name, (low, high) in intervals.items():
             which, key = name.split()
-            found[key] |= {which: values[name], f"{which}_low": low, f"{which}_high": high}
-    return found
+            results[key] |= {which: values[name], f"{which}_low": low, f"{which}_high": high}
+    return results
 
 
 def _of_both(

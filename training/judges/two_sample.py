@@ -36,17 +36,17 @@ def two_sample_test(
         raise ValueError(
             f"real and fake must be 16 or more images and as many of each, got {counts}"
         )
-    learnt, asked = (_coarse(torch.cat([r, f]), side) for r, f in zip(real, fake, strict=True))
+    learnt, tested = (_coarse(torch.cat([r, f]), side) for r, f in zip(real, fake, strict=True))
     is_real = torch.arange(len(learnt))[:, None] < counts[0][0]
-    scores = np.zeros(len(asked))
+    scores = np.zeros(len(tested))
     with torch.random.fork_rng():
         for network_seed in range(seed, seed + NUM_NETWORKS):
             torch.manual_seed(network_seed)
             network = Classifier(1)
             loss = F.binary_cross_entropy_with_logits
             fit(network, shrink(learnt), is_real.float(), loss, _equalised, max_images=MAX_IMAGES)
-            scores += look(network, asked)[:, 0].numpy()
-    rows = np.stack([scores, np.arange(len(asked)) < counts[0][1]], axis=1)
+            scores += look(network, tested)[:, 0].numpy()
+    rows = np.stack([scores, np.arange(len(tested)) < counts[0][1]], axis=1)
     interval = bootstrap_interval(rows, area_under_curve)
     n_learnt, n_asked = counts[0]
     value = area_under_curve(rows)

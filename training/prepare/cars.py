@@ -166,20 +166,20 @@ def clear(out: Path, splits: list[str]) -> None:
 def keep(step: str, rows: list[Row], reason: Callable[[Row], str | None]) -> list[Row]:
     """The rows without a reason to leave them out; prints how many those are, and the reasons."""
     reasons = [reason(row) for row in rows]
-    kept = [row for row, why in zip(rows, reasons, strict=True) if why is None]
-    print(f"{step}: {len(kept)} of {len(rows)} photographs kept")
+    remaining = [row for row, why in zip(rows, reasons, strict=True) if why is None]
+    print(f"{step}: {len(remaining)} of {len(rows)} photographs kept")
     for why, number in Counter(filter(None, reasons)).most_common():
         print(f"{step}: {number} left out, {why}")
-    return kept
+    return remaining
 
 
 def find_views(rows: list[Row], config: Config) -> list[Row]:
     """The rows with the labels of their viewpoint; photographs that cannot be read are left out."""
     files = [row["file"] for row in rows]
     margin = config.min_view_margin
-    found, reasons = viewpoints.find(config.photos, files, config.view_labels, margin)
+    views, reasons = viewpoints.find(config.photos, files, config.view_labels, margin)
     rows = keep("read", rows, lambda row: reasons.get(row["file"]))
-    return [row | found[row["file"]].labels for row in rows]
+    return [row | views[row["file"]].labels for row in rows]
 
 
 def other_view(row: Row, config: Config) -> str | None:

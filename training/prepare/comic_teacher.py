@@ -143,7 +143,7 @@ def despeckle(ink: np.ndarray, area: float) -> np.ndarray:
     """Ink without the pieces that are smaller than `area` pixels, and what is too faint for one."""
     dark = (ink > 0.3).astype(np.uint8)
     _, pieces, figures, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
-    kept = figures[:, cv2.CC_STAT_AREA] >= area
-    kept[0] = False
-    near = cv2.dilate(kept[pieces].astype(np.uint8), np.ones((3, 3), np.uint8))
+    large = figures[:, cv2.CC_STAT_AREA] >= area
+    large[0] = False
+    near = cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8))
     return ink * near

@@ -42,9 +42,9 @@ class Config:
 
 def convert(config: Config) -> EfficientNetLite0:
     """Write the network's folder: config, weights, card and licence."""
-    came = hashlib.sha256(config.weights.read_bytes()).hexdigest()
-    if came != SHA256:
-        raise ValueError(f"{config.weights} must have the SHA-256 {SHA256}, got {came}")
+    actual = hashlib.sha256(config.weights.read_bytes()).hexdigest()
+    if actual != SHA256:
+        raise ValueError(f"{config.weights} must have the SHA-256 {SHA256}, got {actual}")
     network = EfficientNetLite0()
     network.load_state_dict(folded(torch.load(config.weights, weights_only=True)))
     network.save_pretrained(config.out, dtype=torch.float16)

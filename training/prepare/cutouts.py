@@ -60,13 +60,13 @@ def find_masks(
         masks, outlines = cut_by_colour(list(pictures.values()), shapes)
     else:
         outlines = learn_outlines(shapes, masks)
-    kept = {}
+    usable = {}
     for file, mask, outline in zip(pictures, masks, outlines, strict=True):
         if reason := failure(mask, outline):
             reasons[file] = reason
         else:
-            kept[file] = mask
-    return kept, reasons
+            usable[file] = mask
+    return usable, reasons
 
 
 def cut_by_colour(

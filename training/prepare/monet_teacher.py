@@ -139,9 +139,9 @@ def recolour(lab: np.ndarray, paintings: Paintings, strength: float) -> np.ndarr
     flat = lab.reshape(-1, 3).astype(np.float64)
     few = flat[np.linspace(0, len(flat) - 1, SAMPLES).astype(int)]
     # Photographs have blacks that no painting has: half way to their lightness before comparing.
-    own = np.quantile(few[:, 0], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
+    source_quantiles = np.quantile(few[:, 0], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
     seen = few.copy()
-    seen[:, 0] += 0.5 * (np.interp(few[:, 0], own, paintings.lightness) - few[:, 0])
+    seen[:, 0] += 0.5 * (np.interp(few[:, 0], source_quantiles, paintings.lightness) - few[:, 0])
     # Hellinger's distance: a colour that one of two lacks counts, however small its share.
     gaps = np.sqrt(paintings.histograms) - np.sqrt(lab_histogram(seen))
     nearest = np.argsort((gaps**2).sum(axis=1), kind="stable")[:NEAREST]
@@ -160,10 +160,12 @@ def transport(points: np.ndarray, few: np.ndarray, palette: np.ndarray) -> np.nd
         basis = np.linalg.qr(rng.standard_normal((3, 3)))[0]
         here, there, turned = few @ basis, palette @ basis, points @ basis
         for axis in range(3):
-            own = np.quantile(here[:, axis], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
-            step = np.quantile(there[:, axis], QUANTILES) - own
-            turned[:, axis] += np.interp(turned[:, axis], own, step)
-            here[:, axis] += np.interp(here[:, axis], own, step)
+            source_quantiles = np.quantile(here[:, axis], QUANTILES) + 1e-6 * np.arange(
+                len(QUANTILES)
+            )
+            step = np.quantile(there[:, axis], QUANTILES) - source_quantiles
+            turned[:, axis] += np.interp(turned[:, axis], source_quantiles, step)
+            here[:, axis] += np.interp(here[:, axis], source_quantiles, step)
         few, points = here @ basis.T, turned @ basis.T
     return points
 
@@ -202,9 +204,11 @@ def paint(
     if not n:
         return
     x, y = paths[:, 0].astype(int).T
-    own = wanted[y, x] + jitter * STROKE_JITTER * TREMOR[layer] * rng.standard_normal((n, 3))
+    stroke_colours = wanted[y, x] + jitter * STROKE_JITTER * TREMOR[layer] * rng.standard_normal(
+        (n, 3)
+    )
     bristles = max(2, round(width / 1.6))
-    shades = np.repeat(own[:, None], bristles, axis=1)
+    shades = np.repeat(stroke_colours[:, None], bristles, axis=1)
     shades[..., 0] += jitter * BRISTLE_JITTER * rng.standard_normal((n, bristles))
     heights = rng.random((n, bristles)) + np.sin(np.pi * (np.arange(bristles) + 0.5) / bristles)
     marks = draw(paths, lengths, width, bristles, canvas.shape[:2], rng)

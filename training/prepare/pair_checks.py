@@ -50,8 +50,8 @@ class Registration(NamedTuple):
 def check_picture(name: str, image: np.ndarray) -> None:
     """An RGB picture of bytes with usable sides; `name` is for the message."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-        came = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-        raise ValueError(f"{name} must be uint8 [H, W, 3], got {came}")
+        actual = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+        raise ValueError(f"{name} must be uint8 [H, W, 3], got {actual}")
     height, width, channels = image.shape
     if channels != 3 or not MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE:
         raise ValueError(
@@ -134,9 +134,9 @@ def similar(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, second = [], []
     for i in range(len(descriptions) - 1):
         likeness = (descriptions[i + 1 :] @ descriptions[i, 0]).max(axis=1)
-        found = np.flatnonzero(likeness > SAME_PICTURE) + i + 1
-        first.append(np.full(len(found), i))
-        second.append(found)
+        matches = np.flatnonzero(likeness > SAME_PICTURE) + i + 1
+        first.append(np.full(len(matches), i))
+        second.append(matches)
     return np.concatenate([[], *first]).astype(int), np.concatenate([[], *second]).astype(int)
 
 
@@ -189,7 +189,7 @@ def splits_of(groups: Sequence[str]) -> dict[str, str]:
     splits = {group: split_of(group) for group in groups}
     for split in ("held_out", "validation"):
         rest = sorted(
-            (group for group, own in splits.items() if own == "train"),
+            (group for group, current in splits.items() if current == "train"),
             key=lambda group: fraction_of(group, "pairs"),
         )
         lacking = LEAST[split] - list(splits.values()).count(split)
@@ -206,10 +206,10 @@ def nearest_across(descriptions: Mapping[str, np.ndarray]) -> tuple[float, dict[
         raise ValueError(f"each split must hold pictures, got none in {', '.join(empty)}")
     best: tuple[float, dict[str, int]] = (-1.0, {})
     splits = list(descriptions)
-    for index, one in enumerate(splits):
+    for index, split in enumerate(splits):
         for other in splits[index + 1 :]:
-            for i, single in enumerate(descriptions[one]):
+            for i, single in enumerate(descriptions[split]):
                 likeness = (descriptions[other] @ single[0]).max(axis=1)
                 if likeness.max() > best[0]:
-                    best = float(likeness.max()), {one: i, other: int(likeness.argmax())}
+                    best = float(likeness.max()), {split: i, other: int(likeness.argmax())}
     return best

@@ -140,11 +140,11 @@ def prepare(config: Config) -> dict[str, int]:
         raise ValueError(f"max_shift must be above 0, got {config.max_shift}")
     candidates = choose(list_candidates(config), config.limit)
     open_stage(config.out)
-    kept = stage(candidates, config)
+    staged = stage(candidates, config)
     tell_dropped(candidates)
-    draw_splits(kept)
+    draw_splits(staged)
     counts = dict.fromkeys(pair_checks.SPLITS, 0)
-    counts |= Counter(each.row.split for each in kept)
+    counts |= Counter(each.row.split for each in staged)
     if any(counts[split] < least for split, least in pair_checks.LEAST.items()):
         shutil.rmtree(config.out / STAGE)
         raise ValueError(
@@ -156,11 +156,11 @@ def prepare(config: Config) -> dict[str, int]:
     for side in sorted((config.out / STAGE).iterdir()):
         for split in counts:
             (config.out / split / side.name).mkdir(parents=True)
-        for each in kept:
+        for each in staged:
             (side / each.row.name).rename(config.out / each.row.split / side.name / each.row.name)
     shutil.rmtree(config.out / STAGE)
     write_table([each.row for each in candidates], config.out / "pairs.csv")
-    write_sheet([each.row for each in kept], config.out)
+    write_sheet([each.row for each in staged], config.out)
     check_leakage(config.out)
     print(*(f"{split}: {number} pairs" for split, number in counts.items()), sep="\n")
     return counts
@@ -169,25 +169,25 @@ def prepare(config: Config) -> dict[str, int]:
 def list_candidates(config: Config) -> list[Candidate]:
     """The task's pairs, sorted by name."""
     if isinstance(config, Coloring):
-        found = list_coloring(config)
+        candidates = list_coloring(config)
     elif isinstance(config, Comic):
-        found = list_comic(config)
+        candidates = list_comic(config)
     elif isinstance(config, Monet):
         read = partial(make_target, teacher=painter(config))
-        found = [
+        candidates = [
             candidate(path, partial(read, path, config)) for path in list_folder(config.photos)
         ]
     elif isinstance(config, Joined):
-        found = [
+        candidates = [
             candidate(path, partial(split_halves, path, config))
             for path in list_folder(config.joined)
         ]
     else:
-        found = list_pairs(config.photos, config.targets)
-    names = Counter(each.row.name for each in found)
+        candidates = list_pairs(config.photos, config.targets)
+    names = Counter(each.row.name for each in candidates)
     if repeated := [name for name, number in names.items() if number > 1]:
         raise ValueError(f"names must differ, got {say(repeated)} more than once")
-    return sorted(found, key=lambda each: each.row.name)
+    return sorted(candidates, key=lambda each: each.row.name)
 
 
 def list_folder(folder: Path) -> list[Path]:
@@ -227,12 +227,12 @@ def list_coloring(config: Coloring) -> list[Candidate]:
             raise ValueError("near-grey")
         return None, photo
 
-    found = []
+    candidates = []
     for folder in config.photos:
         prefix = f"{folder.name}-" * (len(config.photos) > 1)
-        own = [candidate(p, partial(read, p), prefix=prefix) for p in list_folder(folder)]
-        found += choose(own, config.limit_each)
-    return found
+        in_folder = [candidate(p, partial(read, p), prefix=prefix) for p in list_folder(folder)]
+        candidates += choose(in_folder, config.limit_each)
+    return candidates
 
 
 def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) -> list[Candidate]:
@@ -255,11 +255,11 @@ def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
     """Files by their names without endings, which must differ."""
-    found = {path.stem: path for path in paths}
-    if len(found) < len(paths):
-        lost = [path.name for path in paths if found[path.stem] != path]
+    by_name = {path.stem: path for path in paths}
+    if len(by_name) < len(paths):
+        lost = [path.name for path in paths if by_name[path.stem] != path]
         raise ValueError(f"names must differ without their endings, got {say(lost)} once more")
-    return found
+    return by_name
 
 
 def list_comic(config: Comic) -> list[Candidate]:
@@ -268,36 +268,36 @@ def list_comic(config: Comic) -> list[Candidate]:
         raise ValueError("photos and targets must be given together, or from_photos alone")
     if config.photos is None and config.from_photos is None:
         raise ValueError("comic needs photos and targets, or from_photos, got neither")
-    found = []
+    candidates = []
     if config.photos and config.targets:
-        found = list_drawn(config.photos, config.targets, config)
+        candidates = list_drawn(config.photos, config.targets, config)
     if config.from_photos:
         read = partial(make_target, teacher=comic_teacher)
         for path in list_folder(config.from_photos):
             reader = partial(read, path, config)
-            found.append(candidate(path, reader, prefix="inked-", style="teacher"))
-    return found
+            candidates.append(candidate(path, reader, prefix="inked-", style="teacher"))
+    return candidates
 
 
 def list_drawn(photos: Path, targets: Path, config: Comic) -> list[Candidate]:
     """The pairs of the style that is asked for, with what the labels tell of them."""
-    found = list_pairs(photos, targets, refuse_pixelated=True)
+    candidates = list_pairs(photos, targets, refuse_pixelated=True)
     if config.labels is None and config.style != "all":
         raise ValueError(f'style "{config.style}" needs labels; without, it must be "all"')
     labels = read_labels(config.labels) if config.labels else {}
     first: dict[tuple[str, str], str] = {}
-    for each in found:
+    for each in candidates:
         label = labels.get(Path(each.row.source_file).name, {})
         each.row.style = label.get("style", "")
         # The same tile of a publisher's grids shows the same person in each style.
         if label.get("path", "").startswith("samples/"):
             place = label.get("repo", ""), label.get("tile", "")
             each.related = first.setdefault(place, each.row.name)
-    styles = Counter(each.row.style for each in found)
+    styles = Counter(each.row.style for each in candidates)
     if config.style not in ("all", *styles):
         raise ValueError(f'style must be "all" or one of {sorted(styles)}, got "{config.style}"')
     print(f"styles: {dict(styles)}, kept: {config.style}")
-    return [each for each in found if config.style in ("all", each.row.style)]
+    return [each for each in candidates if config.style in ("all", each.row.style)]
 
 
 def read_labels(path: Path) -> dict[str, dict[str, str]]:
@@ -363,7 +363,7 @@ def clear(out: Path) -> None:
 def stage(candidates: list[Candidate], config: Settings) -> list[Candidate]:
     """Read, check and write all pairs; return those that are usable, the others' rows say why."""
     seen: dict[bytes, str] = {}
-    kept = []
+    staged = []
     for number, each in enumerate(candidates, 1):
         try:
             sides = [
@@ -378,10 +378,10 @@ def stage(candidates: list[Candidate], config: Settings) -> list[Candidate]:
             if side:
                 (config.out / STAGE / folder).mkdir(exist_ok=True)
                 side.save(config.out / STAGE / folder / each.row.name)
-        kept.append(each)
+        staged.append(each)
         if number % 200 == 0:
             print(f"{number} of {len(candidates)}", flush=True)
-    return kept
+    return staged
 
 
 def check(
@@ -392,11 +392,11 @@ def check(
     if other := seen.get(digest):
         raise ValueError(f"the same pixels as {other}")
     if len(sides) == 2:
-        found = pair_checks.registration(*sides)
-        each.row.shift_px = round(found.shift_px, 2)
-        each.row.correlation = round(found.correlation, 3)
-        if max_shift is not None and found.beside(max_shift):
-            raise ValueError(f"the target lies {found.shift_px:.2f} px beside the source")
+        shift = pair_checks.registration(*sides)
+        each.row.shift_px = round(shift.shift_px, 2)
+        each.row.correlation = round(shift.correlation, 3)
+        if max_shift is not None and shift.beside(max_shift):
+            raise ValueError(f"the target lies {shift.shift_px:.2f} px beside the source")
     seen[digest] = each.row.name
     each.descriptions = [pair_checks.describe(side) for side in sides]
 
@@ -411,15 +411,15 @@ def tell_dropped(candidates: list[Candidate]) -> None:
         print(f"dropped {len(dropped) - 20} more, see pairs.csv")
 
 
-def draw_splits(kept: list[Candidate]) -> None:
+def draw_splits(staged: list[Candidate]) -> None:
     """Fill in groups and splits, and print how large the groups are."""
-    if not kept:
+    if not staged:
         raise ValueError("there must be usable pairs, got none")
-    names = [each.row.name for each in kept]
-    sides = [np.stack(side) for side in zip(*(each.descriptions for each in kept), strict=True)]
-    groups = pair_checks.groups(names, sides, [each.related for each in kept])
+    names = [each.row.name for each in staged]
+    sides = [np.stack(side) for side in zip(*(each.descriptions for each in staged), strict=True)]
+    groups = pair_checks.groups(names, sides, [each.related for each in staged])
     splits = pair_checks.splits_of(groups)
-    for each, group in zip(kept, groups, strict=True):
+    for each, group in zip(staged, groups, strict=True):
         each.row.group, each.row.split = group, splits[group]
     several = [size for size in Counter(groups).values() if size > 1]
     print(f"{len(set(groups))} groups, {len(several)} of several pairs ({sum(several)} pairs)")

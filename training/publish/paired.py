@@ -88,20 +88,20 @@ class PairEvaluation(Evaluation):
         run = self.run
         run.print("measuring on held-out pairs ...")
         sources, targets = run.held_out.sources, run.held_out.targets
-        made = translated(pipeline, sources)
+        translations = translated(pipeline, sources)
         shown = run.shown_pairs()
         _sheet(shown[0], translated(pipeline, shown[0]), shown[1]).save(folder / "samples.png")
-        if len(made):
-            rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
-            _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
+        if len(translations):
+            rows = np.argsort(metrics.mse(translations, targets).values)[::-1][:SHOWN].copy()
+            _sheet(sources[rows], translations[rows], targets[rows]).save(folder / "worst.png")
         draw_film(run, folder)
-        return {"metrics": figures(made, targets, sources)}
+        return {"metrics": figures(translations, targets, sources)}
 
 
 def translations(pipeline: HubPipeline, sources: Tensor) -> Sequence[Image.Image]:
     """What it makes of the first of some pictures, uint8 [N, 3, R, R], as its settings say."""
-    made: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
-    return made
+    shown: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
+    return shown
 
 
 def draw_film(run: TranslatorRun, folder: Path) -> None:

@@ -27,9 +27,11 @@ class UnpairedCard(TranslationCard):
     @property
     def panel(self) -> dict[str, Any]:
         """Its figures, with those of the photographs and of real pictures of the kind beside."""
-        made, nothing, real = (self.facts["metrics"][x] for x in ("made", "nothing_done", "real"))
-        merged = dict(made)
-        for name, panel in made.items():
+        outputs, nothing, real = (
+            self.facts["metrics"][x] for x in ("made", "nothing_done", "real")
+        )
+        merged = dict(outputs)
+        for name, panel in outputs.items():
             if isinstance(panel, dict):
                 others = {"baseline": nothing.get(name), "real_vs_real": real.get(name)}
                 merged[name] = panel | {k: x["value"] for k, x in others.items() if x is not None}
@@ -74,13 +76,13 @@ class UnpairedEvaluation(Evaluation):
         run = self.run
         run.print("measuring on held-out pictures ...")
         sources, targets = run.held_out.images, run.held_out_targets.images
-        made = translated(pipeline, sources)
+        translations = translated(pipeline, sources)
         shown = run.shown_pictures()
         both = torch.cat([shown, translated(pipeline, shown)])
         images.grid(both, len(shown)).save(folder / "samples.png")
         draw_film(run, folder)
         panels = {
-            "made": figures(made, sources, targets),
+            "made": figures(translations, sources, targets),
             "nothing_done": figures(sources, sources, targets),
             "real": _real(run.targets.images, targets),
         }

@@ -21,8 +21,8 @@ def lock(out: Path) -> FileLock:
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder = out.resolve()
-        if (own := _held.get(folder)) is not None and (folder / ".lock").exists():
-            return own
+        if (held_lock := _held.get(folder)) is not None and (folder / ".lock").exists():
+            return held_lock
         lock = FileLock(folder / ".lock", blocking=False)
         lock.acquire()
         started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -45,7 +45,7 @@ def lock(out: Path) -> FileLock:
 def _holder(path: Path) -> str:
     """The process that wrote this, in words."""
     try:
-        told = json.loads(path.read_text())
-        return f"process {told['pid']} on {told['host']}, since {told['since']}"
+        record = json.loads(path.read_text())
+        return f"process {record['pid']} on {record['host']}, since {record['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

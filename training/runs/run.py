@@ -479,11 +479,11 @@ class Run:
             )
 
 
-def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def _check_settings(parent: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Weights of equal shapes may still be meant for another network."""
-    for key in set(own) - FREE_SETTINGS:
-        if not key.startswith("_") and parent.get(key) != own[key]:
-            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {own[key]!r}")
+    for key in set(settings) - FREE_SETTINGS:
+        if not key.startswith("_") and parent.get(key) != settings[key]:
+            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {settings[key]!r}")
 
 
 def mix(*key: int | str) -> int:

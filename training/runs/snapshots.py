@@ -99,31 +99,31 @@ class Snapshots:
 
         Returns the coverage, on every process; 0 where the images have none.
         """
-        found = self._judge(pipeline, extra_networks) if self.run.is_main else None
-        coverage = 0.0 if found is None else found.coverage
+        snapshot = self._judge(pipeline, extra_networks) if self.run.is_main else None
+        coverage = 0.0 if snapshot is None else snapshot.coverage
         everywhere = torch.tensor(coverage, device=self.run.device)
         return float(self.run.accelerator.reduce(everywhere, "sum"))
 
     def _judge(self, pipeline: HubPipeline, extra_networks: Networks) -> Snapshot | None:
         """None where these images have no such figures, as few ones or flat ones do not."""
         try:
-            found = self._measure(pipeline)
+            snapshot = self._measure(pipeline)
         except UndefinedFigureError as error:
             self.run.print(f"no snapshot at {self.run.images_seen} images: {error}")
             return None
-        earlier = [each for each in self._found if each.images_seen < found.images_seen]
-        is_best = all(found.score < each.score for each in earlier)
+        earlier = [each for each in self._found if each.images_seen < snapshot.images_seen]
+        is_best = all(snapshot.score < each.score for each in earlier)
         if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
-            self._keep(pipeline, extra_networks, found)
-        self._found = [*earlier, found]
+            self._keep(pipeline, extra_networks, snapshot)
+        self._found = [*earlier, snapshot]
         path = self.run.config.out / FILE
         partial = path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self._found))
         partial.replace(path)
-        self.run.print(f"{found}{': the best so far' if is_best else ''}")
-        if wrong := found.alarm(earlier):
+        self.run.print(f"{snapshot}{': the best so far' if is_best else ''}")
+        if wrong := snapshot.alarm(earlier):
             self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
-        return found
+        return snapshot
 
     def choose(
         self, pipeline: HubPipeline, extra_networks: Networks
@@ -170,7 +170,7 @@ class Snapshots:
             real_sameness=float(metrics.ms_ssim_diversity(held_out)),
         )
 
-    def _keep(self, pipeline: HubPipeline, extra_networks: Networks, found: Snapshot) -> None:
+    def _keep(self, pipeline: HubPipeline, extra_networks: Networks, snapshot: Snapshot) -> None:
         """In full precision; whole or not at all."""
         folder = self.run.config.out / BEST
         partial = folder.with_suffix(".partial")
@@ -178,7 +178,7 @@ class Snapshots:
         pipeline.save_pretrained(partial)
         for name, network in extra_networks.items():
             network.save_pretrained(partial / name)
-        (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
+        (partial / FACTS).write_text(json.dumps(asdict(snapshot)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 

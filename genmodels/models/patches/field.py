@@ -139,7 +139,7 @@ class Level:
         queries = self._queries(picture)
         keeps_off = self.canvas.anchored and len(self.source) < UNIQUE_PATCHES
         taken = self.source.taken(self.own)
-        found = torch.empty_like(patches)
+        matches = torch.empty_like(patches)
         order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
         for places in order.split(math.ceil(len(order) / PARTS)):
             few = patches[places]
@@ -150,9 +150,9 @@ class Level:
                 if keeps_off:
                     distances.masked_fill_(self.is_too_near(few[part]), math.inf)
                 chosen.append(distances.argmin(1))
-            found[places] = torch.cat(chosen)
-            taken += self.source.taken(found[places])
-        return found
+            matches[places] = torch.cat(chosen)
+            taken += self.source.taken(matches[places])
+        return matches
 
     def _queries(self, picture: Tensor) -> Tensor:
         """The picture's patches as vectors [gh * gw, k + 1]."""
@@ -186,7 +186,7 @@ class Level:
     def _distances(self, queries: Tensor, patches: Tensor) -> Tensor:
         """[n]: how far each query is from its patch of the photo; a copy of all would be large."""
         pairs = zip(queries.split(FEW), patches.split(FEW), strict=True)
-        return torch.cat([(one - self.source.keys[at]).square_().sum(1) for one, at in pairs])
+        return torch.cat([(part - self.source.keys[at]).square_().sum(1) for part, at in pairs])
 
     def carry(self, coarse: "Level", field: Tensor) -> Tensor:
         """The coarser level's field at this one: what lay side by side still does."""
@@ -201,7 +201,7 @@ class Level:
         at = field[(y * coarse.gw + x % coarse.gw).long()]
         piece = coarse.source.piece_of(at % coarse.pw)
         wide, was = (level.source.widths[piece] for level in (self, coarse))
-        found = []
+        candidates = []
         pairs = (
             (at // coarse.pw, self.h / coarse.h, fine[0], y, ratios[0], self.h),
             (at % coarse.pw - coarse.source.starts[piece], wide / was, fine[1], x, ratios[1], wide),
@@ -209,8 +209,8 @@ class Level:
         for place, zoom, here, there, ratio, size in pairs:
             rest = here + HALF + 0.5 - (there + HALF + 0.5) * ratio  # Lost in rounding.
             exact = (place + HALF + 0.5) * zoom + rest - HALF - 0.5
-            found.append(exact.round().long().clamp_min(0).clamp_max(size - PATCH))
-        carried = found[0] * self.pw + found[1] + self.source.starts[piece]
+            candidates.append(exact.round().long().clamp_min(0).clamp_max(size - PATCH))
+        carried = candidates[0] * self.pw + candidates[1] + self.source.starts[piece]
         return torch.where(self.own >= 0, self.own, carried)
 
     def paint(self, field: Tensor) -> Tensor:

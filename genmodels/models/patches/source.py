@@ -176,10 +176,10 @@ class Source:
             high = (self.row[part, None] - self.row).abs() <= reach
             near = high & ((self.column[part, None] - self.column).abs() <= reach)
             lowest.append(distances.masked_fill_(near, math.inf).amin(1))
-        found = torch.cat(lowest)
-        fine = found.isfinite() & ~self.straddles
-        highest = float(found[fine].max()) if fine.any() else 0.0
-        return torch.where(fine, found, highest)
+        nearest = torch.cat(lowest)
+        fine = nearest.isfinite() & ~self.straddles
+        highest = float(nearest[fine].max()) if fine.any() else 0.0
+        return torch.where(fine, nearest, highest)
 
     def taken(self, field: Tensor) -> Tensor:
         """[ph * pw]: how often a field has each patch of the photo."""
@@ -223,6 +223,6 @@ def distances_to(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]
     squares = keys.square().sum(1)
     for first in range(0, len(queries), size):
         part = slice(first, first + size)
-        own = queries[part].square().sum(1, keepdim=True)
-        found = torch.addmm(squares, queries[part], keys.T, alpha=-2).add_(own)
-        yield part, found.clamp_min_(0)
+        query_squares = queries[part].square().sum(1, keepdim=True)
+        distances = torch.addmm(squares, queries[part], keys.T, alpha=-2).add_(query_squares)
+        yield part, distances.clamp_min_(0)

@@ -125,24 +125,24 @@ def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
     top = (level.height - level.h) // 2  # Below 0 where the picture is lower than the photo.
     rows = slice(max(top, 0), min(top + level.h, level.height))
     base, known = torch.zeros_like(level.base), torch.zeros_like(level.known)
-    kept = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
-    base[:, rows, at : at + width], known[rows, at : at + width] = kept, True
+    strip = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
+    base[:, rows, at : at + width], known[rows, at : at + width] = strip, True
     inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
     inside &= (level.x >= at) & (level.x <= at + width - PATCH)
-    own = (level.y - top) * level.pw + level.x - at + column
-    return _grown(level, base, known, torch.where(inside, own, -1))
+    original = (level.y - top) * level.pw + level.x - at + column
+    return _grown(level, base, known, torch.where(inside, original, -1))
 
 
-def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
+def _grown(level: Level, picture: Tensor, known: Tensor, original: Tensor) -> Tensor:
     """The field of a picture that grows from what is known of it, ring by ring.
 
     In each ring the patches that are more than half known, or else the most known ones, choose what
     fits best; the unknown rest of them is painted with the mean of the chosen.
     """
-    field, source = own.clone(), level.source
+    field, source = original.clone(), level.source
     patches = patches_of(source.image)
     squares = patches.square()
-    taken = source.taken(own)
+    taken = source.taken(original)
     while not known.all():
         mask = known.float()[None]
         shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()

@@ -56,8 +56,8 @@ class FullTraining(ScaleTraining):
         d_steps, g_steps = self.protocol.d_steps, self.protocol.g_steps
         with self._threads():
             inputs = self._inputs(d_steps + g_steps, rng)
-        updates = [self._update_D(*one, rng) for one in inputs[:d_steps]]
-        updates += [self._update_G(*one) for one in inputs[d_steps:]]
+        updates = [self._update_D(*batch, rng) for batch in inputs[:d_steps]]
+        updates += [self._update_G(*batch) for batch in inputs[d_steps:]]
         for update in updates:
             is_going = True
             while is_going:

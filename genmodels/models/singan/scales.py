@@ -320,5 +320,5 @@ def _restore(optimizer: Optimizer, slots: dict[str, Tensor]) -> None:
     """An optimizer's moments, in their weights' layout: in another one sums may round otherwise."""
     for i, weight in enumerate(optimizer.param_groups[0]["params"]):
         for key, value in part(slots, f"{i}.").items():
-            kept = torch.empty_like(weight).copy_(value) if value.ndim else value
-            optimizer.state[weight][key] = kept.detach()
+            restored = torch.empty_like(weight).copy_(value) if value.ndim else value
+            optimizer.state[weight][key] = restored.detach()

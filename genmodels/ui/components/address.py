@@ -121,7 +121,7 @@ class Visit:
     def _write(self, part: str, value: str, components: list[Component]) -> None:
         inputs = [self.is_open, *components]  # Before it is filled it has nothing to keep.
         js = self._js(f"if (isOpen) write('{self.tab}-{part}', {value})", "isOpen, ...values")
-        changes = [one.change for one in inputs]  # type: ignore[attr-defined]
+        changes = [component.change for component in inputs]  # type: ignore[attr-defined]
         gr.on(changes, None, inputs, None, js=js, **_PRIVATE)
 
     def _js(self, body: str, arguments: str = "") -> str:
@@ -157,7 +157,7 @@ def follow(page: gr.Blocks, tabs: gr.Tabs, link: gr.Textbox, visits: Sequence[Vi
 def fits(control: Component, value: Any) -> bool:
     """Whether a control can have the value, which is anyone's."""
     if isinstance(control, gr.Radio | gr.Dropdown):
-        return any(type(one) is type(value) and one == value for _, one in control.choices)
+        return any(type(choice) is type(value) and choice == value for _, choice in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
         if type(value) not in (int, float) or not math.isfinite(value):
             return False
@@ -173,8 +173,8 @@ def check(controls: Mapping[str, Component], values: Mapping[str, Any]) -> None:
     """ValueError for a value that its control cannot have, or one that is missing."""
     for name, control in controls.items():
         if name not in values or not fits(control, values[name]):
-            came = repr(values.get(name))[:200]
-            raise ValueError(f"the setting {name} is not one of this page: got {came}")
+            actual = repr(values.get(name))[:200]
+            raise ValueError(f"the setting {name} is not one of this page: got {actual}")
 
 
 def told(error: ValueError) -> str:

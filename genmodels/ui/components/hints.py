@@ -161,11 +161,13 @@ def read(value: str, size: tuple[int, int]) -> list[Hint]:
     """
     try:
         state = json.loads(value)
-        points = [(float(x), float(y), code) for code, own in state["strokes"] for x, y in own]
+        points = [
+            (float(x), float(y), code) for code, places in state["strokes"] for x, y in places
+        ]
         codes = [state.get("colour", COLOUR), *(code for _, _, code in points)]
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
-        came = f"{value[:80]!r}"
-        raise ValueError(f"strokes must be colours with their points, got {came}") from error
+        actual = f"{value[:80]!r}"
+        raise ValueError(f"strokes must be colours with their points, got {actual}") from error
     if len(points) > MAX_HINTS:
         raise ValueError(f"a photo takes {MAX_HINTS} dots of colour at most, got {len(points)}")
     for code in codes:  # The board writes them into the page.

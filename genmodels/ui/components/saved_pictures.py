@@ -24,13 +24,13 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
         )
         drop = pictures.drop()
     link, tab = gr.Textbox(visible=False), gr.Textbox(visible=False)
-    kept = gr.JSON(visible=False)
+    stored = gr.JSON(visible=False)
 
     def opened(recipe: Recipe, photos: Any) -> list[Any]:
         name = tab_of(recipe, takes)
         start = {"recipe": recipe, "photos": photos, "time": time.time()}  # Twice is twice.
         return [
-            *(start if name == one else gr.skip() for one in names),
+            *(start if name == other else gr.skip() for other in names),
             gr.Tabs(selected=name),
             name,
         ]
@@ -53,13 +53,17 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
     shown = [*(visit.start for visit in visits), tabs, tab]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     dropped = drop.upload(
-        *(of_file, [drop, kept], [drop, *shown]),
+        of_file,
+        [drop, stored],
+        [drop, *shown],
         js=in_browser(names, "return [file, read('photos') || []]", "file"),
         **private,
     )
     dropped.failure(lambda: None, None, drop, **AT_ONCE)
     followed = link.change(
-        *(of_link, [link, kept], shown),
+        of_link,
+        [link, stored],
+        shown,
         js=in_browser(names, "return [link, kept(TABS[0])]", "link"),
         **private,
     )

@@ -35,7 +35,7 @@ def build(load: Callable[[str], Any]) -> None:
     def draw_both() -> list[Any]:
         seed = random.randrange(widgets.MAX_SEED)
         both = [load(name)(COUNT, seed=seed) for name in (CARS, FACES)]
-        return [pictures.captioned(made.images, made.recipes) for made in both]
+        return [pictures.captioned(output.images, output.recipes) for output in both]
 
     for event in (fold.expand, again.click):
         event(draw_both, None, galleries, api_visibility="private", **IN_TURN)

@@ -55,10 +55,10 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
         return photos.copied(picked(examples, event))
 
     # Queued, as an error would not be told otherwise.
-    told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    taken = drop.upload(dropped, drop, [photo, drop], **told)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    taken = drop.upload(dropped, drop, [photo, drop], **private)
     taken.failure(lambda: None, None, drop, **AT_ONCE)
-    events = [taken, gallery.select(example, None, photo, **told)]
+    events = [taken, gallery.select(example, None, photo, **private)]
     if has_camera:
         with gr.Accordion("Camera", open=False):
             camera = gr.Image(
@@ -70,5 +70,5 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
                 elem_id=f"{use}-camera",
             )
         # What a camera gives is a file like any other; Gradio does not look into it.
-        events.append(camera.input(photographed, camera, photo, preprocess=False, **told))
+        events.append(camera.input(photographed, camera, photo, preprocess=False, **private))
     return Source(photo, events)

@@ -22,8 +22,8 @@ def plain(text: str) -> str:
     """A message as one short line that is no markup: `<`, `>` and `&` are escaped."""
     line = "".join(c if c.isprintable() else " " for c in text[: 10 * MAX_LENGTH])
     line = _LONG_QUOTE.sub(r"\1\2...\1", line)
-    words, got, came = line.partition(" got ")
-    line = _cut(words + got + _cut(came, MAX_QUOTED), MAX_LENGTH)
+    words, got, actual = line.partition(" got ")
+    line = _cut(words + got + _cut(actual, MAX_QUOTED), MAX_LENGTH)
     return html.escape(line[:1].upper() + line[1:], quote=False)
 
 
@@ -47,8 +47,8 @@ def misfit(
     ]
     expected = first["msg"].removeprefix("Input should be ")
     expected = expected.replace("a valid integer", "a whole number").replace("a valid ", "a ")
-    came = "" if first["type"] == "missing" else f", got {quoted(first['input'])}"
-    return f"{'.'.join(where) or 'it'} must be {expected}{came}"
+    actual = "" if first["type"] == "missing" else f", got {quoted(first['input'])}"
+    return f"{'.'.join(where) or 'it'} must be {expected}{actual}"
 
 
 def refusal(text: str) -> gr.Error:

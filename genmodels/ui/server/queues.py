@@ -53,7 +53,7 @@ def limit(page: gr.Blocks) -> None:
             kind = KINDS.get(str(name), OTHERS)
             if len(line.queue) >= kind.max_waiting:
                 took = queue.process_time_per_fn
-                spans = [took[one.fn].avg_time for one in line.queue if one.fn in took]
+                spans = [took[queued.fn].avg_time for queued in line.queue if queued.fn in took]
                 return False, full(kind, len(line.queue), spans), "error"
         return await push(body=body, request=request, username=username)
 
@@ -62,10 +62,10 @@ def limit(page: gr.Blocks) -> None:
 
 def full(kind: Kind, waiting: int, seconds: Sequence[float]) -> str:
     """What someone is told for whom there is no room; `seconds` is what some who wait will take."""
-    told = "later"
+    when = "later"
     if seconds:
-        told = f"in {in_words(sum(seconds) / len(seconds) * waiting / kind.at_once)}"
-    return f"{waiting} {kind.plural} are waiting already: try again {told}"
+        when = f"in {in_words(sum(seconds) / len(seconds) * waiting / kind.at_once)}"
+    return f"{waiting} {kind.plural} are waiting already: try again {when}"
 
 
 def in_words(seconds: float) -> str:

@@ -136,10 +136,10 @@ class _Request:
 
     def length(self) -> int:
         """How long the body says that it is; 0 if it does not."""
-        told = self.headers.get("content-length", "0")
-        if not re.fullmatch(r"\d{1,15}", told):
-            raise Refusal(400, f"content-length must be a number, got {quoted(told)}")
-        return int(told)
+        header = self.headers.get("content-length", "0")
+        if not re.fullmatch(r"\d{1,15}", header):
+            raise Refusal(400, f"content-length must be a number, got {quoted(header)}")
+        return int(header)
 
     async def json(self) -> dict[str, Any]:
         """The body's JSON object, which is kept to be read `again`."""
@@ -285,7 +285,7 @@ def _handler(request: _Request, path: str, body: dict[str, Any]) -> Any:
         handler = handlers[index]
     else:
         name = path.rpartition("/")[2]
-        named = [one for one in handlers.values() if one.api_name == name]
+        named = [known for known in handlers.values() if known.api_name == name]
         if not named or (
             path.startswith(f"{_API}/call/v2/") and named[0].api_visibility == "private"
         ):
@@ -313,8 +313,8 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [
             part
-            for one in level
-            if isinstance(one, dict | list)
-            for part in (one.values() if isinstance(one, dict) else one)
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
         ]
     return depth

@@ -99,7 +99,7 @@ class Line:
                 )
             job = Job(work, seconds)
             self._jobs[job.token] = job
-            over = [token for token, one in self._jobs.items() if one.is_over]
+            over = [token for token, known in self._jobs.items() if known.is_over]
             for token in over[: max(0, len(over) - self.max_kept)]:
                 del self._jobs[token]
             self._waiting.append(job)
@@ -157,11 +157,11 @@ class Line:
     def _wait_of(self, job: Job) -> float:
         """Seconds until a waiting job begins, about."""
         before = [] if self._running is None else [self._running]
-        for one in self._waiting:
-            if one is job:
+        for waiting in self._waiting:
+            if waiting is job:
                 break
-            before.append(one)
-        return sum(one.seconds_left() for one in before)
+            before.append(waiting)
+        return sum(earlier.seconds_left() for earlier in before)
 
     def _place_of(self, job: Job) -> str:
         with self._lock:

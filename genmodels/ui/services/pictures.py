@@ -157,8 +157,8 @@ def redrawn(load: Callable[[str], Any], recipe: Recipe, *, enlarge: bool) -> tup
     It is drawn, and enlarged, unless that was done lately.
     """
     content, text = _redrawn(load, json.dumps(recipe), enlarge)
-    made = json.loads(text)
-    return work_folder.png_file(content, _name(made)), made
+    file_recipe = json.loads(text)
+    return work_folder.png_file(content, _name(file_recipe)), file_recipe
 
 
 @functools.lru_cache(maxsize=MAX_REDRAWN)
@@ -196,14 +196,14 @@ def wanting(recipe: Recipe) -> str:
     )
 
 
-def settled(wanted: Any, made: Any) -> tuple[Any, Any]:
+def settled(wanted: Any, drawn: Any) -> tuple[Any, Any]:
     """Tell whether what was drawn is the saved picture that was wanted; then none is wanted.
 
     Both come from the page. The second output takes away the notice that a photo was missing.
     """
-    if isinstance(wanted, dict) and isinstance(made, dict):
-        if wanted.get("image") != made.get("image"):
+    if isinstance(wanted, dict) and isinstance(drawn, dict):
+        if wanted.get("image") != drawn.get("image"):
             gr.Warning("This is another photo than the saved picture was made from.")
-        elif wanted.get("settings") == made.get("settings"):
-            tell_whether_same(wanted, made)
+        elif wanted.get("settings") == drawn.get("settings"):
+            tell_whether_same(wanted, drawn)
     return None, gr.update(visible=False)

@@ -83,8 +83,8 @@ def run(
 
 def result(task: Callable[..., Iterator[Any]], *arguments: Any, megabytes: int) -> Any:
     """What the task yields last. Errors: as of `run`."""
-    *_, made = run(task, *arguments, megabytes=megabytes)
-    return made
+    *_, last = run(task, *arguments, megabytes=megabytes)
+    return last
 
 
 def start_server() -> None:
@@ -190,9 +190,9 @@ def _limit_memory(megabytes: int) -> None:
         return
     import resource
 
-    found = re.search(r"VmData:\s+(\d+) kB", status.read_text())
-    if found is not None:
-        limit = (int(found[1]) << 10) + (megabytes << 20)
+    match = re.search(r"VmData:\s+(\d+) kB", status.read_text())
+    if match is not None:
+        limit = (int(match[1]) << 10) + (megabytes << 20)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -99,11 +99,11 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 hidden = gr.update(visible=False)
                 yield picture, "Drawing ...", hidden, *(gr.skip() for _ in range(3))
                 spent = f"{time.monotonic() - start:.1f} s"
-        told = f"{width} x {height} pixels, seed {seed}, {spent}. "
-        told += f"[Share link]({pictures.link(recipe)})"
+        words = f"{width} x {height} pixels, seed {seed}, {spent}. "
+        words += f"[Share link]({pictures.link(recipe)})"
         both = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
-        yield picture, told, done, recipe, both, _strip(picture, MODES[mode])
+        yield picture, words, done, recipe, both, _strip(picture, MODES[mode])
 
     @errors_told
     def drawn(
@@ -182,12 +182,12 @@ def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
     key, photo, notice = "", None, None
     wanted, again, made_by = start.recipe, None, gr.skip()
     if start.recipe is not None:
-        found = panorama_controls.photo_of(pictures.checked(start.recipe, [MODEL]), start.photos)
-        size = None if found is None else photos.size(found[1] or SCENES[0])
+        located = panorama_controls.photo_of(pictures.checked(start.recipe, [MODEL]), start.photos)
+        size = None if located is None else photos.size(located[1] or SCENES[0])
         values = panorama_controls.of_recipe(start.recipe, size)
-        key, photo = found or ("", None)
-        notice = pictures.wanting(start.recipe) if found is None else None
-        made_by = start.recipe if found is None else made_by
+        key, photo = located or ("", None)
+        notice = pictures.wanting(start.recipe) if located is None else None
+        made_by = start.recipe if located is None else made_by
     elif start.settings:
         values = {name: start.settings.get(name) for name in DEFAULTS}
         key = str(start.settings.get("photo") or "")
@@ -203,21 +203,21 @@ def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
     shown = panorama_controls.shown(photo, values)
     hidden, is_drawn = gr.update(visible=False), notice is None
     empty = [gr.skip()] * 6 if is_drawn else [*NOTHING, None, hidden, NOTHING]
-    told = gr.update(value=notice, visible=not is_drawn)
+    notice_update = gr.update(value=notice, visible=not is_drawn)
     *buttons, _, turn = _begin(current)
     if not is_drawn:
         buttons, turn = [*IDLE], gr.skip()
-    return *empty, photo, key, wanted, told, made_by, *shown, *buttons, again, turn
+    return *empty, photo, key, wanted, notice_update, made_by, *shown, *buttons, again, turn
 
 
 def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
     """The photo's key and the settings of what was drawn before a reload, if its photo is here."""
     recipe = pictures.checked(start.drawn, [MODEL])
-    found = panorama_controls.photo_of(recipe, start.photos)
-    if found is None:
+    located = panorama_controls.photo_of(recipe, start.photos)
+    if located is None:
         return None
-    values = panorama_controls.of_recipe(recipe, photos.size(found[1] or SCENES[0]))
-    return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
+    values = panorama_controls.of_recipe(recipe, photos.size(located[1] or SCENES[0]))
+    return {"photo": located[0], "settings": {name: values[name] for name in controls.drawn_by()}}
 
 
 def _check_again(again: Any) -> None:
