@@ -20,7 +20,7 @@ from genmodels.models.singan.training import Progress
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from training.runs.disk import whole_file
 from training.runs.lock import lock
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ def train(config: Config) -> SinGANPipeline:
     pipeline.save_pretrained(folder)
     samples = pipeline(config.num_samples, seed=0).images
     images.grid(samples, 4).save(folder / "samples.png")
-    tell(f"{folder}: genmodels.load reads it")
+    print_line(f"{folder}: genmodels.load reads it")
     if config.push_to_hub is not None:
         address = pipeline.push_to_hub(config.push_to_hub, private=config.private)
-        tell(address)
+        print_line(address)
     del held  # Until here the folder is this command's.
     return pipeline
 
@@ -81,7 +81,7 @@ def _follow(events: Iterator[Progress], out: Path) -> SinGANPipeline:
             event.preview.save(partial, "PNG")
         losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
         left = "" if event.eta_seconds is None else f"  ETA {event.eta_seconds:.0f} s"
-        tell(
+        print_line(
             f"scale {event.scale + 1}/{event.num_scales}  step {event.step}/{event.steps}  "
             f"{losses}  {event.seconds:.0f} s{left}"
         )

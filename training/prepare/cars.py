@@ -33,7 +33,7 @@ from genmodels.data.splits import hash_fraction
 from training.prepare import cutouts, viewpoints
 from training.prepare.u2netp import U2NetP
 from training.runs.held_out import skipped_lines
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 COLUMNS = ("file", "class", "year", "body", "filled_fraction")
 TWO_WORD_MAKES = ("AM General", "Alfa Romeo", "Aston Martin", "Land Rover")
@@ -118,7 +118,7 @@ def named_files(rows: list[Row], photos: Path) -> list[Row]:
     known = {row["file"] for row in rows}
     skipped += [(name, "the table has no row for it") for name in files if name not in known]
     for line in skipped_lines(sorted(skipped)):
-        tell(line)
+        print_line(line)
     return rows
 
 
@@ -252,7 +252,7 @@ def write_images(rows: list[Row], masks: Masks, folder: Path, config: Config) ->
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reasons = list(pool.map(write, rows))
     for reason in filter(None, reasons):
-        tell(f"skipped {reason}")
+        print_line(f"skipped {reason}")
     return [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
 
 

@@ -32,7 +32,7 @@ from training.prepare import pair_checks
 from training.prepare.comic_teacher import comic_teacher
 from training.prepare.monet_teacher import monet_teacher, study
 from training.runs.held_out import skipped_lines
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 MARK = ".prepare_pairs"  # A folder that holds this file is the script's own.
 STAGE = ".all"  # Where pictures lie until all are known and the splits are drawn.
@@ -202,7 +202,7 @@ def list_folder(folder: Path) -> list[Path]:
         if path not in paths
     ]
     for line in skipped_lines(sorted(skipped)):
-        tell(f"{folder}:{line}")
+        print_line(f"{folder}:{line}")
     if not paths:
         raise ValueError(f"{folder} must hold pictures ({' '.join(images.SUFFIXES)}), got none")
     return sorted(paths)
@@ -406,7 +406,7 @@ def tell_dropped(candidates: list[Candidate]) -> None:
     dropped = [each.row for each in candidates if each.row.dropped]
     print(f"{len(candidates) - len(dropped)} of {len(candidates)} pictures or pairs kept")
     for row in dropped[:20]:
-        tell(f"dropped {row.source_file}: {row.dropped}")
+        print_line(f"dropped {row.source_file}: {row.dropped}")
     if len(dropped) > 20:
         print(f"dropped {len(dropped) - 20} more, see pairs.csv")
 
@@ -461,7 +461,7 @@ def check_leakage(out: Path) -> None:
         descriptions[split] = np.stack([pair_checks.describe(picture) for picture in pictures])
     nearest, places = pair_checks.nearest_across(descriptions)
     where = " and ".join(f"{split}/{paths[split][i].name}" for split, i in places.items())
-    tell(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
+    print_line(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
     if nearest > pair_checks.LEAK:
         raise ValueError(f"splits must share no picture, {where} correlate by {nearest:.3f}")
 

@@ -22,7 +22,7 @@ class ConfigRecord:
         *,
         tunable: Collection[str],  # May change; changes are printed and recorded.
         may_change: Collection[str],  # What may change without a word.
-        tell: Callable[[str], None],
+        print_line: Callable[[str], None],
     ) -> None:
         self._path = out / "config.json"
         self._flags = _as_json(flags)
@@ -39,7 +39,7 @@ class ConfigRecord:
                 continue
             flag = "--" + key.replace("_", "-")
             if key in tunable:
-                tell(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
+                print_line(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
                 self._changed[key] = [before.get(key), mine.get(key)]
             elif key not in may_change:
                 raise ValueError(

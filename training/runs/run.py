@@ -42,7 +42,7 @@ from training.runs.held_out import (
 )
 from training.runs.launching import mixed_precision
 from training.runs.lock import lock
-from training.runs.stopping import StopSignals, tell
+from training.runs.stopping import StopSignals, print_line
 
 FREE_SETTINGS = {"dropout", "group_size"}  # Settings with which the same weights still work.
 
@@ -152,7 +152,7 @@ class Run:
             known | {"mixed_precision": "no"},
             tunable=config.tunable,
             may_change=config.may_change,
-            tell=self.print,
+            print_line=self.print,
         )
         self.conditions = conditions
         with self.accelerator.main_process_first():
@@ -233,7 +233,7 @@ class Run:
     def print(self, text: str) -> None:
         """Print one line, from the main process only."""
         if self.is_main:
-            tell(text)
+            print_line(text)
 
     def resume(self, **state: checkpoint.Stateful | Optimizer) -> None:
         """Name what a checkpoint holds, move networks to the device, restore the newest one."""

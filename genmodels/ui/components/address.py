@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services.models import Recipe
 
 MAX_TEXT = 20_000  # Characters of a control's value.
@@ -82,14 +82,14 @@ class Visit:
         What does not fit is told; a tab that was empty is then filled as for a new visitor.
         """
 
-        @errors_told
+        @show_errors
         def opened(start: Any, is_open: bool, *given: Any) -> tuple[Any, ...]:
             try:
                 return True, *fill(_start(start), *given)
             except ValueError as error:
                 if is_open:
                     raise
-                gr.Warning(told(error), duration=None)
+                gr.Warning(error_text(error), duration=None)
                 return True, *fill(Start(), *given)
 
         inputs, outputs = [self.start, self.is_open, *inputs], [self.is_open, *outputs]
@@ -177,7 +177,7 @@ def check(controls: Mapping[str, Component], values: Mapping[str, Any]) -> None:
             raise ValueError(f"the setting {name} is not one of this page: got {actual}")
 
 
-def told(error: ValueError) -> str:
+def error_text(error: ValueError) -> str:
     """The error's words as the page shows them; they may quote anyone."""
     text = str(error)
     return html.escape(text[:1].upper() + text[1:])

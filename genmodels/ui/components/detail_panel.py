@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from genmodels.ui.components import enlarging, films
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures, recipes
 
 NUM_VARIATIONS = 8  # Variations drawn at a time.
@@ -41,7 +41,7 @@ class DetailPanel:
             shown.append(self.years)
 
         @self._fitting
-        @errors_told
+        @show_errors
         def opened(files: Any, records: Any) -> tuple[Any, ...]:
             return _portrait(files, records, opens_on or 0)
 
@@ -130,7 +130,7 @@ def _variations(
         button = gr.Button(f"Draw {NUM_VARIATIONS} variations", size="md", min_width=170, scale=0)
     gallery, records = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
 
-    @errors_told
+    @show_errors
     def vary(picked: Any, strength: float) -> tuple[Any, Any]:
         if picked is None:
             raise ValueError("pick a picture first")
@@ -155,7 +155,7 @@ def _variations(
     return gallery, records, varied
 
 
-@errors_told
+@show_errors
 def _opened_again(files: Any, records: Any, picked: Any) -> tuple[Any, ...]:
     """The selected picture as the gallery shows it now, if it is in the gallery."""
     if files is None and records is None:
@@ -165,7 +165,7 @@ def _opened_again(files: Any, records: Any, picked: Any) -> tuple[Any, ...]:
     return _portrait(files, records, same.index(drawn)) if drawn in same else _as_it_is()
 
 
-@errors_told
+@show_errors
 def _clicked(files: Any, records: Any, event: gr.SelectData) -> tuple[Any, ...]:
     return _portrait(files, records, event.index)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.server.queues import ENLARGING
 from genmodels.ui.services import models, pictures, recipes
 from genmodels.ui.services.models import Card, Recipe
@@ -58,7 +58,7 @@ def follow(
     Returns the events after which they are shown so.
     """
 
-    @errors_told
+    @show_errors
     def show(records: Any, how: Literal["Enlarged", "As drawn"]) -> tuple[Any, Any]:
         if not records or all(r is None or _is_shown(r, how) for r in _list(records)):
             return None, None

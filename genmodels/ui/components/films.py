@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image, ImageDraw, ImageFont
 
-from genmodels.ui.components.widgets import IN_TURN, errors_told
+from genmodels.ui.components.widgets import IN_TURN, show_errors
 from genmodels.ui.server import work_folder
 from genmodels.ui.server.queues import FILM
 from genmodels.ui.services import models, pictures, workers
@@ -55,7 +55,7 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
         end = gr.Slider(**span, value=last, label="To")
     kind, button = format_and_button()
 
-    @errors_told
+    @show_errors
     def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> Making:
         arguments = (load, _picked(recipe), start, end, kind)
         yield from workers.run(_years, *arguments, megabytes=MEGABYTES)
@@ -81,7 +81,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     )
     kind, button = format_and_button()
 
-    @errors_told
+    @show_errors
     def add_stop(recipe: Recipe | None, stops: list[Recipe]) -> tuple[Any, Any]:
         stops = _checked([*stops, _picked(recipe)])
         if len({stop["model"] for stop in stops}) > 1:
@@ -90,7 +90,7 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
         shown = pictures.captioned([output.images[0] for output in again], stops)
         return gr.update(value=shown, visible=True), stops
 
-    @errors_told
+    @show_errors
     def draw(stops: list[Recipe], seconds: float, kind: str) -> Making:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services import photos
 
 SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
@@ -122,11 +122,11 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
         )
     hints = gr.JSON([], label="Hints", visible=False)
 
-    @errors_told
+    @show_errors
     def opened(path: str | None, value: str) -> Any:
         return on(path or default, value)
 
-    @errors_told
+    @show_errors
     def drawn(path: str | None, value: str) -> list[Hint]:
         return read(value, photos.size(path or default))
 

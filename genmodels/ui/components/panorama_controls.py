@@ -11,7 +11,7 @@ from PIL import Image
 
 from genmodels.ui.components import address, photo_frame, sources, widgets
 from genmodels.ui.components.sources import Source
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services import panoramas, photos, uploads
 from genmodels.ui.services.models import Recipe
 from genmodels.ui.services.panoramas import MODES, SIZES, Place
@@ -181,7 +181,7 @@ def _keep_in_step(controls: Controls) -> None:
     """The frame and the words follow the photo, the way, the size and the share."""
     named = controls.named()
 
-    @errors_told
+    @show_errors
     def moved(photo: str | None, *given: Any) -> list[Any]:
         values = dict(zip(named, given, strict=True))
         try:

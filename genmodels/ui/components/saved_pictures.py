@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui.components.address import Visit, in_browser, told
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.address import Visit, error_text, in_browser
+from genmodels.ui.components.widgets import AT_ONCE, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import Recipe
 
@@ -35,7 +35,7 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
             name,
         ]
 
-    @errors_told
+    @show_errors
     def of_file(path: str, photos: Any) -> list[Any]:
         return [None, *opened(pictures.recipe_of_file(path), photos)]  # Room for the next.
 
@@ -46,7 +46,7 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
                 raise ValueError(f"a link must be text, got {type(value).__name__}")
             return opened(pictures.recipe_of_link(value), photos)
         except ValueError as error:
-            gr.Warning(f"The link cannot be opened: {told(error)}", duration=None)
+            gr.Warning(f"The link cannot be opened: {error_text(error)}", duration=None)
             first, *others = names
             return [start, *(gr.skip() for _ in others), gr.Tabs(selected=first), first]
 

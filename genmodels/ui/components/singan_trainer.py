@@ -16,7 +16,7 @@ from gradio.context import Context
 import genmodels
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import films
-from genmodels.ui.components.widgets import AT_ONCE, MAX_SEED, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, MAX_SEED, show_errors
 from genmodels.ui.server import work_folder
 from genmodels.ui.server.queues import SAMPLING
 from genmodels.ui.services import photos, pictures, workers
@@ -97,7 +97,7 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
                 films.show([films.Panel(shoot, [token, kind], _film)], "singan-film")
             model = gr.DownloadButton("Download the network", size="md", elem_id="network")
 
-    @errors_told
+    @show_errors
     def training(
         path: str | None, max_size: int, seconds: float, epochs: int, optimizer: str
     ) -> Iterator[tuple[Any, ...]]:
@@ -107,7 +107,7 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
         for update in _followed(token):
             yield token, *update
 
-    @errors_told
+    @show_errors
     def found_again(token: str | None) -> Iterator[tuple[Any, ...]]:
         """The training of before the page was reloaded, if there was one."""
         if not TRAININGS.knows(token):
@@ -116,13 +116,13 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
         for update in _followed(token):
             yield *_running(), gr.update(open=True), *update
 
-    @errors_told
+    @show_errors
     def sampled(token: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
         arguments = (_trained(token), wider, higher, keep, seed)
         files = workers.result(_sample, *arguments, megabytes=MEGABYTES)
         return gr.update(value=files, visible=True)
 
-    @errors_told
+    @show_errors
     def first_samples(token: str | None, *arguments: Any) -> Any:
         is_trained = TRAININGS.knows(token) and TRAININGS.result(token) is not None
         return sampled(token, *arguments) if is_trained else gr.skip()
@@ -260,7 +260,7 @@ def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> 
     ]
 
 
-@errors_told
+@show_errors
 def _film(token: str | None, kind: str) -> films.Making:
     yield from workers.run(_animate, _trained(token), kind, megabytes=MEGABYTES)
 

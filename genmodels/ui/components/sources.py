@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
+from genmodels.ui.components.widgets import AT_ONCE, picked, show_errors
 from genmodels.ui.services import photos
 
 
@@ -38,19 +38,19 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
         elem_classes="pictures examples",
     )
 
-    @errors_told
+    @show_errors
     def dropped(path: str) -> tuple[str, None]:
         photos.opened(path)  # Or it is refused, and the photo stays.
         return path, None
 
-    @errors_told
+    @show_errors
     def photographed(taken: dict[str, Any] | None) -> str | None:
         if taken is None:
             return None
         photos.opened(taken["path"])
         return str(taken["path"])
 
-    @errors_told
+    @show_errors
     def example(event: gr.SelectData) -> str:
         return photos.copied(picked(examples, event))
 

@@ -178,7 +178,7 @@ def _name(recipe: Recipe) -> str:
     return f"{drawn['model']}-seed-{drawn['seed']}{'' if drawn is recipe else '-enlarged'}"
 
 
-def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
+def report_difference(recipe: Recipe, remade: Recipe) -> None:
     """Tell the visitor whether a picture that was drawn again is the very one."""
     if remade.get("pixels_sha256") == recipe.get("pixels_sha256"):
         gr.Info("The same picture, pixel for pixel.")
@@ -205,5 +205,5 @@ def settled(wanted: Any, drawn: Any) -> tuple[Any, Any]:
         if wanted.get("image") != drawn.get("image"):
             gr.Warning("This is another photo than the saved picture was made from.")
         elif wanted.get("settings") == drawn.get("settings"):
-            tell_whether_same(wanted, drawn)
+            report_difference(wanted, drawn)
     return None, gr.update(visible=False)

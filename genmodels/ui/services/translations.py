@@ -76,7 +76,7 @@ def example(model: str) -> Path:
     return firsts[model.partition("-")[0]]
 
 
-def held_against(card: Card) -> list[tuple[str, str]]:
+def comparisons(card: Card) -> list[tuple[str, str]]:
     """What a network's pictures can be held against, the first at first: labels and values."""
     (cards,) = (cards for cards in tasks().values() if card.name in {each.name for each in cards})
     others = [(other.label, other.name) for other in cards if other.name != card.name]

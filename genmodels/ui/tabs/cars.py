@@ -8,7 +8,7 @@ import gradio as gr
 
 from genmodels.ui.components import about, address, detail_panel, enlarging, side_by_side, widgets
 from genmodels.ui.components.address import Start, Visit
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import YEARS_BEYOND, Card, Recipe
 
@@ -44,7 +44,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     recipes = gr.JSON(visible=False)
     *settings, _, _ = controls.values()  # The settings of a drawing: all but "kept" and "shown_as".
 
-    @errors_told
+    @show_errors
     def cars_sample(
         model: str,
         num_images: int,
@@ -86,7 +86,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             redrawn = [pictures.again(load, start.recipe, _models())]
             values |= _settings_of(models.as_drawn(redrawn[0][1]), cards, years)
             values["shown_as"] = enlarging.of_recipe(redrawn[0][1])
-            pictures.tell_whether_same(start.recipe, redrawn[0][1])
+            pictures.report_difference(start.recipe, redrawn[0][1])
         else:
             if start.settings:
                 address.check(controls, start.settings)

@@ -11,7 +11,7 @@ from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import address, compare, panorama_controls, photo_frame, singan_trainer
 from genmodels.ui.components.address import Start, Visit
 from genmodels.ui.components.panorama_controls import DEFAULTS, KEEPING, Controls
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, show_errors
 from genmodels.ui.services import panoramas, photos, pictures, uploads
 from genmodels.ui.services.models import Recipe
 from genmodels.ui.services.panoramas import MODES, Place
@@ -68,7 +68,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     current = gr.State({})  # Its turn, for a drawing to see whether it is still asked for.
     finished = gr.State(NOTHING)  # What was drawn last: picture, words and file.
 
-    @errors_told
+    @show_errors
     def panorama(
         photo: str | None,
         mode: str = DEFAULTS["mode"],
@@ -105,7 +105,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         done = gr.update(value=picture, visible=True)
         yield picture, words, done, recipe, both, _strip(picture, MODES[mode])
 
-    @errors_told
+    @show_errors
     def drawn(
         turn: Any,
         current: Any,
@@ -148,7 +148,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     draw_after(seed_row.draw(seed_row.dice.click).then)
     draw_after(seed_row.seed.submit)
 
-    @errors_told
+    @show_errors
     def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
         """Another photo: in the middle, or where it lay in the saved picture that wants it."""
         values = dict(zip(controls.named(), given, strict=True)) | {"place": photo_frame.MIDDLE}

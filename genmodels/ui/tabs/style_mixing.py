@@ -10,7 +10,7 @@ import gradio as gr
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import address, detail_panel, enlarging, layers, widgets
 from genmodels.ui.components.address import Start, Visit
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import Card, Recipe
 
@@ -65,7 +65,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     }  # fmt: skip
     *inputs, _, _ = controls.values()  # The settings of a drawing: all but "size" and "shown_as".
 
-    @errors_told
+    @show_errors
     def style_mix(
         model: str,
         row_seeds: str,
@@ -110,7 +110,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             values |= {name: start.settings[name] for name in controls}
         shown, records = style_mix(*list(values.values())[:-2])
         if start.recipe is not None:  # Its own may be of conditions that no seed here gives.
-            pictures.tell_whether_same(start.recipe, remade)
+            pictures.report_difference(start.recipe, remade)
             shown["value"][-1:] = pictures.captioned([mixed], [remade])
             records[-1] = remade
         chosen = (values[name] for name in ("model", "layers_taken", "first", "last"))

@@ -10,7 +10,7 @@ from genmodels.ui.components import hints as hinting
 from genmodels.ui.components.address import Start, Visit
 from genmodels.ui.components.hints import Hints
 from genmodels.ui.components.sources import Source
-from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
+from genmodels.ui.components.widgets import AT_ONCE, picked, show_errors
 from genmodels.ui.server.queues import TRANSLATION
 from genmodels.ui.services import photos, pictures, translations, uploads
 from genmodels.ui.services.models import Card, Recipe
@@ -64,7 +64,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     key = gr.Textbox(visible=False)  # Key of the visitor's photo.
     wanted = gr.JSON(visible=False)  # The recipe of a picture whose photo is not here.
 
-    @errors_told
+    @show_errors
     def translate(
         photo: str | None,
         model: str = default.name,
@@ -87,7 +87,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         done = gr.update(value=result.file, visible=True)
         return (result.before, result.after), words, done, result.recipe
 
-    @errors_told
+    @show_errors
     def translate_all(photo: str | None, strength: float, detail: float) -> Any:
         files = translations.each(load, photo, Dials(strength, detail))
         return gr.update(value=files, visible=True)
@@ -98,7 +98,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         The photo, all controls, what is said of the photo, and what is shown.
         """
         values: dict[str, Any] = {
-            "model": default.name, "against": translations.held_against(default)[0][1],
+            "model": default.name, "against": translations.comparisons(default)[0][1],
             "strength": 1.0, "detail": 0.0, "board": hinting.EMPTY, "photo": "",
         }  # fmt: skip
         recipe = start.recipe or start.drawn  # What was wanted before a reload is wanted still.
@@ -121,7 +121,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             chosen = {name: values[name] for name in ("model", "against", "strength", "detail")}
             shown = translate(photo, **chosen, hints=points)
             if recipe is not None:
-                pictures.tell_whether_same(recipe, shown[-1])
+                pictures.report_difference(recipe, shown[-1])
         return (
             photo,
             values["photo"],
@@ -138,7 +138,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def of_network(card: Card, against: str | None = None, detail: float | None = None) -> Any:
         """What the choice of a network sets: `changed`."""
         siblings = tasks[_title(tasks, card)]
-        others = translations.held_against(card)
+        others = translations.comparisons(card)
         chosen = others[0][1] if against is None else against
         finer: dict[str, Any] = {} if detail is None else {"value": detail}
         return (
@@ -159,7 +159,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def chosen_task(task: str) -> Any:
         return of_network(tasks[task][0])
 
-    @errors_told
+    @show_errors
     def chosen_picture(event: gr.SelectData) -> tuple[Any, ...]:
         title = picked(list(tasks), event)
         return title, *chosen_task(title)
@@ -167,7 +167,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     def chosen_network(name: str) -> Any:
         return of_network(cards[name])
 
-    @errors_told
+    @show_errors
     def brought(photo: str) -> tuple[Any, ...]:
         """Another photo: nothing that was made of the one before stays."""
         return uploads.keep(photo), hinting.on(photo), [], gr.update(visible=False)
@@ -244,7 +244,7 @@ def _settings_of(recipe: Recipe, cards: dict[str, Card]) -> dict[str, Any]:
         raise ValueError(f"hints must be places and colours, got {str(points)[:80]}") from error
     return {
         "model": card.name,
-        "against": translations.held_against(card)[0][1],
+        "against": translations.comparisons(card)[0][1],
         "strength": settings.get("strength", 1.0),
         "detail": settings.get("detail", 0.0),
         "board": board,
@@ -256,7 +256,7 @@ def _check(values: dict[str, Any], controls: dict[str, Any], cards: dict[str, Ca
     address.check(controls, values)
     card = cards.get(values["model"])
     if card is None or values["against"] not in [
-        name for _, name in translations.held_against(card)
+        name for _, name in translations.comparisons(card)
     ]:
         actual = f"{values['model'][:80]!r} and {values['against'][:80]!r}"
         raise ValueError(f"a network and what it is held against must be of one task, got {actual}")
@@ -292,7 +292,7 @@ def _controls(tasks: dict[str, list[Card]]) -> Controls:
     labels = [(each.label, each.name) for each in cards]
     task = gr.Radio(list(tasks), value=title, label="Task")
     network = gr.Radio(labels, value=cards[0].name, label="Network", info=cards[0].facts["summary"])
-    others = translations.held_against(cards[0])
+    others = translations.comparisons(cards[0])
     other = gr.Dropdown(others, value=others[0][1], label="Compare with")
     model = gr.Textbox(cards[0].name, visible=False)
     against = gr.Textbox(others[0][1], visible=False)
@@ -326,7 +326,7 @@ def _several(load: Callable[[str], Any], controls: Controls) -> None:
         go = gr.Button("Translate all", size="md", elem_id="translate-several")
         archive = gr.File(label="All results", visible=False, elem_id="archive")
 
-    @errors_told
+    @show_errors
     def all_of_them(
         paths: list[str] | None, model: str, strength: float, detail: float
     ) -> Iterator[Any]:
