@@ -52,12 +52,12 @@ class Card:
 
     @property
     def measured_on(self) -> str:
-        """What the table of figures says above it."""
+        """The text above the table of figures."""
         raise NotImplementedError
 
     @property
     def images(self) -> str:
-        """What it was trained on, after their number."""
+        """The noun for its training data, such as images."""
         return "images"
 
     @property
@@ -130,7 +130,7 @@ import genmodels
 
 {table}{reasons(titles, panel)}
 
-`run.json` has the whole panel."""
+`run.json` has all figures."""
 
     def _row(self, title: str, figure: Figure, extra: Iterable[str]) -> str:
         value = shown(figure.get("value"), self.digits)
@@ -150,7 +150,8 @@ import genmodels
         levels = ", ".join(map(str, self.facts["truncation_sheet"]))
         return f"""## Truncation
 
-The same seeds at truncation {levels}, from top to bottom: less is safer and more alike.
+The same seeds at truncation {levels}, from top to bottom: lower values give safer, more similar
+pictures.
 
 ![samples at truncation {levels}](truncation.png)"""
 
@@ -176,16 +177,15 @@ The same seeds at truncation {levels}, from top to bottom: less is safer and mor
 - {self.notice}"""
 
     def _repeats(self) -> str:
-        """What a split of pictures that repeat each other is worth."""
+        """How many images are repeated within and across the splits."""
         counts = self.facts.get("repeats")
         if counts is None:  # Published before these were counted.
             return ""
         return (
-            f"- {counts['trained_on']} of the {self.images.partition(' ')[0]} to train on repeat "
-            "another of them, to the pixel or mirrored. Of those held out "
-            f"{counts['held_out_exact']} repeat one that is trained on, and "
-            f"{counts['held_out_near']} more do nearly: where these are many, the figures "
-            "flatter.\n"
+            f"- {counts['trained_on']} of the {self.images.partition(' ')[0]} to train on are "
+            "copies of another one, exact or mirrored. Of the held-out ones, "
+            f"{counts['held_out_exact']} are copies of a training image and "
+            f"{counts['held_out_near']} near-copies: if there are many, the figures are too good.\n"
         )
 
     def _training(self) -> str:
@@ -205,14 +205,11 @@ The same seeds at truncation {levels}, from top to bottom: less is safer and mor
         text = ""
         if shares := self.facts.get("layer_shares"):
             words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-            text += (
-                "\n\nHow much of the variety of its pictures each range of layers decides: "
-                f"{words}."
-            )
+            text += f"\n\nShare of the variety that each range of layers controls: {words}."
         if snapshot := self.facts.get("snapshot"):
             text += (
-                "\n\nPublished is the best snapshot of the run by texture, structure and coverage "
-                f"on the held-out images, that after {snapshot['images_seen']:,} images."
+                "\n\nThe weights are of the best snapshot by texture, structure and coverage "
+                f"on the held-out images, after {snapshot['images_seen']:,} images."
             )
         return text
 

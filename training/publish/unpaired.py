@@ -22,11 +22,11 @@ from training.runs.unpaired import UnpairedRun
 class UnpairedCard(TranslationCard):
     """The card of a model that learnt without pairs."""
 
-    caption = "Photographs that the network never saw, and what it makes of them."
+    caption = "Held-out photographs and their translations."
 
     @property
     def panel(self) -> dict[str, Any]:
-        """Its figures, with those of the photographs and of real pictures of the kind beside."""
+        """Its figures, beside those of the untranslated photographs and of real target pictures."""
         outputs, nothing, real = (
             self.facts["metrics"][x] for x in ("made", "nothing_done", "real")
         )
@@ -39,12 +39,12 @@ class UnpairedCard(TranslationCard):
 
     @property
     def measured_on(self) -> str:
-        """How many pictures of both kinds."""
+        """The number of pictures of both kinds."""
         return f"""{self.panel["n"]} held-out photographs at {self.facts["resolution"]} px, \
 translated, against
-{self.panel["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals; \
-the distances are of as many of the ones as of the others.
-*Nothing done* are the photographs themselves, *real* pictures of the kind that were trained on."""
+{self.panel["n_targets"]} held-out pictures of the wanted kind, with 95 % intervals; distances \
+use equally many of both.
+*Nothing done* is the untranslated photograph, *real* are training pictures of the wanted kind."""
 
     @property
     def images(self) -> str:
