@@ -134,7 +134,7 @@ def walk(folder: Path) -> tuple[dict[str, Path], Skipped]:
 
 
 class _Splits:
-    """Which files belong to the split that was asked for, and what they are called in it."""
+    """Which files belong to the requested split, and their names in it."""
 
     def __init__(self, folder: Path, files: Iterable[str], split: str | None) -> None:
         self._places = {name: _place(name) for name in files}

@@ -120,7 +120,7 @@ def enlarge(
 ) -> Image.Image:
     """The picture times the largest whole number that fits, by a Lanczos filter, as RGB.
 
-    For what is shown by itself: a picture of 64 px is a stamp. One that is larger stays as it is.
+    For pictures shown alone: 64 px is too small to see. Larger pictures are unchanged.
     """
     if side < 1:
         raise ValueError(f"side must be 1 or more, got {side}")
@@ -138,7 +138,7 @@ def encode_animation(
     comment: str | None = None,  # Text kept in the file, ASCII as JSON is: `recipe.film`, say.
     xmp: str | None = None,  # An XMP packet; a GIF has no place for it.
 ) -> None:
-    """Write the frames as an animation; GIF and WebP repeat for ever, a player decides on an MP4's.
+    """Write the frames as an animation; GIF and WebP loop; an MP4 leaves that to the player.
 
     The comment is an MP4's or a GIF's comment, and in WebP the EXIF description. GIF and WebP times
     are rounded: to 10 and 1 ms.

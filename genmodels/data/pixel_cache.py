@@ -33,7 +33,7 @@ class Decoded:
 def load(
     items: list[Item], resolution: int, cache_dir: Path | None, num_workers: int | None
 ) -> Decoded:
-    """Decode the items, or read what an earlier call kept of the very same files.
+    """Decode the items, or read the cache that an earlier call wrote for the same files.
 
     OSError if the cache cannot be written; ValueError if there is none and memory is too small.
     """

@@ -224,7 +224,7 @@ def replay(
 
 
 def _recipe_of(image: Image.Image, sha256: str) -> dict[str, Any] | None:
-    """The recipe that a picture carries, if it is of these very pixels and not at its last step."""
+    """The recipe inside a picture, if it describes these pixels and may have a further step."""
     if KEY not in image.info:
         return None
     try:
@@ -264,7 +264,7 @@ def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> ImagePipel
 
 
 def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
-    """The image that a recipe needs, which must be the very one, in whatever mode it is given.
+    """The image that a recipe needs, checked by its pixels' hash, in any mode.
 
     One that was made here is made again. Its pixels may differ a little after an update of torch,
     which `replay` has warned of then.

@@ -1,4 +1,4 @@
-"""Every metric in one place: what it is called, its unit, which way is better, what computes it.
+"""All metrics in one table: name, title, unit, which direction is better, function.
 
 Cards, tables and comparisons take all of that from here. A metric of pairs of images that is added
 here is measured, printed and compared wherever the others are.

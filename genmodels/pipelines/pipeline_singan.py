@@ -70,7 +70,7 @@ class SinGANPipeline(HubPipeline):
         out: str | Path | None = None,  # Folder of the state: resumes from it, and is written to.
         finish: threading.Event | None = None,  # Set it to end now, with what has been learnt.
     ) -> Iterator[Progress]:
-        """Train on one photo, as a generator of events; the last one carries the pipeline.
+        """Train on one photo, as a generator of events; the last one has the pipeline.
 
         Closing it stops the work within an update of a network. Errors: ValueError for a photo, a
         setting or a folder that will not do, at once; FloatingPointError when it diverges.
@@ -257,7 +257,7 @@ class SinGANPipeline(HubPipeline):
 
 
 class _Output:
-    """Takes pictures [1, 3, H, W] with their seed and settings; `output` is what came of them."""
+    """Takes pictures [1, 3, H, W] with their seed and settings; `output` collects the results."""
 
     def __init__(self, pipeline: SinGANPipeline) -> None:
         self.output = ImageOutput(images=[], recipes=[])

@@ -41,7 +41,7 @@ class UpscalerPipeline(HubPipeline):
     ) -> ImageOutput:
         """The pictures enlarged, each with its recipe, and their transparency.
 
-        A picture that carries its own recipe passes that on, so that both steps can be replayed.
+        The recipe of the input picture is included, so that both steps can be replayed.
 
         Errors: ValueError for what is no picture, for a result of more than 64 megapixels, and for
         a factor out of range.

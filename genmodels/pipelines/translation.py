@@ -1,6 +1,6 @@
 """Pictures to pictures: what a network of any family needs around it. Start at `__call__`.
 
-What comes out has the size of what came in, whatever that is, and its transparency.
+The output has the size of the input, whatever that is, and its transparency.
 """
 
 import re
@@ -158,7 +158,7 @@ class TranslationPipeline(HubPipeline):
 
     def _small(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         """A photo, uint8 [1, 3, H, W], at the network's size and on its device, in [-1, 1]."""
-        # It may be large: each channel is resized by itself.
+        # It may be large, so each channel is resized separately.
         planes = (images.to_float(pixels[:, c : c + 1]).to(self.device) for c in range(3))
         return torch.cat([_resized(plane, size) for plane in planes], 1)
 
@@ -248,7 +248,7 @@ def _size_within(limit: int, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _alike(given: Sequence[Image.Image], limit: int) -> Iterator[list[Image.Image]]:
-    """Pictures in a row that the network sees at one size; large photos each by itself."""
+    """Consecutive pictures of one input size; large photos are alone."""
     alike: list[Image.Image] = []
     pixels = 0
     for picture in given:

@@ -1,4 +1,4 @@
-"""Measure our networks against the textbook way of computing the very same ones (`make bench`).
+"""Benchmark our networks against plain implementations of the same ones (`make bench`).
 
     python -m training.benchmarks.networks                 # About eight minutes on two idle cores.
     python -m training.benchmarks.networks --only pix2pix  # One family's rows.

@@ -41,7 +41,7 @@ class Config:
     scenes: Path  # Folder of photos.
     names: tuple[str, ...] = tuple(NAMES.split())  # Names of the photos, without suffixes.
     cases: tuple[str, ...] = tuple(CASES)
-    only: str | None = None  # Used by itself: draw one case of one name, print its figures.
+    only: str | None = None  # Internal: draw one case of one photo, print its figures.
 
 
 def measure(config: Config) -> None:

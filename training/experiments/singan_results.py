@@ -60,7 +60,7 @@ def points(rows: Sequence[Row]) -> list[Point]:
         grouped[tuple(row[dial] for dial in DIALS)].append(row)
     tried = {dials: frozenset(run["scene"] for run in runs) for dials, runs in grouped.items()}
     often = Counter(tried.values())
-    scenes = max(often, key=lambda one: (often[one], len(one), sorted(one)))
+    scenes = max(often, key=lambda names: (often[names], len(names), sorted(names)))
     return [
         Point(
             dials,

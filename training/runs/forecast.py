@@ -62,7 +62,7 @@ def forecast(
 
 
 def take_fastest_threads(network: nn.Module, given: Sequence[Tensor]) -> str:
-    """Set torch's number of threads to what it is or to one, whichever is faster; in words.
+    """Set torch's number of threads to one if that is faster; return a message.
 
     A copy of the network is timed, with both in turn. Beside other work a second thread may cost
     more than it does.

@@ -30,7 +30,7 @@ NEVER = 1e9  # Seconds; JSON knows no infinity.
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a training stands; the last event carries the model."""
+    """The progress of a training; the last event has the model."""
 
     scale: int  # The one at work, 0 is the coarsest.
     num_scales: int  # How many there are.

@@ -1,4 +1,4 @@
-"""The controls of a panorama: the photo, the picture's size and the frame, in step with each other.
+"""The controls of a panorama: the photo, the picture's size and position, kept consistent.
 
 Values are named as the arguments of the tab's drawing, and `size` and `kept`.
 """

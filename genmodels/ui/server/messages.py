@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import gradio as gr
 import pydantic
 
-MAX_QUOTED = 200  # Characters of what came.
+MAX_QUOTED = 200  # Largest number of quoted characters.
 MAX_LENGTH = 800  # Longest message in characters.
 FAULT = "Something went wrong on the server, which its log has. Reload the page, and try again."
 

@@ -1,4 +1,4 @@
-"""Kinds of work: each has its own queue, so that nobody who draws cars waits for a panorama.
+"""Kinds of work: each has its own queue, so that drawing cars does not wait for a panorama.
 
 Gradio queues events by their `concurrency_id` and shows everybody who waits their place and the
 time. But it has one limit for all queues together, after which it answers 503 to everyone. `limit`
@@ -61,7 +61,7 @@ def limit(page: gr.Blocks) -> None:
 
 
 def full(kind: Kind, waiting: int, seconds: Sequence[float]) -> str:
-    """What someone is told for whom there is no room; `seconds` is what some who wait will take."""
+    """The message for a full queue; `seconds` are the durations of some of the waiting events."""
     when = "later"
     if seconds:
         when = f"in {in_words(sum(seconds) / len(seconds) * waiting / kind.at_once)}"

@@ -132,7 +132,7 @@ class Entry(NamedTuple):
 
 
 def sweep(
-    kept: Collection[str] = (),  # Files that stay, as the page shows them for ever.
+    kept: Collection[str] = (),  # Files to keep, because the page always shows them.
 ) -> list[Path]:
     """Delete what was not used for long, and then the longest unused, until the limits are kept.
 

@@ -21,7 +21,7 @@ _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME
 
 
 class Decoder:
-    """The process, and who asks it; they take turns."""
+    """The process and its requests, one at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()

@@ -107,7 +107,7 @@ class Line:
         return job.token
 
     def follow(self, token: Any) -> Iterator[News]:
-        """The news of a job until it is over, at least once a second; who comes later takes over.
+        """The news of a job until it is over, at least once a second; a new follower replaces it.
 
         Errors: ValueError for a token of no job, and the job's own.
         """
@@ -129,7 +129,7 @@ class Line:
                 job.left, job.follower = time.monotonic(), None
 
     def finish(self, token: Any) -> None:
-        """Ask a job to end with what it has; one that has not begun ends with nothing."""
+        """Ask a job to finish early with its current result; one that has not begun has none."""
         job = self._find(token)
         job.finish.set()
         with self._lock:

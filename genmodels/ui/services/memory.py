@@ -10,7 +10,7 @@ PATIENCE_SECONDS = 600.0
 
 
 class Budget:
-    """Memory that tasks share; who asks first is served first, however much that is."""
+    """Memory shared by tasks, granted in the order of requests whatever their size."""
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes

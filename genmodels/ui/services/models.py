@@ -1,4 +1,4 @@
-"""The zoo as the page sees it: facts without torch, and pipelines that load on first use."""
+"""The embedded models for the page: facts without torch, and pipelines loaded on first use."""
 
 import functools
 import json
@@ -24,10 +24,10 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class Card:
-    """What the page says of one embedded model."""
+    """An embedded model, as the page shows it."""
 
     name: str  # As `genmodels.load` knows it.
-    family: str  # DCGAN, StyleGAN2: what it is called in labels.
+    family: str  # Name in labels, such as DCGAN or StyleGAN2.
     facts: dict[str, Any]  # The run.json of its training.
     schema: conditions.Schema  # The conditions that it takes; empty if none.
     generator: dict[str, Any]  # The config of its generator; empty if it has none.

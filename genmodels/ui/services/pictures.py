@@ -179,7 +179,7 @@ def _name(recipe: Recipe) -> str:
 
 
 def report_difference(recipe: Recipe, remade: Recipe) -> None:
-    """Tell the visitor whether a picture that was drawn again is the very one."""
+    """Tell the visitor whether a redrawn picture has the same pixels."""
     if remade.get("pixels_sha256") == recipe.get("pixels_sha256"):
         gr.Info("The same picture, pixel for pixel.")
     else:

@@ -35,7 +35,7 @@ class Dials(NamedTuple):
 class Made(NamedTuple):
     """A translated photo."""
 
-    before: str  # Path of what it is held against, and ...
+    before: str  # Path of the picture to compare with.
     after: str  # ... of what became of it, both as large as a screen shows them.
     file: str  # Path of the PNG, of all pixels.
     recipe: Recipe

@@ -47,7 +47,7 @@ CONTEXT: Any = multiprocessing.get_context("forkserver" if HAS_SERVER else "spaw
 TOO_LARGE = "that takes more memory than there is here: ask for a smaller picture"
 BROKEN_OFF = "the work broke off before it was done: try again, or ask for less"
 
-finishing = threading.Event()  # In a task's process: set when it is to end with what it has.
+finishing = threading.Event()  # In a task's process: set to make it finish early.
 
 _running: set[Any] = set()
 

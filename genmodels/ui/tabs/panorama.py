@@ -18,7 +18,7 @@ from genmodels.ui.services.panoramas import MODES, Place
 from genmodels.ui.services.photos import SCENES
 
 MODEL = "patches"
-# A picture of some megapixels takes a while: nobody who draws cars should wait for it.
+# A picture of some megapixels takes a while: drawing cars should not wait for it.
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "panorama", "concurrency_limit": 1}
 BUSY = (gr.update(visible=False), gr.update(visible=True))  # The buttons that draw and stop.
 IDLE = (gr.update(visible=True), gr.update(visible=False))

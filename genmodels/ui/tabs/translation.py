@@ -259,7 +259,9 @@ def _check(values: dict[str, Any], controls: dict[str, Any], cards: dict[str, Ca
         name for _, name in translations.comparisons(card)
     ]:
         actual = f"{values['model'][:80]!r} and {values['against'][:80]!r}"
-        raise ValueError(f"a network and what it is held against must be of one task, got {actual}")
+        raise ValueError(
+            f"a network and what it is compared with must be of one task, got {actual}"
+        )
     hinting.read(values["board"], (1, 1))
 
 
