@@ -17,6 +17,7 @@ _LAZY = {
     "list_models": "genmodels.zoo",
     "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "NVAEPipeline": "genmodels.pipelines.pipeline_nvae",
     "PatchPipeline": "genmodels.pipelines.pipeline_patches",
     "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
@@ -29,6 +30,7 @@ _MODULES = {"images": "genmodels.data.images", "metrics": "genmodels.metrics"}
 __all__ = [
     "AutoencoderPipeline",
     "DCGANPipeline",
+    "NVAEPipeline",
     "PatchPipeline",
     "Pix2PixPipeline",
     "SinGANPipeline",

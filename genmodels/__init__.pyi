@@ -9,6 +9,7 @@ from genmodels.hub.pipelines import ImagePipeline
 from genmodels.hub.recipe import replay as replay
 from genmodels.pipelines.pipeline_autoencoder import AutoencoderPipeline as AutoencoderPipeline
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline as DCGANPipeline
+from genmodels.pipelines.pipeline_nvae import NVAEPipeline as NVAEPipeline
 from genmodels.pipelines.pipeline_patches import PatchPipeline as PatchPipeline
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline as Pix2PixPipeline
 from genmodels.pipelines.pipeline_singan import SinGANPipeline as SinGANPipeline

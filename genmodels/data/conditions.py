@@ -84,6 +84,22 @@ def encode(schema: Schema, condition: Mapping[str, object]) -> list[float]:
     return c
 
 
+def encode_known(schema: Schema, condition: Mapping[str, object]) -> list[float]:
+    """As `encode`, for a condition that may leave names out: zeros there, and which are known.
+
+    The vector ends with one number per name, 1 where it has a value and 0 where that is unknown:
+    `size(schema) + len(schema)` numbers in all. No one-hot block is all zeros, and 0 is the mean of
+    a continuous condition, so only these tell "unknown" from "average".
+    """
+    _check_names(schema, condition)
+    c: list[float] = []
+    for name, entry in schema.items():
+        is_known = name in condition
+        own = {name: entry}
+        c += encode(own, {name: condition[name]}) if is_known else [0.0] * size(own)
+    return [*c, *(float(name in condition) for name in schema)]
+
+
 def draw(
     schema: Schema,
     condition: Mapping[str, object] | None,  # Values that are already decided.

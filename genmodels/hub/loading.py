@@ -18,6 +18,7 @@ from genmodels.hub.repo import known_as, read_json, resolve
 PIPELINES = {
     "AutoencoderPipeline": "genmodels.pipelines.pipeline_autoencoder",
     "DCGANPipeline": "genmodels.pipelines.pipeline_dcgan",
+    "NVAEPipeline": "genmodels.pipelines.pipeline_nvae",
     "Pix2PixPipeline": "genmodels.pipelines.pipeline_pix2pix",
     "SinGANPipeline": "genmodels.pipelines.pipeline_singan",
     "StyleGAN2Pipeline": "genmodels.pipelines.pipeline_stylegan2",

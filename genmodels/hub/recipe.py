@@ -205,17 +205,18 @@ def replay(
             f"({pipeline.weights_sha256[:12]}) than the picture was made with "
             f"({recipe['weights_sha256'][:12]})"
         )
-    known = set(inspect.signature(type(pipeline).__call__).parameters)
-    if ("image" in known) != ("image" in recipe):
-        raise ValueError(
-            f"{pipeline.source} draws {'' if 'image' in known else 'not '}from an image"
-        )
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    known = set(parameters)
+    takes = "image" in known
+    needs = takes and parameters["image"].default is inspect.Parameter.empty
+    if not (takes if "image" in recipe else not needs):
+        raise ValueError(f"{pipeline.source} draws {'' if takes else 'not '}from an image")
     unknown = set(recipe["settings"]) - (known - {"self", "image", "num_images", "seed"})
     if unknown:
         raise ValueError(f"{pipeline.source} knows no settings {checks.quoted(sorted(unknown))}")
-    given = _image_of(recipe, image)
+    given = dict(zip(("image",), _image_of(recipe, image), strict=False))
     seed = {"seed": recipe["seed"]} if "seed" in known else {}  # Some leave nothing to chance.
-    (picture,) = pipeline(*given, **seed, **recipe["settings"]).images
+    (picture,) = pipeline(**given, **seed, **recipe["settings"]).images
     assert isinstance(picture, GeneratedImage), "pipelines attach the recipe"
     if pixels_sha256(picture) != recipe.get("pixels_sha256"):
         torch_then, torch_now = recipe["versions"].get("torch"), torch.__version__

@@ -100,3 +100,12 @@ def path_length(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     scale = (images.shape[2] * images.shape[3]) ** 0.5
     (slope,) = torch.autograd.grad((images * noise).sum() / scale, ws, create_graph=True)
     return slope.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def kl_divergence(shift: Tensor, log_ratio: Tensor) -> Tensor:
+    """Of a posterior from its prior, each element in nats.
+
+    shift: the difference of their means in standard deviations of the prior; log_ratio: the log of
+    the posterior's standard deviation by the prior's.
+    """
+    return 0.5 * (shift.square() + (2 * log_ratio).exp() - 1) - log_ratio

@@ -184,3 +184,14 @@ def test_conditions_need_neither_torch_nor_numpy():
     code = "import sys, genmodels.data.conditions; print({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_is_left_out_is_zeros_and_not_known():
+    condition = {"body": "suv", "year": 2005, "is_open": False}
+    c = conditions.encode(SCHEMA, condition)  # Two numbers, one, and two.
+    assert conditions.encode_known(SCHEMA, condition) == [*c, 1, 1, 1]
+    del condition["year"]
+    assert conditions.encode_known(SCHEMA, condition) == [*c[:2], 0, *c[3:], 1, 0, 1]
+    assert conditions.encode_known(SCHEMA, {}) == [0] * 8
+    with pytest.raises(ValueError, match="unknown condition"):
+        conditions.encode_known(SCHEMA, {"colour": "red"})

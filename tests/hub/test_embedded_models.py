@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import genmodels
 from genmodels import zoo
@@ -62,8 +63,7 @@ def test_the_readmes_five_lines_run_as_they_stand(tmp_path, monkeypatch):
     readme = (zoo.FOLDER.parent.parent / "README.md").read_text()
     lines = readme.split("## Use it")[1].split("```python")[1].split("```")[0]
     monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(lines, names)
-    assert (tmp_path / "car.png").is_file()
-    again = genmodels.replay(tmp_path / "car.png")
-    assert again.tobytes() == names["out"].images[0].tobytes()
+    exec(lines, {})
+    with Image.open(tmp_path / "car.png") as saved:
+        assert saved.size == (256, 256)
+        assert genmodels.replay(tmp_path / "car.png").tobytes() == saved.tobytes()

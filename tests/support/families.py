@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from genmodels.data import images
-from genmodels.models import autoencoder, dcgan, pix2pix, stylegan2, upscaler
+from genmodels.models import autoencoder, dcgan, nvae, pix2pix, stylegan2, upscaler
 from genmodels.models.singan import networks
 from genmodels.pipelines.pipeline_autoencoder import AutoencoderPipeline
 from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
+from genmodels.pipelines.pipeline_nvae import NVAEPipeline
 from genmodels.pipelines.pipeline_patches import PatchPipeline
 from genmodels.pipelines.pipeline_pix2pix import Pix2PixPipeline
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
@@ -38,6 +39,11 @@ def _dcgan():
 def _stylegan2():
     size = {"resolution": 16, "z_dim": 8, "w_dim": 8, "base_channels": 4, "max_channels": 8}
     return StyleGAN2Pipeline(stylegan2.Generator(c_dim=3, **size), conditions=SCHEMA)
+
+
+def _nvae():
+    size = {"resolution": 16, "latents": "4:1x2 8:1x1", "base_channels": 4, "max_channels": 8}
+    return NVAEPipeline(nvae.NVAE(c_dim=5, **size), conditions=SCHEMA)
 
 
 def _pix2pix():
@@ -103,6 +109,11 @@ FAMILIES = {
         _stylegan2,
         {"condition": {"body": "suv"}, "mix_seed": 3, "mix_layers": (1, 2)},
         inputs=lambda: (torch.randn(2, 8), torch.randn(2, 3)),
+    ),
+    "NVAEPipeline": Family(
+        _nvae,
+        {"condition": {"body": "suv"}, "temperature": 0.75, "keep_levels": 1, "redraw_seed": 3},
+        inputs=lambda: (torch.randn(2, 96), torch.randn(2, 5)),
     ),
     "Pix2PixPipeline": Family(
         _pix2pix,

@@ -35,6 +35,18 @@ STYLEGAN2 = DCGAN | {
     "r1_every": 2,
     "mixing_probability": 0.9,
 }
+NVAE = QUIET | {
+    "resolution": 32,
+    "batch_size": 8,
+    "base_channels": 4,
+    "max_channels": 8,
+    "latents": "4:1x2 8:1x2",
+    "conditions": ("body", "year"),
+    "kl_warmup_images": 16,
+    "lr_warmup_steps": 2,
+    "decay_from": 1.0,  # A falling rate depends on how many steps there are in all.
+    "calibration_passes": 1,
+}
 
 
 @contextmanager

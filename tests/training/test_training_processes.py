@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("launching")]
 
 SCRIPTS = Path(__file__).parents[2] / "training"
 SETTINGS = {"train_dcgan": tiny_training.DCGAN, "train_stylegan2": tiny_training.STYLEGAN2}
+OTHERS = {"train_nvae": tiny_training.NVAE}
 ENDLESS = 20_000  # Steps: minutes, for what is to be stopped after seconds.
 CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 SERVER = multiprocessing.get_context("forkserver")
@@ -34,9 +35,10 @@ SERVER = multiprocessing.get_context("forkserver")
 
 def command(script, argv, variables, output):
     """What a forked process does, as in a terminal of its own, even where these tests run under
-    nohup. What takes seconds and is not the matter is cut short.
+    nohup or in the background. What takes seconds and is not the matter is cut short.
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     os.environ.update(CPU | variables)
@@ -50,7 +52,7 @@ class Command:
     """One training command under way; `wait_for` reads its output line by line."""
 
     def __init__(self, script, photos, out, *, variables=None, **changes):
-        settings = photos | SETTINGS[script] | changes
+        settings = photos | (SETTINGS | OTHERS)[script] | changes
         argv = tiny_training.flags(out=out, **settings)
         reader, writer = SERVER.Pipe(duplex=False)
         path = str(SCRIPTS / f"{script}.py")
@@ -290,3 +292,17 @@ def test_two_processes_train_with_both_critics_as_one_does(photos, tmp_path):
     # Spectral norms are iterated once per forward pass, so a split batch has them a little nearer.
     far = [key for key in one if not torch.allclose(other[key], one[key], rtol=0.02, atol=0.02)]
     assert [key for key in far if not key.endswith(("_u", "_v"))] == []
+
+
+def test_two_processes_train_nvae_as_one_does(photos, tmp_path):
+    settings = {"steps": 1, "spectral_weight": 0.0}  # Its vectors move once for each part.
+    runs = two("train_nvae", photos, tmp_path / "two", **settings)
+    run = Command("train_nvae", photos, tmp_path / "one", accumulate=2, **settings)
+    assert run.end() == 0, run.said
+    assert [each.end() for each in runs] == [0, 0], runs[0].said + runs[1].said
+    one, other = (tiny_training.state(tmp_path / name) for name in ("one", "two"))
+    gradients = [key for key in one if key.endswith("exp_avg")]
+    assert len(gradients) > 100
+    for key in gradients:
+        size = float(one[key].abs().max())
+        torch.testing.assert_close(other[key], one[key], rtol=1e-3, atol=1e-3 * size + 1e-9)

@@ -17,10 +17,12 @@ from training.publish.facts import of_run, seal, storage_dtype
 from training.publish.paired import PairEvaluation
 from training.publish.samples import SampleEvaluation
 from training.publish.unpaired import UnpairedEvaluation
+from training.publish.variational import VariationalEvaluation
 from training.runs.run import Run
 
 EVALUATIONS: dict[str, type[Evaluation]] = {
-    each.name: each for each in (SampleEvaluation, PairEvaluation, UnpairedEvaluation)
+    each.name: each
+    for each in (SampleEvaluation, VariationalEvaluation, PairEvaluation, UnpairedEvaluation)
 }
 
 
