@@ -103,7 +103,7 @@ def path_length(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 
 
 def kl_divergence(shift: Tensor, log_ratio: Tensor) -> Tensor:
-    """Of a posterior from its prior, each element in nats.
+    """KL of a posterior from its prior, per element in nats.
 
     shift: the difference of their means in standard deviations of the prior; log_ratio: the log of
     the posterior's standard deviation by the prior's.
