@@ -125,6 +125,8 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
         type_in(page.get_by_label("number input for Truncation").first, psi)
         generate(page)
         first = seen(page, before=first)
+        # The files follow with the large picture.
+        expect(page.locator("#cars-detail .portrait img")).to_have_attribute("src", first[0])
         archive = saved(page, page.get_by_role("button", name="Download all").first, tmp_path)
         with zipfile.ZipFile(archive) as files:
             names = [name for name in files.namelist() if name.endswith(".png")]
