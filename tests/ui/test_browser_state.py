@@ -77,6 +77,7 @@ def work_in_panorama(page, photo):
     page.get_by_label("A new picture").check()
     type_in(page.get_by_label("Seed", exact=True).filter(visible=True), "5")
     expect(page.locator("#panorama-words")).to_contain_text("seed 5", timeout=60_000)
+    expect(page.locator("#stop-panorama")).to_be_hidden(timeout=60_000)  # Nothing is under way.
     choose(page, "Size", "2 : 1")  # Chosen, and not drawn yet.
     expect(page.locator("#panorama-size")).to_contain_text("Result: 120 x 60 px")
 
