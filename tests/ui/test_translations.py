@@ -115,7 +115,7 @@ def test_a_bad_photo_is_refused_with_a_reason_and_the_page_goes_on(client, name,
     ("asked", "reason"),
     [
         ({"strength": 2}, "Strength must be a number from 0 to 1, got 2"),
-        ({"detail": -1}, "detail must be a number from 0 to 1, got -1"),
+        ({"detail": -1}, "Detail of the photo must be a number from 0 to 1, got -1"),
         ({"model": "cars-dcgan-toy"}, "choices|one of"),
         ({"against": "moon"}, "choices|one of"),
     ],
