@@ -343,8 +343,8 @@ class Discriminator(HubModel):
             if self.embed is None:
                 return logits
             if c is None or c.shape != (len(image), self.c_dim):
-                actual = None if c is None else list(c.shape)
-                raise ValueError(f"c must be [{len(image)}, {self.c_dim}], got {actual}")
+                came = None if c is None else list(c.shape)
+                raise ValueError(f"c must be [{len(image)}, {self.c_dim}], got {came}")
             agreement = (self.embed(c) * x).sum(dim=1) / math.sqrt(x.shape[1])
             return logits + c_weight * agreement
 

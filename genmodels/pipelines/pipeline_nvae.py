@@ -105,7 +105,7 @@ class NVAEPipeline(HubPipeline):
         *,
         condition: dict[str, Any] | None = None,  # What to change; all else is left to the network.
         original: dict[str, Any] | None = None,  # What is known of the photo, as conditions are.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """The photo as the network sees it, under other conditions.
 
@@ -117,10 +117,10 @@ class NVAEPipeline(HubPipeline):
     def redraw(
         self,
         *,
-        seed: int,  # Seed of the picture.
+        seed: int,  # Of the picture.
         keep_levels: int = 1,  # Coarse levels that stay; all others are drawn anew.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """Pictures that share their coarse levels, such as the pose, and differ in the others."""
         rows = sampling.around(seed, 0.0, num_images)
@@ -133,10 +133,10 @@ class NVAEPipeline(HubPipeline):
     def vary(
         self,
         *,
-        seed: int,  # Seed of the picture to vary.
+        seed: int,  # Of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
         asked = sampling.around(seed, strength, num_images)
@@ -148,7 +148,7 @@ class NVAEPipeline(HubPipeline):
         seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
         recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
         frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # As for `__call__`; a condition defaults to the first picture's.
+        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
@@ -165,11 +165,11 @@ class NVAEPipeline(HubPipeline):
     def sweep(
         self,
         *,
-        seed: int,  # Seed of the picture.
+        seed: int,  # Of the picture.
         name: str,  # The condition that changes.
         values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
         condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """One picture with one condition running through the values, all else kept."""
         if name not in self.schema:

@@ -82,7 +82,7 @@ class StyleGAN2Pipeline(HubPipeline):
 
     def pictures(
         self,
-        calls: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
         output = ImageOutput(images=[], recipes=[])
@@ -90,27 +90,27 @@ class StyleGAN2Pipeline(HubPipeline):
             sha256 = self.weights_sha256
             network = unwrapped(generator)
             styles = Styles(network, self.schema, sha256)
-            placed = [sampling.placed(call, styles.of, torch.lerp) for call in calls]
-            for call, (_, settings), image in zip(
-                calls, placed, _drawn(network, placed), strict=True
+            placed = [sampling.placed(one, styles.of, torch.lerp) for one in asked]
+            for one, (_, settings), image in zip(
+                asked, placed, _drawn(network, placed), strict=True
             ):
-                record = recipe.make(self, call["seed"], weights_sha256=sha256, **settings)
+                made = recipe.make(self, one["seed"], weights_sha256=sha256, **settings)
                 (picture,) = images.to_pil(image)
-                output.images.append(recipe.attach(picture, record))
-                output.recipes.append(record)
+                output.images.append(recipe.attach(picture, made))
+                output.recipes.append(made)
         return output
 
     def vary(
         self,
         *,
-        seed: int,  # Seed of the picture to vary.
+        seed: int,  # Of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
-        calls = sampling.around(seed, strength, num_images)
-        return self.pictures([settings | call for call in calls])
+        asked = sampling.around(seed, strength, num_images)
+        return self.pictures([settings | one for one in asked])
 
     def interpolate(
         self,
@@ -118,7 +118,7 @@ class StyleGAN2Pipeline(HubPipeline):
         seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
         recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
         frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # As for `__call__`; a condition defaults to the first picture's.
+        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
@@ -128,16 +128,16 @@ class StyleGAN2Pipeline(HubPipeline):
         way = sampling.between(seeds, frames)
         # One condition for the whole way: between two bodies there is no third.
         settings["condition"] = self._condition(settings.get("condition"), seeds[0])
-        return self.pictures([settings | call for call in way])
+        return self.pictures([settings | one for one in way])
 
     def sweep(
         self,
         *,
-        seed: int,  # Seed of the picture.
+        seed: int,  # Of the picture.
         name: str = "year",  # The condition that changes.
         values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
         condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """One picture with one condition running through the values, all else kept.
 
@@ -148,11 +148,11 @@ class StyleGAN2Pipeline(HubPipeline):
         if not 1 <= len(values) <= 600:
             raise ValueError(f"values must be 1 to 600, got {len(values)}")
         self._condition(condition, seed)  # Refuses what is no condition.
-        fixed = {"condition": condition or {}}
+        kept = {"condition": condition or {}}
         if settings.get("mix_condition") is not None:
-            fixed["mix_condition"] = settings["mix_condition"]
-        calls = [{key: each | {name: value} for key, each in fixed.items()} for value in values]
-        return self.pictures([settings | {"seed": seed} | each for each in calls])
+            kept["mix_condition"] = settings["mix_condition"]
+        asked = [{key: one | {name: value} for key, one in kept.items()} for value in values]
+        return self.pictures([settings | {"seed": seed} | one for one in asked])
 
     def mix(
         self,
@@ -160,7 +160,7 @@ class StyleGAN2Pipeline(HubPipeline):
         row_seeds: Sequence[int],  # Pictures that give what the other layers decide.
         column_seeds: Sequence[int],  # Pictures that give the styles of `layers`.
         layers: str | Sequence[int] = "middle",  # "coarse", "middle", "fine" or (first, last).
-        **settings: Any,  # Keyword arguments of `__call__`.
+        **settings: Any,  # Of the call.
     ) -> ImageOutput:
         """A grid, row by row: every row's picture with the layers' styles of every column's."""
         cells = [
@@ -172,7 +172,7 @@ class StyleGAN2Pipeline(HubPipeline):
 
     def layer_shares(
         self,
-        num_images: int = 64,  # Pairs to compare, 2 to 4096; the error falls with the square root.
+        num_images: int = 64,  # Of pairs to compare, 2 to 4096; the error shrinks with its root.
         seed: int = 0,  # Pair i is of the pictures of seed + i and seed + num_images + i.
         truncation_psi: float = 1.0,  # As in the call.
         condition: dict[str, Any] | None = None,  # As in the call.
@@ -194,21 +194,19 @@ class StyleGAN2Pipeline(HubPipeline):
             network = unwrapped(generator)
             space = Styles(network, self.schema, self.weights_sha256)
 
-            def styles(image_seed: int) -> Tensor:
-                c = space.encoded(space.condition(condition, image_seed))
-                return space.truncated(space.latent(image_seed), c, truncation_psi)
+            def styles(own: int) -> Tensor:
+                c = space.encoded(space.condition(condition, own))
+                return space.truncated(space.latent(own), c, truncation_psi)
 
-            for image_seed in range(seed, seed + num_images):
-                ws, other = styles(image_seed), styles(image_seed + num_images)
+            for own in range(seed, seed + num_images):
+                ws, other = styles(own), styles(own + num_images)
                 # The picture; one with its coarse styles; one with its coarse and middle styles.
                 ends = (middle, fine)
                 mixed = [ws, *(torch.cat([ws[:, :end], other[:, end:]], 1) for end in ends)]
                 with threads_for(_elements(network)):
-                    drawn = network.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
-                first, second = drawn[:1], drawn[1:]  # [1, C, R, R], [2, C, R, R]
-                sums = sums + torch.stack(
-                    [(first + second) / 2, (first**2 + second**2) / 2, first * second]
-                )
+                    made = network.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
+                one, two = made[:1], made[1:]  # [1, C, R, R], [2, C, R, R]
+                sums = sums + torch.stack([(one + two) / 2, (one**2 + two**2) / 2, one * two])
         mean, square, product = sums / num_images  # [2, C, R, R] each
         covariance, variance = ((x - mean**2).mean((1, 2, 3)) for x in (product, square))
         if not variance.min() > 1e-12:
@@ -220,10 +218,10 @@ class StyleGAN2Pipeline(HubPipeline):
         """The first and last style of a range: of "coarse", "middle", "fine", or of itself."""
         return layers(self.networks["generator"], names)
 
-    def _condition(self, condition: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    def _condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
         """The condition of a seed's picture: what is asked, completed by the seed."""
         seed = check_whole("seed", seed, 0, MAX_SEED)
-        return conditions.draw(self.schema, plain(condition), random.Random(seed))
+        return conditions.draw(self.schema, plain(asked), random.Random(seed))
 
 
 def _drawn(
@@ -233,7 +231,7 @@ def _drawn(
     """The pictures [1, C, R, R] in their order."""
     elements = _elements(network)
     with threads_for(elements):
-        for noise_mode, run in groupby(placed, key=lambda call: call[1]["noise_mode"]):
+        for noise_mode, run in groupby(placed, key=lambda one: one[1]["noise_mode"]):
             yield from batches.draw(
                 partial(network.synthesis, noise_mode=noise_mode),
                 torch.cat([ws for ws, _ in run]),

@@ -68,14 +68,12 @@ def through(
         raise ValueError(f"recipes must be two or more, got {len(recipes)}")
     frames = check_whole("frames", frames, 1, 600)
     sha256 = pipeline.weights_sha256
-    for each in recipes:
-        if each["weights_sha256"] != sha256:
-            raise ValueError(
-                f"the recipes must be of this model's pictures, one is {each['model']}"
-            )
-        if "toward" in each["settings"]:
+    for one in recipes:
+        if one["weights_sha256"] != sha256:
+            raise ValueError(f"the recipes must be of this model's pictures, one is {one['model']}")
+        if "toward" in one["settings"]:
             raise ValueError("a picture that is itself between two others cannot be passed through")
-    stops = [{**each["settings"], "seed": each["seed"]} for each in recipes]
+    stops = [{**one["settings"], "seed": one["seed"]} for one in recipes]
     way = [
         {**a, "toward": b, "toward_strength": i / frames}
         for a, b in zip(stops, stops[1:], strict=False)

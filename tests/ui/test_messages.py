@@ -52,11 +52,11 @@ def test_what_cannot_be_quoted_is_named():
     ],
 )
 def test_a_handler_gets_what_its_annotations_say_or_refuses_in_a_sentence(given, told):
-    @widgets.show_errors
+    @widgets.errors_told
     def draw(seed: int, psi: float):
         return seed, psi
 
-    @widgets.show_errors
+    @widgets.errors_told
     def steps(seed: int, psi: float):
         yield seed, psi
 

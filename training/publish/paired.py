@@ -1,4 +1,4 @@
-"""Evaluation of models trained on pairs: translations compared with their targets."""
+"""What models that learnt from pairs are measured by: translations beside their targets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,29 +24,29 @@ class TranslationCard(Card):
     """What the cards of all models that translate pictures say."""
 
     task = tag = "image-to-image"
-    alt = "held-out pictures and their translations"
+    alt = "held-out pictures and what it makes of them"
     usage = """from genmodels import images
 
 photo = images.open_rgb("photo.jpg")
 genmodels.load("{model}")(photo).images[0]"""
     notice = (
-        "Its results are partly synthetic; their metadata says so and holds a recipe. Do not "
-        "present\n  them as untouched photographs."
+        "What it makes carries a recipe and a mark that says that it is partly synthetic. Do not "
+        "present\n  it as an untouched photograph."
     )
 
 
 class PairCard(TranslationCard):
-    """The card of a model trained on pairs."""
+    """The card of a model that learnt from pairs."""
 
-    caption = "Held-out pairs: sources, translations, targets."
+    caption = "Held-out pairs that the network never saw: sources, what it makes of them, targets."
     digits = ".4g"
 
     @property
     def measured_on(self) -> str:
-        """The number of pairs, and the baseline."""
+        """How many pairs, and what the baseline is."""
         return f"""{self.panel["n"]} held-out pairs at {self.facts["resolution"]} px, with 95 % \
 intervals over pictures.
-*Nothing done* compares the source itself with the target."""
+*Nothing done* is the source itself, held against the target."""
 
     @property
     def images(self) -> str:
@@ -58,11 +58,14 @@ intervals over pictures.
         """Nothing where no pairs were held out."""
         if not self.panel["n"]:
             return ""
-        return "The held-out pairs with the largest squared error: sources, translations, targets."
+        return (
+            "The held-out pairs with the largest squared error: sources, what it makes of them, "
+            "targets."
+        )
 
 
 class PairEvaluation(Evaluation):
-    """Evaluation of networks trained on pairs, on held-out pairs."""
+    """Of networks that learnt from pairs, on those that were held out."""
 
     name, card = "pairs", PairCard
 
@@ -85,20 +88,20 @@ class PairEvaluation(Evaluation):
         run = self.run
         run.print("measuring on held-out pairs ...")
         sources, targets = run.held_out.sources, run.held_out.targets
-        translations = translated(pipeline, sources)
+        made = translated(pipeline, sources)
         shown = run.shown_pairs()
         _sheet(shown[0], translated(pipeline, shown[0]), shown[1]).save(folder / "samples.png")
-        if len(translations):
-            rows = np.argsort(metrics.mse(translations, targets).values)[::-1][:SHOWN].copy()
-            _sheet(sources[rows], translations[rows], targets[rows]).save(folder / "worst.png")
+        if len(made):
+            rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
+            _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
         draw_film(run, folder)
-        return {"metrics": figures(translations, targets, sources)}
+        return {"metrics": figures(made, targets, sources)}
 
 
 def translations(pipeline: HubPipeline, sources: Tensor) -> Sequence[Image.Image]:
     """What it makes of the first of some pictures, uint8 [N, 3, R, R], as its settings say."""
-    shown: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
-    return shown
+    made: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
+    return made
 
 
 def draw_film(run: TranslatorRun, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""About a model: a film of its training, how it works, its limits."""
+"""What is told of a model: its training as a film, how it works, what it cannot do."""
 
 import gradio as gr
 
@@ -6,21 +6,19 @@ from genmodels import zoo
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.services.models import Card
 
-# Sections of the model's card that are shown, in this order, where it has them.
+# Of the model's card, in this order, where it has them.
 SECTIONS = (
     "Figures",
-    "Condition accuracy",
-    "How well it obeys",  # Its title on cards of 0.4.
-    "Ablation",
-    "What each wish brings",  # Its title on cards of 0.4.
+    "How well it obeys",
+    "What each wish brings",
     "pix2pix against the autoencoder",
 )
 # What a film shows, where that is not the pictures of some random numbers.
-ALT = {"translation": "Held-out photos, their translations during training, and the targets"}
+ALT = {"translation": "Held-out photos, what became of them as it learnt, and what was wanted"}
 
 
 def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
-    """Add both accordions, closed, to an open tab; `film` and `text` fill them for a model."""
+    """Lay both out, folded, inside an open tab; `film` and `text` give them another model's."""
     with gr.Accordion("Training progress", open=False):
         shown = gr.Image(
             film(card),
@@ -48,7 +46,7 @@ def text(card: Card, use: str) -> str:
     seen = card.facts.get("images_seen_by_parent")
     learnt = f"looked at {seen:,}" if seen else "learnt"
     origin = f"It began as `{parent}`, which had {learnt} before. " if parent else ""
-    figures = "\n\n".join(f"### {name}\n\n{body}" for name, body in _sections(card))
+    figures = "\n\n".join(f"### {name}\n\n{told}" for name, told in _sections(card))
     return words.format(figures=figures, origin=origin, **card.facts)
 
 

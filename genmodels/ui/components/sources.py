@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import AT_ONCE, picked, show_errors
+from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
 from genmodels.ui.services import photos
 
 
@@ -38,27 +38,27 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
         elem_classes="pictures examples",
     )
 
-    @show_errors
+    @errors_told
     def dropped(path: str) -> tuple[str, None]:
         photos.opened(path)  # Or it is refused, and the photo stays.
         return path, None
 
-    @show_errors
+    @errors_told
     def photographed(taken: dict[str, Any] | None) -> str | None:
         if taken is None:
             return None
         photos.opened(taken["path"])
         return str(taken["path"])
 
-    @show_errors
+    @errors_told
     def example(event: gr.SelectData) -> str:
         return photos.copied(picked(examples, event))
 
     # Queued, as an error would not be told otherwise.
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    taken = drop.upload(dropped, drop, [photo, drop], **private)
+    told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    taken = drop.upload(dropped, drop, [photo, drop], **told)
     taken.failure(lambda: None, None, drop, **AT_ONCE)
-    events = [taken, gallery.select(example, None, photo, **private)]
+    events = [taken, gallery.select(example, None, photo, **told)]
     if has_camera:
         with gr.Accordion("Camera", open=False):
             camera = gr.Image(
@@ -70,5 +70,5 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
                 elem_id=f"{use}-camera",
             )
         # What a camera gives is a file like any other; Gradio does not look into it.
-        events.append(camera.input(photographed, camera, photo, preprocess=False, **private))
+        events.append(camera.input(photographed, camera, photo, preprocess=False, **told))
     return Source(photo, events)
