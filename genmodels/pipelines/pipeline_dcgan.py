@@ -40,7 +40,7 @@ class DCGANPipeline(HubPipeline):
         """New images, each with its recipe."""
         num_images = check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        seed = check_whole("seed", seed, 0, sampling.MAX_SEED)
         settings: dict[str, Any] = {"variation_seed": variation_seed}
         settings |= {"variation_strength": variation_strength}
         settings |= {"toward": toward, "toward_strength": toward_strength}
@@ -94,10 +94,10 @@ class DCGANPipeline(HubPipeline):
     ) -> tuple[Tensor, dict[str, Any]]:
         """z [1, z_dim] of one picture, and the settings that its recipe needs."""
         z_dim = self.networks["generator"].z_dim
-        z = sampling.draw(check_whole("seed", seed, 0, 2**63 - 257), z_dim)
+        z = sampling.draw(check_whole("seed", seed, 0, sampling.MAX_SEED), z_dim)
         variation_strength = check_range("variation_strength", variation_strength, 0, 1)
         if variation_seed is None:
             return z, {}
-        variation_seed = check_whole("variation_seed", variation_seed, 0, 2**63 - 257)
+        variation_seed = check_whole("variation_seed", variation_seed, 0, sampling.MAX_SEED)
         z = sampling.walk(z, sampling.draw(variation_seed, z_dim), variation_strength)
         return z, {"variation_seed": variation_seed, "variation_strength": variation_strength}

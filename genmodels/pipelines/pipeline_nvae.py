@@ -1,12 +1,10 @@
 """Sampling from NVAE, and changing what it is told of a picture."""
 
-import random
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -14,21 +12,21 @@ from PIL import Image
 from torch import Tensor
 
 from genmodels.data import conditions, images
-from genmodels.data.conditions import Schema
 from genmodels.hub import recipe
 from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.hub.modeling import HubModel
-from genmodels.hub.pipelines import HubPipeline, ImageOutput
+from genmodels.hub.pipelines import ImageOutput
 from genmodels.hub.weights import unwrapped
 from genmodels.models import nvae
 from genmodels.nn.threads import threads_for
 from genmodels.pipelines import batches, sampling
+from genmodels.pipelines.conditional import ConditionalPipeline
+from genmodels.pipelines.sampling import MAX_SEED
 
-MAX_SEED = 2**63 - 257
 MIN_TEMPERATURE, MAX_TEMPERATURE = nvae.TEMPERATURES[0], nvae.TEMPERATURES[-1]
 
 
-class NVAEPipeline(HubPipeline):
+class NVAEPipeline(ConditionalPipeline):
     """Draws images from a trained `nvae.NVAE`, on condition where it has learnt one.
 
     The same seed under another condition is the same noise, so that a face keeps its identity. A
@@ -38,7 +36,6 @@ class NVAEPipeline(HubPipeline):
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": nvae.NVAE}
     tags = ("vae", "nvae")
-    schema: Schema
 
     @register_to_config
     def __init__(
@@ -96,7 +93,7 @@ class NVAEPipeline(HubPipeline):
         asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
-        placed = [sampling.of(one, self._placed, "a picture") for one in asked]
+        placed = [sampling.placed(one, self._place, _between) for one in asked]
         return self._drawn([one["seed"] for one in asked], placed)
 
     def edit(
@@ -129,38 +126,6 @@ class NVAEPipeline(HubPipeline):
             for row in rows
         ]
         return self.pictures([settings | one for one in asked])
-
-    def vary(
-        self,
-        *,
-        seed: int,  # Of the picture to vary.
-        strength: float = 0.3,  # 0: the same again, 1: another picture.
-        num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Of the call.
-    ) -> ImageOutput:
-        """Pictures around one, the same ones each time."""
-        asked = sampling.around(seed, strength, num_images)
-        return self.pictures([settings | one for one in asked])
-
-    def interpolate(
-        self,
-        *,
-        seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
-        recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
-        frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
-    ) -> ImageOutput:
-        """The pictures on the way, ready for a film: frames for each but the last, and that one."""
-        if recipes:
-            if seeds or settings:
-                raise ValueError(f"recipes say all, got also {[*seeds, *settings]}")
-            if any("image" in one for one in recipes):
-                raise ValueError("a picture that was made from a photo cannot be passed through")
-            return self.pictures(sampling.through(self, recipes, frames))
-        way = sampling.between(seeds, frames)
-        # One condition for the whole way, so that all that changes is the noise.
-        settings["condition"] = self._condition(settings.get("condition"), seeds[0])
-        return self.pictures([settings | one for one in way])
 
     def sweep(
         self,
@@ -202,33 +167,34 @@ class NVAEPipeline(HubPipeline):
     def _drawn(
         self,
         seeds: Sequence[int],
-        placed: Sequence["_Place"],
+        placed: Sequence[tuple["_Point", dict[str, Any]]],
         photo: Image.Image | None = None,  # What they are made from.
     ) -> ImageOutput:
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
-            drawn = self._run(unwrapped(generator), placed)
-            for seed, place, image in zip(seeds, placed, drawn, strict=True):
-                made = recipe.make(self, seed, image=photo, weights_sha256=sha256, **place.settings)
+            drawn = self._run(unwrapped(generator), [point for point, _ in placed])
+            for seed, (_, settings), image in zip(seeds, placed, drawn, strict=True):
+                made = recipe.make(self, seed, image=photo, weights_sha256=sha256, **settings)
                 (picture,) = images.to_pil(image)
                 output.images.append(recipe.attach(picture, made, recipe.source_type(made)))
                 output.recipes.append(made)
         return output
 
-    def _run(self, network: nvae.NVAE, placed: Sequence["_Place"]) -> Iterator[Tensor]:
+    def _run(self, network: nvae.NVAE, points: Sequence["_Point"]) -> Iterator[Tensor]:
         """The pictures [1, 3, R, R] in their order."""
         elements, z_dim = _elements(network), network.z_dim
         with threads_for(elements):
-            for temperature, run in groupby(placed, key=lambda place: place.temperature):
-                rows = torch.cat([place.row for place in run]).to(self.device, self.dtype)
+            for temperature, run in groupby(points, key=lambda point: point.temperature):
+                rows = torch.cat([torch.cat([point.noise, point.c], dim=1) for point in run])
+                rows = rows.to(self.device, self.dtype)
 
                 def draw(part: Tensor, temperature: float | None = temperature) -> Tensor:
                     return network(part[:, :z_dim], part[:, z_dim:], temperature)
 
                 yield from batches.draw(draw, rows, elements=elements, key=f"NVAE {network.config}")
 
-    def _placed(
+    def _place(
         self,
         seed: int,
         temperature: float = 0.7,
@@ -237,43 +203,8 @@ class NVAEPipeline(HubPipeline):
         variation_strength: float = 0.0,
         keep_levels: int | None = None,
         redraw_seed: int | None = None,
-        toward: dict[str, Any] | None = None,
-        toward_strength: float = 0.0,
-    ) -> "_Place":
-        """One picture, perhaps on its way to another."""
-        place = self._alone(
-            seed,
-            temperature,
-            condition,
-            variation_seed,
-            variation_strength,
-            keep_levels,
-            redraw_seed,
-        )
-        toward_strength = check_range("toward_strength", toward_strength, 0, 1)
-        if toward is None:
-            return place
-        toward = plain(toward)
-        other = sampling.of(toward, self._alone)
-        z_dim = self.networks["generator"].z_dim
-        noise = sampling.walk(place.row[:, :z_dim], other.row[:, :z_dim], toward_strength)
-        c = torch.lerp(place.row[:, z_dim:], other.row[:, z_dim:], float(toward_strength))
-        start, end = place.temperature, other.temperature
-        settings = place.settings | {"toward": toward, "toward_strength": toward_strength}
-        between = start + (end - start) * toward_strength
-        return _Place(torch.cat([noise, c], dim=1), between, settings)
-
-    def _alone(
-        self,
-        seed: int,
-        temperature: float = 0.7,
-        condition: dict[str, Any] | None = None,
-        variation_seed: int | None = None,
-        variation_strength: float = 0.0,
-        keep_levels: int | None = None,
-        redraw_seed: int | None = None,
-    ) -> "_Place":
-        """As `_placed`, of what is no walk towards another picture."""
+    ) -> tuple["_Point", dict[str, Any]]:
+        """What a picture is drawn from, and the settings that its recipe needs."""
         temperature = _check_temperature(temperature)
         noise = self._noise("seed", seed, temperature)
         condition = self._condition(condition, seed)
@@ -281,7 +212,7 @@ class NVAEPipeline(HubPipeline):
             noise, temperature, variation_seed, variation_strength, keep_levels, redraw_seed
         )
         settings = {"temperature": temperature, "condition": condition} | changes
-        return _Place(torch.cat([noise, self._c(condition)], dim=1), temperature, settings)
+        return _Point(noise, self._c(condition), temperature), settings
 
     def _placed_photo(
         self,
@@ -294,8 +225,8 @@ class NVAEPipeline(HubPipeline):
         variation_strength: float = 0.0,
         keep_levels: int | None = None,
         redraw_seed: int | None = None,
-    ) -> "_Place":
-        """As `_alone`, with a photo's noise, and the statistics of reconstructions."""
+    ) -> tuple["_Point", dict[str, Any]]:
+        """As `_place`, with a photo's noise, and the statistics of reconstructions."""
         del seed  # There is nothing left to draw from it.
         temperature = _check_temperature(temperature)
         condition = condition or {}
@@ -303,8 +234,7 @@ class NVAEPipeline(HubPipeline):
             noise, temperature, variation_seed, variation_strength, keep_levels, redraw_seed
         )
         settings = {"temperature": temperature, "condition": condition, "original": original}
-        row = torch.cat([noise, self._c(condition)], dim=1)
-        return _Place(row, None, settings | changes)
+        return _Point(noise, self._c(condition), None), settings | changes
 
     def _changed(
         self,
@@ -339,11 +269,6 @@ class NVAEPipeline(HubPipeline):
         z_dim = self.networks["generator"].z_dim
         return temperature * sampling.draw(check_whole(name, seed, 0, MAX_SEED), z_dim)
 
-    def _condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
-        """The condition of a seed's picture: what is asked, completed by the seed."""
-        seed = check_whole("seed", seed, 0, MAX_SEED)
-        return conditions.draw(self.schema, plain(asked), random.Random(seed))
-
     def _c(self, condition: dict[str, Any]) -> Tensor:
         """c [1, c_dim]; what is None or left out is unknown."""
         if not isinstance(condition, dict):
@@ -360,13 +285,21 @@ class NVAEPipeline(HubPipeline):
         return torch.tensor([c], dtype=torch.float32, device="cpu")
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Point(NamedTuple):
     """What a picture is drawn from."""
 
-    row: Tensor  # Noise times the temperature, and c: [1, z_dim + c_dim].
+    noise: Tensor  # [1, z_dim], times the temperature.
+    c: Tensor  # [1, c_dim]
     temperature: float | None  # Whose statistics to use; None: reconstructions'.
-    settings: dict[str, Any]  # What its recipe needs.
+
+
+def _between(start: _Point, end: _Point, strength: float) -> _Point:
+    """The point at a strength from 0 to 1 of the way; a photo has none."""
+    assert start.temperature is not None
+    assert end.temperature is not None
+    noise = sampling.walk(start.noise, end.noise, strength)
+    temperature = start.temperature + (end.temperature - start.temperature) * strength
+    return _Point(noise, torch.lerp(start.c, end.c, strength), temperature)
 
 
 def _check_temperature(temperature: float) -> float:

@@ -1,6 +1,5 @@
 """Sampling from StyleGAN2."""
 
-import random
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,20 +10,20 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from genmodels.data import conditions, images
-from genmodels.data.conditions import Schema
+from genmodels.data import images
 from genmodels.hub import recipe
-from genmodels.hub.checks import check_range, check_whole, plain
+from genmodels.hub.checks import check_range, check_whole
 from genmodels.hub.modeling import HubModel
-from genmodels.hub.pipelines import HubPipeline, ImageOutput
+from genmodels.hub.pipelines import ImageOutput
 from genmodels.hub.weights import unwrapped
 from genmodels.models import stylegan2
 from genmodels.nn.threads import threads_for
 from genmodels.pipelines import batches, sampling
-from genmodels.pipelines.stylegan2_styles import LAYERS, MAX_SEED, Styles, check_schema, layers
+from genmodels.pipelines.conditional import ConditionalPipeline
+from genmodels.pipelines.stylegan2_styles import LAYERS, Styles, check_schema, layers
 
 
-class StyleGAN2Pipeline(HubPipeline):
+class StyleGAN2Pipeline(ConditionalPipeline):
     """Draws images from a trained `stylegan2.Generator`, on condition where it has learnt one.
 
     `vary`, `interpolate` and `mix` are calls with a second seed, so that each of their pictures has
@@ -33,7 +32,6 @@ class StyleGAN2Pipeline(HubPipeline):
 
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {"generator": stylegan2.Generator}
     tags = ("gan", "stylegan2")
-    schema: Schema
 
     @register_to_config
     def __init__(
@@ -65,7 +63,7 @@ class StyleGAN2Pipeline(HubPipeline):
         """New images, each with its recipe."""
         num_images = check_whole("num_images", num_images, 1, 256)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        seed = check_whole("seed", seed, 0, 2**63 - 257)
+        seed = check_whole("seed", seed, 0, sampling.MAX_SEED)
         settings: dict[str, Any] = {
             "truncation_psi": truncation_psi,
             "condition": condition,
@@ -99,36 +97,6 @@ class StyleGAN2Pipeline(HubPipeline):
                 output.images.append(recipe.attach(picture, made))
                 output.recipes.append(made)
         return output
-
-    def vary(
-        self,
-        *,
-        seed: int,  # Of the picture to vary.
-        strength: float = 0.3,  # 0: the same again, 1: another picture.
-        num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Of the call.
-    ) -> ImageOutput:
-        """Pictures around one, the same ones each time."""
-        asked = sampling.around(seed, strength, num_images)
-        return self.pictures([settings | one for one in asked])
-
-    def interpolate(
-        self,
-        *,
-        seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
-        recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
-        frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
-    ) -> ImageOutput:
-        """The pictures on the way, ready for a film: frames for each but the last, and that one."""
-        if recipes:
-            if seeds or settings:
-                raise ValueError(f"recipes say all, got also {[*seeds, *settings]}")
-            return self.pictures(sampling.through(self, recipes, frames))
-        way = sampling.between(seeds, frames)
-        # One condition for the whole way: between two bodies there is no third.
-        settings["condition"] = self._condition(settings.get("condition"), seeds[0])
-        return self.pictures([settings | one for one in way])
 
     def sweep(
         self,
@@ -217,11 +185,6 @@ class StyleGAN2Pipeline(HubPipeline):
     def layers(self, names: str | Sequence[int]) -> tuple[int, int]:
         """The first and last style of a range: of "coarse", "middle", "fine", or of itself."""
         return layers(self.networks["generator"], names)
-
-    def _condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
-        """The condition of a seed's picture: what is asked, completed by the seed."""
-        seed = check_whole("seed", seed, 0, MAX_SEED)
-        return conditions.draw(self.schema, plain(asked), random.Random(seed))
 
 
 def _drawn(

@@ -8,13 +8,17 @@ import inspect
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.hub.pipelines import HubPipeline
+
+MAX_SEED = 2**63 - 257  # The last image of a batch of 256 still has a seed.
+
+Point = TypeVar("Point")  # Whatever a family draws a picture from.
 
 
 def draw(seed: int, z_dim: int) -> Tensor:
@@ -38,7 +42,7 @@ def walk(start: Tensor, end: Tensor, strength: float) -> Tensor:
 def around(seed: int, strength: float, num_images: int) -> list[dict[str, Any]]:
     """The settings of `num_images` pictures around one, the same ones each time."""
     num_images = check_whole("num_images", num_images, 1, 256)
-    seed = check_whole("seed", seed, 0, 2**63 - 257)
+    seed = check_whole("seed", seed, 0, MAX_SEED)
     rng = random.Random(seed)
     return [
         {"seed": seed, "variation_seed": rng.randrange(2**31), "variation_strength": strength}
@@ -48,7 +52,7 @@ def around(seed: int, strength: float, num_images: int) -> list[dict[str, Any]]:
 
 def between(seeds: Sequence[int], frames: int) -> list[dict[str, Any]]:
     """The settings of the pictures on the way: `frames` from each to the next, and the last."""
-    seeds = [check_whole("seed", seed, 0, 2**63 - 257) for seed in seeds]
+    seeds = [check_whole("seed", seed, 0, MAX_SEED) for seed in seeds]
     if len(seeds) < 2:
         raise ValueError(f"seeds must be two or more, got {seeds}")
     frames = check_whole("frames", frames, 1, 600)
@@ -71,6 +75,8 @@ def through(
     for one in recipes:
         if one["weights_sha256"] != sha256:
             raise ValueError(f"the recipes must be of this model's pictures, one is {one['model']}")
+        if "image" in one:
+            raise ValueError("a picture that was made from a photo cannot be passed through")
         if "toward" in one["settings"]:
             raise ValueError("a picture that is itself between two others cannot be passed through")
     stops = [{**one["settings"], "seed": one["seed"]} for one in recipes]
@@ -84,9 +90,9 @@ def through(
 
 def placed(
     picture: dict[str, Any],  # Its seed and settings, and perhaps another picture to go toward.
-    place: Callable[..., tuple[Tensor, dict[str, Any]]],  # A seed and settings -> as this function.
-    between: Callable[[Tensor, Tensor, float], Tensor],  # The point at a strength from 0 to 1.
-) -> tuple[Tensor, dict[str, Any]]:
+    place: Callable[..., tuple[Point, dict[str, Any]]],  # A seed and settings -> as this function.
+    between: Callable[[Point, Point, float], Point],  # The point at a strength from 0 to 1.
+) -> tuple[Point, dict[str, Any]]:
     """Where in its latent space a picture lies, and the settings that its recipe needs."""
     picture = dict(picture)
     toward, strength = picture.pop("toward", None), picture.pop("toward_strength", 0.0)

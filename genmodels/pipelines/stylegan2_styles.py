@@ -15,10 +15,11 @@ from genmodels.hub.checks import check_range, check_whole, plain, quoted
 from genmodels.models import stylegan2
 from genmodels.nn.threads import threads_for
 from genmodels.pipelines import sampling
+from genmodels.pipelines.sampling import MAX_SEED
 
 # Which layers' styles a name stands for, first and last; the last of "fine" is the network's last.
 LAYERS = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, None)}  # Up to 8 px, 16-32 px, 64 px on.
-MAX_SEED = 2**63 - 257
+
 MAX_MEANS = 256  # Mean styles that are kept, of all networks: each is a vector.
 
 # A quarter of a small picture's time, and the same for every picture of a condition. By the hash of

@@ -31,11 +31,15 @@ def replayed(output, folder, image=None):
         return [genmodels.replay(one, image, model=folder).tobytes() for one in output.images]
 
 
+def point(pipe, seed, **settings):
+    """What a picture is drawn from."""
+    return pipe._place(seed, **settings)[0]
+
+
 def test_a_slider_keeps_the_noise_and_changes_the_picture(pipe):
-    rows = [pipe._placed(4, condition=KEPT | {"year": year}).row[0] for year in (1992, 2000, 2010)]
-    z_dim = pipe.generator.z_dim
-    assert torch.equal(rows[0][:z_dim], rows[2][:z_dim])
-    assert not torch.equal(rows[0][z_dim:], rows[2][z_dim:])
+    points = [point(pipe, 4, condition=KEPT | {"year": year}) for year in (1992, 2010)]
+    assert torch.equal(points[0].noise, points[1].noise)
+    assert not torch.equal(points[0].c, points[1].c)
     swept = pipe.sweep(seed=4, name="year", values=[1992, 2000, 2010], condition=KEPT)
     assert len(set(pixels(swept))) == 3
     assert pixels(swept)[1] == pixels(pipe(seed=4, condition=KEPT))[0]
@@ -53,9 +57,8 @@ def test_what_is_left_out_is_drawn_and_what_is_none_is_unknown(pipe):
 
 
 def test_temperature_shrinks_the_noise_and_chooses_the_statistics(pipe):
-    cold, hot = (pipe._placed(5, temperature=t) for t in (0.5, 1.0))
-    z_dim = pipe.generator.z_dim
-    torch.testing.assert_close(2 * cold.row[:, :z_dim], hot.row[:, :z_dim])
+    cold, hot = (point(pipe, 5, temperature=t) for t in (0.5, 1.0))
+    torch.testing.assert_close(2 * cold.noise, hot.noise)
     assert (cold.temperature, hot.temperature) == (0.5, 1.0)
     with pytest.raises(ValueError, match=r"temperature must be a number from 0\.5 to 1\.0, got 2"):
         pipe(seed=1, temperature=2)
@@ -63,10 +66,10 @@ def test_temperature_shrinks_the_noise_and_chooses_the_statistics(pipe):
 
 def test_redrawn_pictures_share_the_levels_that_are_kept(pipe):
     sizes = list(pipe.generator.level_sizes.values())
-    place = pipe._placed(5, keep_levels=1, redraw_seed=8)
-    one, other = (pipe._placed(seed).row for seed in (5, 8))
-    assert torch.equal(place.row[:, : sizes[0]], one[:, : sizes[0]])
-    assert torch.equal(place.row[:, sizes[0] : sum(sizes)], other[:, sizes[0] : sum(sizes)])
+    noise = point(pipe, 5, keep_levels=1, redraw_seed=8).noise
+    kept, drawn = (point(pipe, seed).noise for seed in (5, 8))
+    assert torch.equal(noise[:, : sizes[0]], kept[:, : sizes[0]])
+    assert torch.equal(noise[:, sizes[0] :], drawn[:, sizes[0] :])
     redrawn = pipe.redraw(seed=5, keep_levels=1, num_images=3)
     assert len({*pixels(redrawn), *pixels(pipe(seed=5))}) == 4
     assert pixels(pipe.redraw(seed=5, keep_levels=2, num_images=1)) == pixels(pipe(seed=5))
