@@ -184,6 +184,21 @@ class MappingNetwork(nn.Module):
             x = F.leaky_relu(layer(x), 0.2) * SQRT2
         return x
 
+    def fit_conditions(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a mapping network whose condition has another length, made to fit here.
+
+        Its embedding is left out, but not what that adds where the condition is 0.
+        """
+        state = {name: value for name, value in state.items() if name != "embed.weight"}
+        if self.embed is None:
+            state.pop("embed.bias", None)
+        first = self.layers[0].weight.detach().clone()
+        theirs = state["layers.0.weight"]
+        shared = min(first.shape[1], theirs.shape[1])
+        # Inputs are divided by the square root of their number, which may be another here.
+        first[:, :shared] = theirs[:, :shared] * math.sqrt(first.shape[1] / theirs.shape[1])
+        return state | {"layers.0.weight": first}
+
 
 class Generator(HubModel):
     """z [N, z_dim], c [N, c_dim] -> image [N, image_channels, R, R], about [-1, 1], R = resolution.
@@ -268,14 +283,20 @@ class Generator(HubModel):
         return image
 
     @torch.no_grad()
-    def grow_from(self, smaller: "Generator") -> None:
-        """Take the weights of a network for a lower resolution, of the same widths at each side.
+    def start_from(self, parent: "Generator") -> None:
+        """Take the weights of a network for fewer pixels or other conditions, of the same widths.
 
-        The blocks that it lacks stay as they are but colour nothing, so the image is the smaller
-        network's, enlarged, until they have learnt (as in Karras et al. 2017, without the fade).
+        The blocks that it lacks stay as they are but colour nothing, so the image is the parent's,
+        enlarged, until they have learnt (as in Karras et al. 2017, without the fade). A condition
+        of another length is learnt anew: at c = 0 the image is still the parent's.
         """
-        self.load_part(smaller.state_dict())
-        for block in list(self.blocks)[len(smaller.blocks) :]:
+        state = parent.state_dict()
+        if self.config.c_dim != parent.config.c_dim:
+            mapping = self.mapping_network.fit_conditions(parent.mapping_network.state_dict())
+            state = {k: v for k, v in state.items() if not k.startswith("mapping_network.")}
+            state |= {f"mapping_network.{name}": value for name, value in mapping.items()}
+        self.load_part(state)
+        for block in list(self.blocks)[len(parent.blocks) :]:
             block.get_parameter("to_rgb.weight").zero_()
 
 
@@ -348,16 +369,22 @@ class Discriminator(HubModel):
             agreement = (self.embed(c) * x).sum(dim=1) / math.sqrt(x.shape[1])
             return logits + c_weight * agreement
 
-    def grow_from(self, smaller: "Discriminator") -> None:
-        """Take the weights of a network for a lower resolution, of the same widths at each side."""
-        new = len(self.blocks) - len(smaller.blocks)  # They come first here.
+    def start_from(self, parent: "Discriminator") -> None:
+        """Take the weights of a network for fewer pixels or other conditions, of the same widths.
+
+        What looks at the image first, and at a condition of another length, is learnt anew.
+        """
+        new = len(self.blocks) - len(parent.blocks)  # They come first here.
+        anew = set() if new == 0 else {"from_rgb"}
+        if self.config.c_dim != parent.config.c_dim:
+            anew.add("embed")
         state = {}
-        for name, value in smaller.state_dict().items():
+        for name, value in parent.state_dict().items():
             head, _, tail = name.partition(".")
             if head == "blocks":
                 index, _, tail = tail.partition(".")
                 name = f"blocks.{int(index) + new}.{tail}"
-            if head != "from_rgb":
+            if head not in anew:
                 state[name] = value
         self.load_part(state)
 

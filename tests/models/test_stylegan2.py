@@ -450,7 +450,7 @@ def test_a_grown_network_draws_what_the_smaller_one_did_enlarged():
     torch.manual_seed(0)
     small = stylegan2.Generator(16, 8, 8, c_dim=2, base_channels=4, max_channels=8)
     large = stylegan2.Generator(32, 8, 8, c_dim=2, base_channels=2, max_channels=8)
-    large.grow_from(small)
+    large.start_from(small)
     z, c = torch.randn(3, 8), torch.randn(3, 2)
     torch.testing.assert_close(
         large(z, c, "none"), stylegan2.upsample2x(small(z, c, "none")), rtol=0, atol=1e-6
@@ -460,13 +460,42 @@ def test_a_grown_network_draws_what_the_smaller_one_did_enlarged():
     assert large.blocks[-1].to_rgb.weight.grad.abs().max() > 0  # It can learn to add its own.
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 5), (0, 3), (3, 0)])
+def test_a_network_with_other_conditions_draws_the_same_without_any(before, after):
+    torch.manual_seed(0)
+    parent = stylegan2.Generator(16, 8, 8, c_dim=before, base_channels=4, max_channels=8)
+    child = stylegan2.Generator(16, 8, 8, c_dim=after, base_channels=4, max_channels=8)
+    if before and after:  # What it has learnt to add where nothing is asked.
+        parent.mapping_network.embed.bias.data.normal_()
+    child.start_from(parent)
+    z = torch.randn(3, 8)
+    if not after:  # What meets its condition is lost with it.
+        first = parent.mapping_network.layers[0].weight.data[:, :8]
+        assert torch.allclose(child.mapping_network.layers[0].weight, first / 2**0.5)
+        return
+    images = [net(z, torch.zeros(3, net.config.c_dim), "none") for net in (parent, child)]
+    torch.testing.assert_close(*images, rtol=0, atol=1e-5)
+    other = child(z, torch.ones(3, after), "none")
+    assert (other - images[1]).abs().max() > 1e-3  # And it hears its own condition.
+
+
+def test_a_discriminator_with_other_conditions_keeps_all_that_sees_the_image():
+    torch.manual_seed(0)
+    parent = stylegan2.Discriminator(16, 2, base_channels=4, max_channels=8)
+    child = stylegan2.Discriminator(16, 5, base_channels=4, max_channels=8)
+    child.start_from(parent)
+    x = torch.randn(2, 3, 16, 16)
+    plain = [net(x, torch.zeros(2, net.config.c_dim), 0.0) for net in (parent, child)]
+    torch.testing.assert_close(*plain)
+
+
 def test_a_grown_discriminator_keeps_all_but_its_first_layers():
     torch.manual_seed(0)
     small = stylegan2.Discriminator(16, 2, base_channels=4, max_channels=8)
     large = stylegan2.Discriminator(32, 2, base_channels=2, max_channels=8)
-    large.grow_from(small)
+    large.start_from(small)
     x = torch.randn(2, 4, 16, 16)
     assert torch.equal(large.blocks[1](x), small.blocks[0](x))
     assert torch.equal(large.linear.weight, small.linear.weight)
     with pytest.raises(ValueError, match="must be"):
-        stylegan2.Discriminator(32, 2, base_channels=8, max_channels=64).grow_from(small)
+        stylegan2.Discriminator(32, 2, base_channels=8, max_channels=64).start_from(small)

@@ -175,16 +175,15 @@ class Run:
             self.print(line)
 
     def copy_weights(self, source: str, **networks: HubModel) -> None:
-        """Start from a published model's weights: fine-tune it, or grow it to more pixels.
+        """Start from a published model: fine-tune it, also for other conditions or more pixels.
 
         Networks are named as in its folder: generator, discriminator.
         """
         for subfolder, network in networks.items():
             parent = type(network).from_pretrained(source, subfolder=subfolder)
-            can_grow = hasattr(network, "grow_from")
             try:
-                if can_grow and parent.config.resolution < network.config.resolution:
-                    network.grow_from(parent)
+                if hasattr(network, "start_from") and _is_remodelled(parent.config, network.config):
+                    network.start_from(parent)
                 else:
                     network.load_state_dict(parent.state_dict())
                     _check_settings(parent.config, network.config)
@@ -476,6 +475,11 @@ class Run:
                 "restore them, or choose another --out (a version before 0.5 also read other "
                 "files and divided repeats: --init-from starts from that run's model)"
             )
+
+
+def _is_remodelled(parent: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a network is for more pixels or other conditions than the one it starts from."""
+    return parent["resolution"] < own["resolution"] or parent["c_dim"] != own["c_dim"]
 
 
 def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
