@@ -30,6 +30,17 @@ GRADIOS_OWN = (
 )
 
 
+def pytest_collection_modifyitems(items):
+    """A test in a browser that fails is tried once more, and the summary says so.
+
+    On a busy machine a click may come while the page is still being laid out. What fails twice is
+    a fault.
+    """
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def free_port():
     """A port that nobody listens on; Gradio's own search is no match for a second worker's."""
     with socket.socket() as probe:

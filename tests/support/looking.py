@@ -64,9 +64,14 @@ def type_in(field, value):
 def pick(page, number, gallery="pictures", panel="cars-detail"):
     """Click a picture, the first is 0, and wait until it is the large one."""
     thumbnail = page.locator(f"#{gallery} .grid-container button").nth(number)
-    thumbnail.click()
     address = thumbnail.locator("img").get_attribute("src")
-    expect(page.locator(f"#{panel} .portrait img")).to_have_attribute("src", address)
+    large = page.locator(f"#{panel} .portrait img")
+    thumbnail.click()
+    try:
+        expect(large).to_have_attribute("src", address, timeout=5_000)
+    except AssertionError:  # The page was laid out anew just then, and another was under the mouse.
+        thumbnail.click()
+        expect(large).to_have_attribute("src", address)
 
 
 def recipe_as_drawn(path):

@@ -167,7 +167,7 @@ def test_too_many_photos_or_one_bad_one_are_refused_before_any_work(toys, photo,
         ([str(photo), str(tmp_path / "paper.jpg")], r"paper\.jpg: not a readable"),
     ):
         with pytest.raises(ValueError, match=reason):
-            next(translations.many(models.load, paths, COMIC, FULLY))
+            list(translations.many(models.load, paths, COMIC, FULLY))
 
 
 def test_strokes_are_hints_at_their_places_in_the_photo():
