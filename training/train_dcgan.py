@@ -27,18 +27,18 @@ from training.runs.run import Run, RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
-    """Flags of the DCGAN script; the defaults are the paper's, but for the augmentation."""
+    """Flags of DCGAN training; the defaults are the paper's, except for the augmentation."""
 
     tunable: ClassVar = RunConfig.tunable | {"lr", "augment", "ema_halflife_images"}
 
     z_dim: int = 100  # Length of the latent vector.
-    base_channels: int = 64  # Channels beside the image; doubles at every halving ...
+    base_channels: int = 64  # Channels at full resolution; doubled at every downsampling ...
     max_channels: int = 1024  # ... up to this many.
     batch_size: int = 64  # Images per update.
-    lr: float = 2e-4  # Of Adam, for both networks.
-    beta1: float = 0.5  # Of Adam.
-    augment: Literal["none", "classical", "diffaugment"] = "diffaugment"  # Classical leaks.
-    ema_halflife_images: float = 5_000  # Half-life of the published average.
+    lr: float = 2e-4  # Learning rate of Adam, both networks.
+    beta1: float = 0.5  # Adam beta1.
+    augment: Literal["none", "classical", "diffaugment"] = "diffaugment"  # "classical" leaks.
+    ema_halflife_images: float = 5_000  # Half-life of the EMA weights, which are published.
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
 
 

@@ -47,14 +47,14 @@ class Config(VariationalConfig):
     max_channels: int = 96  # ... up to this many.
     encoder_cells: int = 1  # Residual cells of the encoder at each side.
     mixture: int = 1  # Components of the likelihood, 1 to 10.
-    lr: float = 4e-3  # Of Adamax, once warm.
+    lr: float = 4e-3  # Adamax learning rate after warm-up.
     lr_warmup_steps: int = 300  # The rate rises over these.
     decay_from: float = 0.5  # From this part of the steps on the rate falls, to a fortieth.
-    weight_decay: float = 3e-4  # Of convolutions and linear layers.
+    weight_decay: float = 3e-4  # For convolutions and linear layers.
     beta: float = 1.0  # Weight of the KL once warm; above 1 samples gain and copies lose.
     kl_warmup_images: int = 100_000  # Over these the KL's weight rises from 0.
-    spectral_weight: float = 0.1  # Of the convolutions' spectral norms, in nats of a whole image.
-    max_norm: float = 20.0  # Of the gradient, beyond which it is shortened ...
+    spectral_weight: float = 0.1  # Weight of the spectral norms, in nats per image.
+    max_norm: float = 20.0  # Gradient norm at which it is clipped ...
     skip_norm: float = 200.0  # ... and beyond which the step is left out.
     feature_weight: float = 0.0  # Slope of the feature loss by that of the likelihood; 1: as much.
     features_from: float = 0.6  # From this part of the steps on there is a feature loss.
@@ -63,8 +63,8 @@ class Config(VariationalConfig):
     # Learn only what follows the last latents, by the features of samples at --temperature.
     only_tail: bool = False
     ema_halflife_images: float = 5_000  # Half-life of the published average.
-    temperature: float = 0.7  # Of the samples on the sheets, one of those that are kept.
-    calibration_passes: int = 50  # Of 16 samples, for the statistics of each temperature.
+    temperature: float = 0.7  # For the sample sheets; one of the calibrated ones.
+    calibration_passes: int = 50  # Batches of 16 samples per temperature for calibration.
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,28 +33,29 @@ from training.runs.paired import PairConfig, PairRun
 
 @dataclass(frozen=True, kw_only=True)
 class Config(PairConfig):
-    """Flags of the pix2pix script."""
+    """Flags of pix2pix training."""
 
     tunable: ClassVar = PairConfig.tunable | {
-        *("pixel_weight", "texture_weight", "adversarial_weight", "r1_gamma")
+        "pixel_weight",
+        "texture_weight",
+        "adversarial_weight",
+        "r1_gamma",
     }
 
-    levels: int = 6  # How often the generator halves the picture.
-    base_channels: int = 32  # Channels beside the image; doubles at every halving ...
+    levels: int = 6  # Downsampling layers of the generator.
+    base_channels: int = 32  # Channels at full resolution; doubled at every downsampling ...
     max_channels: int = 192  # ... up to this many.
-    norm: Literal["layer", "instance", "batch"] = "layer"  # Of the generator.
-    up: Literal["resize", "transposed"] = "resize"  # How it enlarges.
-    dropout: float = 0.0  # In its three deepest layers on the way up.
-    receptive_field: int = 34  # Of the discriminator, in pixels: 16, 34, 70, 142 or 286 ...
-    d_base_channels: int = 32  # ... and its channels after the first halving.
-    pixel_weight: float = 100.0  # Of the mean absolute error ...
-    pixel_average: int = 1  # ... of means over squares of this side: finer is the critic's matter.
-    texture_weight: float = 0.0  # Of the distance of patches, wherever they lie.
-    adversarial_weight: float = 1.0  # Of the discriminator; 0 trains without one.
-    r1_gamma: float = (
-        0.0  # Of the penalty on the discriminator's slope at targets, if few; 0: none.
-    )
-    r1_every: int = 8  # Steps between its penalties, which weigh so much more.
+    norm: Literal["layer", "instance", "batch"] = "layer"  # Normalisation layers of the generator.
+    up: Literal["resize", "transposed"] = "resize"  # Upsampling of the generator.
+    dropout: float = 0.0  # Dropout in its three deepest upsampling layers.
+    receptive_field: int = 34  # Pixels per discriminator output: 16, 34, 70, 142, 286.
+    d_base_channels: int = 32  # Channels of the discriminator's first layer.
+    pixel_weight: float = 100.0  # Weight of the L1 loss.
+    pixel_average: int = 1  # Side of squares averaged before the L1 loss; 1 = pixels.
+    texture_weight: float = 0.0  # Weight of the distance between sets of patches, in any order.
+    adversarial_weight: float = 1.0  # Adversarial loss; 0 trains without a discriminator.
+    r1_gamma: float = 0.0  # R1 penalty at targets, for small data sets; 0 = none.
+    r1_every: int = 8  # Steps between R1 penalties, which are scaled accordingly.
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,25 +20,25 @@ from genmodels.models.singan.training import Progress
 from genmodels.pipelines.pipeline_singan import SinGANPipeline
 from training.runs.disk import whole_file
 from training.runs.lock import lock
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Flags of the SinGAN script."""
+    """Flags of SinGAN training."""
 
     data: Path  # The photo.
     out: Path  # Folder of the run; the same command again resumes from it.
     mode: Literal["fast", "full"] = "fast"  # "full" is the paper's protocol.
-    max_size: int = 150  # Longer side of the photo while it is learnt, 25 to 400.
+    max_size: int = 150  # Longer side of the training photo in pixels, 25 to 400.
     epochs: int | None = None  # Iterations per scale; None: the mode's own, 600 or 2000.
-    optimizer: Literal["adam", "adamax", "adamw", "sgd", "asgd"] = "adam"  # Of both networks.
+    optimizer: Literal["adam", "adamax", "adamw", "sgd", "asgd"] = "adam"  # For both networks.
     budget_seconds: float | None = None  # Plan the iterations to take this long.
-    seed: int = 0  # Of everything random.
-    threads: int | None = None  # CPU threads; part of what "bit-equal" means.
-    num_samples: int = 8  # Pictures on the sheet of samples.
+    seed: int = 0  # Random seed.
+    threads: int | None = None  # CPU threads; results depend on them.
+    num_samples: int = 8  # Number of samples on the sheet.
     push_to_hub: str | None = None  # Publish the finished model as "user/name".
-    private: bool = False  # Whether that repo, when it is new, is private.
+    private: bool = False  # Make the repo private if it is new.
 
 
 def train(config: Config) -> SinGANPipeline:
@@ -64,10 +64,10 @@ def train(config: Config) -> SinGANPipeline:
     pipeline.save_pretrained(folder)
     samples = pipeline(config.num_samples, seed=0).images
     images.grid(samples, 4).save(folder / "samples.png")
-    tell(f"{folder}: genmodels.load reads it")
+    print_line(f"{folder}: genmodels.load reads it")
     if config.push_to_hub is not None:
         address = pipeline.push_to_hub(config.push_to_hub, private=config.private)
-        tell(address)
+        print_line(address)
     del held  # Until here the folder is this command's.
     return pipeline
 
@@ -81,7 +81,7 @@ def _follow(events: Iterator[Progress], out: Path) -> SinGANPipeline:
             event.preview.save(partial, "PNG")
         losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
         left = "" if event.eta_seconds is None else f"  ETA {event.eta_seconds:.0f} s"
-        tell(
+        print_line(
             f"scale {event.scale + 1}/{event.num_scales}  step {event.step}/{event.steps}  "
             f"{losses}  {event.seconds:.0f} s{left}"
         )

@@ -28,48 +28,55 @@ from training.runs import gan
 from training.runs.run import Run, RunConfig
 from training.runs.snapshots import Networks, Snapshots
 
-SAMPLING = {"truncation_psi": 1.0}  # Of what is measured.
+SAMPLING = {"truncation_psi": 1.0}  # Pipeline settings for the metrics.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
-    """Flags of the StyleGAN2 script. The defaults suit 64 px on a CPU; see training/README.md."""
+    """Flags of StyleGAN2 training. The defaults suit 64 px on a CPU; see training/README.md."""
 
     may_change: ClassVar = RunConfig.may_change | {"snapshot_images"}
     tunable: ClassVar = RunConfig.tunable | {
-        *("lr", "r1_gamma", "augment", "mixing_probability", "ema_halflife_images"),
-        *("heads_lr", "heads_rest_below", "heads_min_coverage", "heads_slope_ratio"),
+        "lr",
+        "r1_gamma",
+        "augment",
+        "mixing_probability",
+        "ema_halflife_images",
+        "heads_lr",
+        "heads_rest_below",
+        "heads_min_coverage",
+        "heads_slope_ratio",
     }
 
     conditions: tuple[str, ...] = ()  # Labels of the data to condition on, such as body year.
     z_dim: int = 128  # Length of the latent vector.
     w_dim: int = 128  # Length of the style vector.
     mapping_layers: int = 2  # Depth of the mapping network.
-    base_channels: int = 16  # Channels at full resolution; doubles at every halving ...
+    base_channels: int = 16  # Channels at full resolution; doubled at every downsampling ...
     max_channels: int = 128  # ... up to this many.
     batch_size: int = 16  # Images per update.
-    lr: float = 2e-3  # Of Adam, for both networks.
-    r1_gamma: float = 0.3  # Weight of the R1 penalty; more is stabler and blander.
+    lr: float = 2e-3  # Learning rate of Adam, both networks.
+    r1_gamma: float = 0.3  # Weight of the R1 penalty; higher: more stable, less varied.
     r1_every: int = 16  # Steps between R1 penalties ("lazy").
-    path_length_weight: float = 0.0  # 2 is the paper's; 0 saves a fifth of the time.
+    path_length_weight: float = 0.0  # The paper uses 2; 0 trains 20 % faster.
     path_length_every: int = 4  # Steps between path-length penalties.
-    mixing_probability: float = 0.5  # Share of fakes with two styles.
-    augment: Literal["none", "diffaugment", "ada"] = "diffaugment"  # Of reals and fakes alike.
-    ada_target: float = 0.6  # Mean sign of D(real) that ADA steers to.
-    ema_halflife_images: float = 5_000  # Half-life of the published average.
+    mixing_probability: float = 0.5  # Probability of style mixing.
+    augment: Literal["none", "diffaugment", "ada"] = "diffaugment"  # For real and fake images.
+    ada_target: float = 0.6  # ADA's target for the mean sign of D(real).
+    ema_halflife_images: float = 5_000  # Half-life of the EMA weights, which are published.
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
-    conditions_from_images: float = 20_000  # Unconditional until so many images seen, then ...
-    conditions_full_images: float = 60_000  # ... faded in until so many (arXiv:2201.06578).
+    conditions_from_images: float = 20_000  # Images before conditions are faded in ...
+    conditions_full_images: float = 60_000  # ... and until they are in full (arXiv:2201.06578).
     snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
-    critic: Literal["own", "projected", "both"] = "own"  # Projected: heads on pretrained features.
-    heads_lr: float = 5e-4  # Of Adam, for the heads.
-    heads_from_images: float = 0  # The own critic alone at least so long, such as after growing.
-    heads_warmup_images: float = 2_000  # The heads' weight rises from 0 over so many images.
-    heads_rest_below: float = 0.5  # Heads do not learn while their hinge loss (0 to 2) is lower.
-    heads_min_coverage: float = 0.7  # Beside the own critic, from this coverage at a snapshot on.
-    heads_slope_ratio: float = 20.0  # Slope of the heads at the image by that of the own critic.
-    heads_conditions: bool = False  # The heads, too, look at the conditions.
-    feature_resolution: int = 96  # Side at which the pretrained network sees the images.
+    critic: Literal["own", "projected", "both"] = "own"  # "projected": pretrained features.
+    heads_lr: float = 5e-4  # Learning rate of Adam, heads.
+    heads_from_images: float = 0  # Images before the projected heads are used.
+    heads_warmup_images: float = 2_000  # Images over which the heads' weight rises from 0.
+    heads_rest_below: float = 0.5  # Heads are not updated while their hinge loss is lower.
+    heads_min_coverage: float = 0.7  # Snapshot coverage needed to use the heads.
+    heads_slope_ratio: float = 20.0  # Heads' gradient norm, relative to the own critic.
+    heads_conditions: bool = False  # Give the conditions to the heads as well.
+    feature_resolution: int = 96  # Input side of the pretrained network.
 
 
 def train(config: Config) -> None:
@@ -152,7 +159,7 @@ def train(config: Config) -> None:
             run.average(D)
             opt_D.step()
 
-        # Generator: fake up, in the eyes of each critic. Their gradients meet at the image.
+        # Generator: raise each critic's score of the fake. Their gradients are added at the image.
         opt_G.zero_grad()
         for batch in run.micro_batches(step, "G"):
             z = batch.noise(config.z_dim)

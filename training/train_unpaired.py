@@ -32,19 +32,19 @@ from training.runs.unpaired import UnpairedConfig, UnpairedRun
 
 @dataclass(frozen=True, kw_only=True)
 class Config(UnpairedConfig):
-    """Flags of the script."""
+    """Flags of unpaired training."""
 
     tunable: ClassVar = UnpairedConfig.tunable | {"r1_gamma"}
 
-    levels: int = 6  # How often the generator halves the picture.
-    base_channels: int = 32  # Channels beside the image; doubles at every halving ...
+    levels: int = 6  # Downsampling layers of the generator.
+    base_channels: int = 32  # Channels at full resolution; doubled at every downsampling ...
     max_channels: int = 192  # ... up to this many.
-    receptive_field: int = 34  # Of the discriminator, in pixels: 16, 34, 70, 142 or 286 ...
-    d_base_channels: int = 32  # ... and its channels after the first halving.
-    content_weight: float = 1.0  # Of PatchNCE between a picture and its translation ...
-    identity_weight: float = 1.0  # ... and between a target and its own, which should not change.
-    r1_gamma: float = 10.0  # Of the penalty on the discriminator's slope at targets; 0: none.
-    r1_every: int = 8  # Steps between its penalties, which weigh so much more.
+    receptive_field: int = 34  # Pixels per discriminator output: 16, 34, 70, 142, 286.
+    d_base_channels: int = 32  # Channels of the discriminator's first layer.
+    content_weight: float = 1.0  # Weight of PatchNCE between source and translation.
+    identity_weight: float = 1.0  # Weight of PatchNCE on targets, which should not change.
+    r1_gamma: float = 10.0  # R1 penalty at targets; 0 = none.
+    r1_every: int = 8  # Steps between R1 penalties, which are scaled accordingly.
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,10 +2,9 @@
 
     python training/zoo.py --data data/ --out runs/ --budget-seconds 7200
 
-Every model resumes where its folder stands, and is published into it when its share of the time is
-up. `--install` copies what came out into genmodels/zoo; `--recard` trains nothing and writes the
-cards there anew. `--continue-installed` starts folders that
-hold no run yet from the weights that are installed, rather than from nothing.
+Every model resumes from its folder, and is published there when its share of the time is used up.
+`--install` copies the results into genmodels/zoo; `--recard` only rewrites the cards there.
+`--continue-installed` starts new runs from the installed weights instead of from scratch.
 """
 
 import json
@@ -37,7 +36,7 @@ CARS_LICENCE = (
     "The photographs belong to their owners and were collected from the web; the set's authors "
     "offer it for research. Use the model for research and demonstration."
 )
-CARS_NOTES = ("cars_wishes.md",)
+CARS_NOTES = ("cars_ablation.md",)
 COMICS = (
     "faces and their ink comics, of face2comics 1.0 (Sxela 2021), where a network drew both: its "
     "people do not exist"
@@ -77,7 +76,7 @@ class Recipe:
 
     script: str  # In training/.
     data: str  # Folder below --data.
-    flags: str  # Of the script, on a CPU of two cores.
+    flags: str  # Flags of the script, for a two-core CPU.
     gpu_flags: str  # Instead of them on a GPU.
     summary: str  # For lists of models, such as the page's.
     data_name: str  # For the card.
@@ -245,7 +244,7 @@ class Config:
     models: tuple[str, ...] = ("cars-stylegan2-64", "cars-dcgan-64")  # In this order.
     publish_seconds: float = 400  # Kept back per model for its metrics and card.
     install: bool = False  # Copy the published models into genmodels/zoo.
-    recard: bool = False  # Train nothing: write the cards of installed models anew.
+    recard: bool = False  # Only rewrite the cards of installed models.
     continue_installed: bool = False  # Start new runs from the weights in genmodels/zoo.
 
 

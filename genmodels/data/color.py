@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # Shares of the luma.
-ROWS = 256  # Of an image, at a time.
+ROWS = 256  # Rows of an image that are converted at a time.
 TO_RED, TO_BLUE = 2 * (1 - RED), 2 * (1 - BLUE)  # What Cr adds to red, and Cb to blue.
 
 
@@ -47,7 +47,7 @@ def to_grey(images: Tensor) -> Tensor:
     # In whole numbers, as Pillow rounds; some rows at a time, as a wide copy of all would be large.
     shares = torch.tensor([19595, 38470, 7471], dtype=torch.int32).view(3, 1, 1)
     grey = torch.empty_like(images)
-    for one, made in zip(images, grey, strict=True):
-        for rows, place in zip(one.split(ROWS, 1), made.split(ROWS, 1), strict=True):
+    for image, grey_image in zip(images, grey, strict=True):
+        for rows, place in zip(image.split(ROWS, 1), grey_image.split(ROWS, 1), strict=True):
             place[:] = ((rows.int() * shares).sum(0) + 0x8000 >> 16).to(torch.uint8)
     return grey

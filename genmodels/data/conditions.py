@@ -148,8 +148,8 @@ def _infer_column(rows: Sequence[Mapping[str, object]], name: str) -> dict[str, 
 
 def _check_class(name: str, values: object, counts: object) -> None:
     if not isinstance(values, list) or not 1 <= len(values) <= MAX_VALUES:
-        found = len(values) if isinstance(values, list) else values
-        raise ValueError(f"class condition {name!r} needs 1 to {MAX_VALUES} values, got {found}")
+        actual = len(values) if isinstance(values, list) else values
+        raise ValueError(f"class condition {name!r} needs 1 to {MAX_VALUES} values, got {actual}")
     if not (all(_is_text(v) for v in values) or all(isinstance(v, bool) for v in values)):
         raise ValueError(
             f"values of {name!r} must be all booleans, or all text of 1 to {MAX_TEXT} characters "

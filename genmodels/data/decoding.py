@@ -39,7 +39,7 @@ def open_rgb(
     max_pixels: int = MAX_PIXELS,  # Refuse a picture of more, before it is decoded.
     min_side: int | None = None,  # Allow a JPEG to be decoded smaller, its short side >= this.
     keep_alpha: bool = False,  # Give RGBA where something is transparent, before no background.
-    formats: tuple[str, ...] = FORMATS,  # Of these, those that are read.
+    formats: tuple[str, ...] = FORMATS,  # File formats to accept, out of FORMATS.
 ) -> Image.Image:
     """An image file as an RGB picture, upright, in sRGB; of an animation, the first frame.
 
@@ -97,12 +97,12 @@ def to_rgb(
 def upright_size(
     source: str | Path | BinaryIO,
     *,
-    formats: tuple[str, ...] = FORMATS,  # Of these, those that are read.
+    formats: tuple[str, ...] = FORMATS,  # File formats to accept, out of FORMATS.
 ) -> tuple[int, int]:
     """Width and height in which `open_rgb` shows a file that it can read; no pixel is decoded."""
     with Image.open(source, formats=formats) as image:
         is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
-        # Of a TIFF Pillow gives the turned size already, if the turn is one of its own tags.
+        # Pillow gives the rotated size of a TIFF already, if the rotation is in its own tags.
         own_tags = getattr(image, "tag_v2", {})
         is_done = own_tags.get(ExifTags.Base.Orientation) in range(5, 9)
         return image.size[::-1] if is_turned and not is_done else image.size
@@ -160,10 +160,10 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
+        source_profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source_profile):
             return image
-        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"))
+        converted = ImageCms.profileToProfile(image, source_profile, ImageCms.createProfile("sRGB"))
     except (ImageCms.PyCMSError, OSError):
         return image  # A broken profile says nothing.
     assert converted is not None  # Only in place it is None.

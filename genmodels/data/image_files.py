@@ -134,17 +134,17 @@ def walk(folder: Path) -> tuple[dict[str, Path], Skipped]:
 
 
 class _Splits:
-    """Which files belong to the split that was asked for, and what they are called in it."""
+    """Which files belong to the requested split, and their names in it."""
 
     def __init__(self, folder: Path, files: Iterable[str], split: str | None) -> None:
         self._places = {name: _place(name) for name in files}
         self.root = ""  # The split's own folder, if it is one: "train/".
         self.left_out: Skipped = []
         images = [name for name in self._places if is_image(name)]
-        found = {own for name in images if (own := self._places[name][0])}
+        splits = {place[0] for name in images if (place := self._places[name])[0]}
         is_beside = any("/" in name for name in images if not self._places[name][0])
         # A folder "train" beside "car" and "bus" is a class.
-        self._is_divided = bool(found) and not (found == {"train"} and is_beside)
+        self._is_divided = bool(splits) and not (splits == {"train"} and is_beside)
         top = sorted({name.split("/")[0] for name in self._places if "/" in name})
         if split in top:
             self._is_divided, self.root = True, f"{split}/"
@@ -167,33 +167,33 @@ class _Splits:
         folders = PurePosixPath(name).parts[:-1]
         depth = self._places[name][1] if self._is_divided else 0
         below = folders[max(depth, self.root.count("/")) :]
-        own = below or folders[: max(depth - 1, 0)]
-        return own[0] if own else None
+        class_folder = below or folders[: max(depth - 1, 0)]
+        return class_folder[0] if class_folder else None
 
     def _choose(self, wanted: str | None) -> None:
         """The files of a split; where none is called train, what is in no other split is it."""
         places = self._places
-        is_rest = wanted == "train" and all(own != "train" for own, _ in places.values())
-        own_name = None if is_rest else (wanted or "none of them")
-        self.chosen = {name for name, (own, _) in places.items() if own == own_name}
+        is_rest = wanted == "train" and all(split != "train" for split, _ in places.values())
+        split_name = None if is_rest else (wanted or "none of them")
+        self.chosen = {name for name, (split, _) in places.items() if split == split_name}
         roots = {PurePosixPath(name).parts[: places[name][1]] for name in self.chosen}
         if len(roots) == 1:
             self.root = "".join(f"{part}/" for part in next(iter(roots)))
         others = Counter[tuple[str, str]]()
         for name in places.keys() - self.chosen:
-            own, depth = places[name]
-            if own:
-                others["/".join(PurePosixPath(name).parts[:depth]), own] += 1
+            split, depth = places[name]
+            if split:
+                others["/".join(PurePosixPath(name).parts[:depth]), split] += 1
             elif PurePosixPath(name).name not in metadata.NAMES:
                 self.left_out.append((name, f"in no split, beside {wanted}"))
         self.left_out += [
-            (f"{place}/", f"the split {own}: {count} files")
-            for (place, own), count in others.items()
+            (f"{place}/", f"the split {split}: {count} files")
+            for (place, split), count in others.items()
         ]
 
 
 def _place(name: str) -> tuple[str | None, int]:
-    """Of a file's outermost folder with a split's name: that split, and how deep it lies."""
+    """The split named by a file's outermost such folder, and that folder's depth."""
     for depth, part in enumerate(PurePosixPath(name).parts[:-1], start=1):
         if split := split_named(part):
             return split, depth
@@ -217,15 +217,15 @@ class _Labels:
         """What is known of a file; None if a table that should name it does not."""
         if name in self.rows or self.nearest(name) is not None:
             return self.rows.get(name)
-        own = self._splits.class_of(name)
-        return {} if own is None else {"class": own}
+        class_folder = self._splits.class_of(name)
+        return {} if class_folder is None else {"class": class_folder}
 
     def add(self, folder: Path, table: str, path: Path, below: list[str]) -> Skipped:
         """Read a table of files below its folder; gives the rows that no file has.
 
         A row that fits loosely yields to one that fits better; two that fit alike, to neither.
         """
-        place, own = table.removesuffix(path.name), self._splits.class_of(table)
+        place, class_folder = table.removesuffix(path.name), self._splits.class_of(table)
         self.tables[place] = table
         named = metadata.FileNames(folder / place, [name.removeprefix(place) for name in below])
         missing: Skipped = []
@@ -246,7 +246,9 @@ class _Labels:
             is_clear = len(rows) == 1 or rows[0][0] < rows[1][0]
             if is_clear:
                 labels = rows.pop(0)[2]
-                self.rows[f"{place}{name}"] = labels if own is None else {"class": own} | labels
+                self.rows[f"{place}{name}"] = (
+                    labels if class_folder is None else {"class": class_folder} | labels
+                )
             reason = f"named in {path.name}, where another line fits {name} as well or better"
             missing += [(f"{place}{written}", reason) for _, written, _ in rows]
         return missing

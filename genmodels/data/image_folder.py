@@ -282,5 +282,5 @@ def json_sha256(value: object) -> str:
 
 
 def evenly(count: int, n: int) -> np.ndarray:
-    """At most n of so many rows, evenly spread."""
+    """Up to n evenly spaced rows of `count`."""
     return np.linspace(0, count - 1, min(n, count)).round().astype(int)

@@ -120,7 +120,7 @@ def enlarge(
 ) -> Image.Image:
     """The picture times the largest whole number that fits, by a Lanczos filter, as RGB.
 
-    For what is shown by itself: a picture of 64 px is a stamp. One that is larger stays as it is.
+    For pictures shown alone: 64 px is too small to see. Larger pictures are unchanged.
     """
     if side < 1:
         raise ValueError(f"side must be 1 or more, got {side}")
@@ -134,11 +134,11 @@ def encode_animation(
     path: str | Path,  # Ends in .mp4, .webp or .gif, which chooses the format.
     fps: float,  # Frames per second, at most 50: browsers slow down a GIF that asks for more.
     *,
-    quality: int = 90,  # Of WebP, 0 to 100; the other formats have their own.
+    quality: int = 90,  # WebP quality, 0 to 100; other formats have their own.
     comment: str | None = None,  # Text kept in the file, ASCII as JSON is: `recipe.film`, say.
     xmp: str | None = None,  # An XMP packet; a GIF has no place for it.
 ) -> None:
-    """Write the frames as an animation; GIF and WebP repeat for ever, a player decides on an MP4's.
+    """Write the frames as an animation; GIF and WebP loop; an MP4 leaves that to the player.
 
     The comment is an MP4's or a GIF's comment, and in WebP the EXIF description. GIF and WebP times
     are rounded: to 10 and 1 ms.
@@ -156,16 +156,16 @@ def encode_animation(
     if suffix == ".mp4":
         _encode_mp4(frames, path, fps, comment, xmp)
         return
-    kept: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if suffix == ".gif":
         frames = [_to_palette(frame) for frame in frames]
     if suffix == ".gif" and comment is not None:
-        kept["comment"] = comment
+        options["comment"] = comment
     if suffix == ".webp" and comment is not None:
-        kept["exif"] = Image.Exif()
-        kept["exif"][ExifTags.Base.ImageDescription] = comment
+        options["exif"] = Image.Exif()
+        options["exif"][ExifTags.Base.ImageDescription] = comment
     if suffix == ".webp" and xmp is not None:
-        kept["xmp"] = xmp.encode()
+        options["xmp"] = xmp.encode()
     frames[0].save(
         path,
         save_all=True,
@@ -173,7 +173,7 @@ def encode_animation(
         duration=round(1000 / fps),
         loop=0,
         quality=quality,
-        **kept,
+        **options,
     )
 
 

@@ -65,8 +65,8 @@ class FileNames:
             ]
             if fits:
                 best = min(fits)[0]
-                found = [name for fit, name in fits if fit == best]
-                return (found[0] if len(found) == 1 else None), best
+                matches = [name for fit, name in fits if fit == best]
+                return (matches[0] if len(matches) == 1 else None), best
         return None, 0
 
     def _fit(self, file: list[str], wanted: list[str], is_any_case: bool) -> int | None:

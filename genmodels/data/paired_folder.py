@@ -65,7 +65,9 @@ class PairFolder:
         self.targets = target.images[of_target]
         self.sources = color.to_grey(self.targets) if is_grey else source.images[of_source]
         keys = [_keys(source, of_source), _keys(target, of_target)]
-        self.keys = [one + other for one, other in zip(*keys, strict=True)]
+        self.keys = [
+            source_keys + target_keys for source_keys, target_keys in zip(*keys, strict=True)
+        ]
         fingerprints = [target.fingerprint, source.fingerprint]
         if reverse:
             self.sources, self.targets = self.targets, self.sources
@@ -102,9 +104,9 @@ class PairFolder:
 
     def repeated(self, other: "PairFolder") -> list[str]:
         """Names of the other's pairs, of the same resolution, that are here too, to the pixel."""
-        own = set(self._digests())
+        digests = set(self._digests())
         pairs = zip(other.names, other._digests(), strict=True)
-        return [name for name, digest in pairs if digest in own]
+        return [name for name, digest in pairs if digest in digests]
 
     def _digests(self) -> Iterator[bytes]:
         for source, target in zip(self.sources, self.targets, strict=True):
@@ -125,7 +127,7 @@ class PairFolder:
     def _part(self, chosen: np.ndarray) -> "PairFolder":
         part = copy.copy(self)
         part.names = [name for name, take in zip(self.names, chosen, strict=True) if take]
-        part.keys = [own for own, take in zip(self.keys, chosen, strict=True) if take]
+        part.keys = [keys for keys, take in zip(self.keys, chosen, strict=True) if take]
         rows = torch.from_numpy(chosen)
         part.sources, part.targets = self.sources[rows], self.targets[rows]
         part.fingerprint = json_sha256([part.names, self.fingerprint])
@@ -138,7 +140,7 @@ class PairFolder:
         flips: np.ndarray | None = None,  # bool [n]: which of them to mirror left to right.
         boxes: np.ndarray
         | None = None,  # int [n, 3]: top, left and side of a square to cut out ...
-        side: int | None = None,  # ... and to resize to so many pixels. None: the whole.
+        side: int | None = None,  # Side to resize to. None: the whole picture.
     ) -> tuple[Tensor, Tensor]:
         """Copies of some pairs, both uint8 [n, 3, side, side], changed alike."""
         n, side = len(indices), side or self.resolution
@@ -157,7 +159,7 @@ def cut(
     *,
     flips: np.ndarray,  # bool [n]: which of these to mirror left to right.
     boxes: np.ndarray,  # int [n, 3]: top, left and side of a square to cut out ...
-    side: int,  # ... and to resize to so many pixels.
+    side: int,  # Side to resize to.
 ) -> Tensor:
     """Copies of squares of some pictures: uint8 [n, 3, side, side]."""
     n, whole = len(indices), pictures.shape[-1]
@@ -178,16 +180,16 @@ def cut(
 
 def _cut(picture: Tensor, box: np.ndarray, side: int, flip: bool) -> Tensor:
     """A square of uint8 [3, R, R], resized and perhaps mirrored: uint8 [3, side, side]."""
-    top, left, own = map(int, box)
-    square = picture[:, top : top + own, left : left + own]
-    if own != side:
+    top, left, box_side = map(int, box)
+    square = picture[:, top : top + box_side, left : left + box_side]
+    if box_side != side:
         resized = F.interpolate(square[None].float(), (side, side), mode="bicubic", antialias=True)
         square = resized[0].round().clamp(0, 255).to(torch.uint8)
     return square.flip(-1) if flip else square.clone()
 
 
 def _unlike(proportions: dict[str, tuple[float, float]]) -> dict[str, str]:
-    """The pairs whose two sides have other proportions, width by height, and what to say of it."""
+    """The pairs whose two sides have other proportions, width by height, and a message about it."""
     return {
         name: f"source and target are {ours:.3g} and {theirs:.3g} times as wide as high"
         for name, (ours, theirs) in proportions.items()
@@ -199,8 +201,8 @@ def _sides(folder: Path) -> tuple[Path, bool, Skipped]:
     """The folder of source/ and target/, whether target/ is alone, and what lies beside them."""
     outer: Skipped = []
     if folder.is_dir() and not (folder / "target").is_dir():
-        found = [path for path in folder.iterdir() if (path / "target").is_dir()]
-        train = [path for path in found if split_named(path.name) == "train"]
+        folders = [path for path in folder.iterdir() if (path / "target").is_dir()]
+        train = [path for path in folders if split_named(path.name) == "train"]
         if len(train) == 1:
             outer = [(path.name, f"beside {train[0].name}") for path in sorted(folder.iterdir())]
             folder = train[0]
@@ -219,7 +221,7 @@ def _sides(folder: Path) -> tuple[Path, bool, Skipped]:
 
 
 def _keys(folder: ImageFolder, rows: list[int]) -> list[list[str]]:
-    """Of each row, what it shares with its repeats; a mask of one colour repeats nothing."""
+    """The keys that each row shares with its repeats; a mask of one colour has none."""
     pixels = folder.images.flatten(2)
     is_flat = (pixels.amin(2) == pixels.amax(2)).all(1).tolist()
     return [[] if is_flat[row] else folder.keys[row] for row in rows]

@@ -17,7 +17,7 @@ from genmodels.data.image_files import Item, Skipped
 
 MAX_RAM_BYTES = 2 * 1024**3  # A larger array lives in a file of the cache.
 CACHE_VERSION = 3  # Part of the cache's key: raise it when decoding changes.
-BLOCK = 1024  # Images decoded at a time, lest they pile up when the disk is slower than the cores.
+BLOCK = 1024  # Images decoded at a time: bounds memory if the disk is slower than the cores.
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Decoded:
     """The readable ones of some images, in order."""
 
     array: np.ndarray  # uint8 [N, 3, R, R], their centre squares.
-    sha256: str  # Of the array.
+    sha256: str  # Hash of the array.
     digests: list[list[str]]  # For each, of the whole picture and of its square: `digest`.
     skipped: Skipped  # The unreadable ones.
 
@@ -33,7 +33,7 @@ class Decoded:
 def load(
     items: list[Item], resolution: int, cache_dir: Path | None, num_workers: int | None
 ) -> Decoded:
-    """Decode the items, or read what an earlier call kept of the very same files.
+    """Decode the items, or read the cache that an earlier call wrote for the same files.
 
     OSError if the cache cannot be written; ValueError if there is none and memory is too small.
     """
@@ -48,14 +48,18 @@ def load(
         array, count = np.empty(shape, np.uint8), 0
         digests: list[list[str]] = []
         skipped: Skipped = []
-        for squares, found, unreadable in _decode(items, resolution, num_workers):
+        for squares, new_digests, unreadable in _decode(items, resolution, num_workers):
             array[count : count + len(squares)] = squares
-            count, digests, skipped = count + len(squares), digests + found, skipped + unreadable
+            count, digests, skipped = (
+                count + len(squares),
+                digests + new_digests,
+                skipped + unreadable,
+            )
         return Decoded(array[:count], _sha256(array[:count]), digests, skipped)
 
     stamps = [(item.name, item.stamp) for item in items]
-    told = json.dumps([CACHE_VERSION, resolution, stamps])
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    description = json.dumps([CACHE_VERSION, resolution, stamps])
+    key = hashlib.sha256(description.encode()).hexdigest()[:32]
     cache = Path(cache_dir) / f"images-{resolution}-{key}.npy"
     if cache.with_suffix(".json").exists():
         try:
@@ -74,12 +78,12 @@ def load(
 
 
 def digest(picture: np.ndarray) -> str:
-    """Of pixels uint8 [H, W, 3] and their shape; the mirror image has the same."""
+    """Digest of pixels uint8 [H, W, 3] and their shape, equal for the mirror image."""
     mirrored = picture[:, ::-1]
     for row, other in zip(picture, mirrored, strict=True):
-        one, two = row.tobytes(), other.tobytes()
-        if one != two:
-            picture = picture if one < two else mirrored
+        row_bytes, mirrored_bytes = row.tobytes(), other.tobytes()
+        if row_bytes != mirrored_bytes:
+            picture = picture if row_bytes < mirrored_bytes else mirrored
             break
     content = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(picture).data)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 def held_apart(
     names: Sequence[str],  # Sorted.
     fraction: float,  # About this many of them are held out.
-    keys: Sequence[Sequence[str]] | None = None,  # Of each, what it shares with its repeats.
+    keys: Sequence[Sequence[str]] | None = None,  # Keys that each item shares with its repeats.
 ) -> list[bool]:
     """Which of them to hold out, by a hash of each name alone; repeats go where the first one goes.
 
     So adding images moves none from one side to the other. Of few images at least one is held out,
-    and one is not. ValueError if a fraction of so many images is none.
+    and one is not. ValueError if the fraction of the images rounds to none.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
@@ -40,10 +40,10 @@ def first_repeats(keys: Sequence[Sequence[str]]) -> list[int]:
         return row
 
     known: dict[str, int] = {}
-    for row, own in enumerate(keys):
-        for key in own:
-            one, other = root(known.setdefault(key, row)), root(row)
-            parent[max(one, other)] = min(one, other)
+    for row, row_keys in enumerate(keys):
+        for key in row_keys:
+            first_root, second_root = root(known.setdefault(key, row)), root(row)
+            parent[max(first_root, second_root)] = min(first_root, second_root)
     return [root(row) for row in range(len(keys))]
 
 

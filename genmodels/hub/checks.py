@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-QUOTED = 200  # Characters of what came that a message repeats.
+QUOTED = 200  # Largest number of characters of a wrong value in a message.
 
 
 def quoted(value: object) -> str:
-    """For a message: what came, as Python writes it, and no more than a line of it."""
+    """A value for an error message: its repr, shortened to one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = QUOTED
     return cut(short.repr(value))

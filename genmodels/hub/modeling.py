@@ -62,16 +62,16 @@ class HubModel(ModelMixin, ConfigMixin):
 
         Errors: ValueError when the network is no longer what its config says.
         """
-        cls, found = weights.plain_class(self), weights.state(self)
+        cls, state = weights.plain_class(self), weights.state(self)
         arguments = {key: self.config[key] for key in inspect.signature(cls).parameters}
-        _compare(_expected(cls, arguments), _described(found), f"{cls.__name__}'s")
+        _compare(_expected(cls, arguments), _described(state), f"{cls.__name__}'s")
         self.save_config(save_directory)
         state = {
             key: tensor.to(dtype if tensor.is_floating_point() and dtype else tensor.dtype)
             .detach()
             .cpu()
             .contiguous()
-            for key, tensor in found.items()
+            for key, tensor in state.items()
         }
         weights.write(state, Path(save_directory) / WEIGHTS, {"format": "pt"})
 
@@ -112,8 +112,8 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
     """The constructor's arguments, known and of the right type."""
     config = read_json(path)
     if config.get("_class_name") != cls.__name__:
-        came = quoted(config.get("_class_name"))
-        raise ValueError(f"{path}: must describe {cls.__name__}, got {came}")
+        actual = quoted(config.get("_class_name"))
+        raise ValueError(f"{path}: must describe {cls.__name__}, got {actual}")
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     parameters = inspect.signature(cls).parameters
     for key, value in arguments.items():
@@ -123,8 +123,8 @@ def _read_config(cls: type[HubModel], path: Path) -> dict[str, Any]:
         # JSON has one kind of number: an int will do for a float, but a bool is neither.
         kinds = (int, float) if type(default) is float else (type(default),)
         if type(value) not in kinds:
-            wanted, came = type(default).__name__, f"{type(value).__name__} {quoted(value)}"
-            raise ValueError(f"{path}: {key} must be of type {wanted}, got {came}")
+            wanted, actual = type(default).__name__, f"{type(value).__name__} {quoted(value)}"
+            raise ValueError(f"{path}: {key} must be of type {wanted}, got {actual}")
     return arguments
 
 
@@ -161,13 +161,13 @@ def _read_header(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} is damaged or truncated: {error}") from error
 
 
-def _compare(expected: dict[str, str], came: dict[str, str], whose: str) -> None:
-    problems = [f"missing {key}" for key in expected if key not in came]
-    problems += [f"unexpected {key}" for key in came if key not in expected]
+def _compare(expected: dict[str, str], actual: dict[str, str], whose: str) -> None:
+    problems = [f"missing {key}" for key in expected if key not in actual]
+    problems += [f"unexpected {key}" for key in actual if key not in expected]
     problems += [
-        f"{key} must be {expected[key]}, got {came[key]}"
+        f"{key} must be {expected[key]}, got {actual[key]}"
         for key in expected
-        if key in came and expected[key] != came[key]
+        if key in actual and expected[key] != actual[key]
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""

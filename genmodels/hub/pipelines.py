@@ -83,7 +83,7 @@ class HubPipeline(ImagePipeline, DiffusionPipeline):
 
     # Component name -> class: what a repo must contain, decided here and not by the repo.
     components_allowed: ClassVar[dict[str, type[HubModel]]] = {}
-    tags: ClassVar[tuple[str, ...]] = ()  # Of its models on the Hub, beside the task's.
+    tags: ClassVar[tuple[str, ...]] = ()  # Tags of its models on the Hub, besides the task's.
     _hashed: tuple[bytes, str] = (b"", "")  # The fingerprint of the weights and their hash.
 
     @classmethod
@@ -143,15 +143,15 @@ class HubPipeline(ImagePipeline, DiffusionPipeline):
     @property
     def networks(self) -> dict[str, HubModel]:
         """The components by name, without what was wrapped around them."""
-        found: dict[str, HubModel] = {}
+        networks: dict[str, HubModel] = {}
         for name, model_class in self.components_allowed.items():
             component = getattr(self, name)
             network = weights.unwrapped(component) if isinstance(component, nn.Module) else None
             if not isinstance(network, model_class):
                 wanted = f"{model_class.__module__}.{model_class.__name__}"
                 raise ValueError(f"{name} must be a {wanted}, got {type(component).__name__}")
-            found[name] = network
-        return found
+            networks[name] = network
+        return networks
 
     @property
     def weights_sha256(self) -> str:
@@ -177,7 +177,7 @@ class HubPipeline(ImagePipeline, DiffusionPipeline):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert the networks, as `torch.nn.Module.to`."""
-        kwargs.pop("silence_dtype_warnings", None)  # Of diffusers', which warns of half precision.
+        kwargs.pop("silence_dtype_warnings", None)  # diffusers' warning about fp16.
         for name in self.components_allowed:
             getattr(self, name).to(*args, **kwargs)
         return self
@@ -229,6 +229,6 @@ def class_named(index: dict[str, Any]) -> Any:
 def _component(model_class: type[HubModel]) -> list[str]:
     """How an index names a component: ["genmodels.models.FAMILY", class].
 
-    Where in its family's package a class stands is not said, so that it may move.
+    The module of a class is not recorded, so that it can be moved.
     """
     return [".".join(model_class.__module__.split(".")[:3]), model_class.__name__]

@@ -106,7 +106,7 @@ def source_type(recipe: dict[str, Any]) -> str:
 
 
 def film(
-    recipes: Sequence[dict[str, Any]],  # Of the frames, in their order.
+    recipes: Sequence[dict[str, Any]],  # Recipes of the frames, in order.
     verb: str | None = None,  # The pipeline's method that made them, "interpolate" say, ...
     **arguments: Any,  # ... and what it was called with.
 ) -> str:
@@ -117,12 +117,14 @@ def film(
     if not recipes:
         raise ValueError("a film must have at least one frame, got none")
     first, last = recipes[0], recipes[-1]
-    if any(one["weights_sha256"] != first["weights_sha256"] for one in recipes):
+    if any(each["weights_sha256"] != first["weights_sha256"] for each in recipes):
         raise ValueError("a film's frames must be of one model, got recipes of several")
-    told = {key: first[key] for key in ("pipeline", "model", "weights_sha256", "versions")}
-    made = {"verb": verb, "arguments": arguments} if verb else {}
+    shared = {key: first[key] for key in ("pipeline", "model", "weights_sha256", "versions")}
+    origin = {"verb": verb, "arguments": arguments} if verb else {}
     ends = {"frames": len(recipes), "first": first, "last": last}
-    return json.dumps({"generated": True, "digital_source_type": GENERATED} | told | made | ends)
+    return json.dumps(
+        {"generated": True, "digital_source_type": GENERATED} | shared | origin | ends
+    )
 
 
 def attach(
@@ -217,20 +219,20 @@ def replay(
     (picture,) = pipeline(**given, **seed, **recipe["settings"]).images
     assert isinstance(picture, GeneratedImage), "pipelines attach the recipe"
     if pixels_sha256(picture) != recipe.get("pixels_sha256"):
-        made, here = recipe["versions"].get("torch"), torch.__version__
-        warnings.warn(f"the pixels differ (torch {made} then, {here} now)", stacklevel=2)
+        torch_then, torch_now = recipe["versions"].get("torch"), torch.__version__
+        warnings.warn(f"the pixels differ (torch {torch_then} then, {torch_now} now)", stacklevel=2)
     return picture
 
 
 def _recipe_of(image: Image.Image, sha256: str) -> dict[str, Any] | None:
-    """The recipe that a picture carries, if it is of these very pixels and not at its last step."""
+    """The recipe inside a picture, if it describes these pixels and may have a further step."""
     if KEY not in image.info:
         return None
     try:
-        found = read(image)
+        stored = read(image)
     except ValueError:  # It came with a file that somebody else wrote.
         return None
-    return found if found.get("pixels_sha256") == sha256 and _steps(found) < MAX_STEPS else None
+    return stored if stored.get("pixels_sha256") == sha256 and _steps(stored) < MAX_STEPS else None
 
 
 def _steps(recipe: dict[str, Any]) -> int:
@@ -240,7 +242,7 @@ def _steps(recipe: dict[str, Any]) -> int:
 
 
 def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> ImagePipeline:
-    """The recipe's model, or the one that is said to be it, in the recipe's number type."""
+    """The recipe's model, or the given one, in the recipe's dtype."""
     named = recipe["model"]
     if named is None and model is None:
         raise ValueError(
@@ -263,7 +265,7 @@ def _pipeline_of(recipe: dict[str, Any], model: str | Path | None) -> ImagePipel
 
 
 def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.Image, ...]:
-    """The image that a recipe needs, which must be the very one, in whatever mode it is given.
+    """The image that a recipe needs, checked by its pixels' hash, in any mode.
 
     One that was made here is made again. Its pixels may differ a little after an update of torch,
     which `replay` has warned of then.
@@ -281,9 +283,9 @@ def _image_of(recipe: dict[str, Any], image: Image.Image | None) -> tuple[Image.
             "pixels: give that as `image`"
         )
     shown = (images.to_rgb(image, keep_alpha=keep_alpha) for keep_alpha in (True, False))
-    for one in shown:
-        if pixels_sha256(one) == needed["sha256"]:
-            return (one,)
+    for candidate in shown:
+        if pixels_sha256(candidate) == needed["sha256"]:
+            return (candidate,)
     raise ValueError("that is not the image that the picture was made from")
 
 
@@ -318,8 +320,8 @@ def check(recipe: object, step: int = 1) -> None:
     if not isinstance(recipe.get("model"), str | None):
         raise ValueError(f"the recipe's model must be a name, got {checks.quoted(recipe['model'])}")
     if recipe.get("dtype", "float32") not in DTYPES:
-        allowed, came = ", ".join(DTYPES), checks.quoted(recipe["dtype"])
-        raise ValueError(f"the recipe's dtype must be one of {allowed}, got {came}")
+        allowed, actual = ", ".join(DTYPES), checks.quoted(recipe["dtype"])
+        raise ValueError(f"the recipe's dtype must be one of {allowed}, got {actual}")
     if needed is not None and "recipe" in needed:
         if step == MAX_STEPS:
             raise ValueError(f"a recipe must have at most {MAX_STEPS} steps, got more")

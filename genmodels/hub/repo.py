@@ -1,4 +1,4 @@
-"""Where models come from and go to: embedded ones, folders, and repos on the Hub.
+"""Sources and destinations of models: embedded ones, folders, and repos on the Hub.
 
 Only safetensors, JSON, cards and pictures are ever downloaded; no message holds a secret.
 """
@@ -23,7 +23,7 @@ from genmodels.hub.checks import quoted
 
 DOWNLOADED = ["*.safetensors", "*.json", "*.md", "*.png"]  # Never code, never pickles.
 MAX_JSON_BYTES = 1 << 20
-POINTER = b"version https://git-lfs"  # How a file begins that only says where the real one is.
+POINTER = b"version https://git-lfs"  # First bytes of a Git LFS pointer file.
 
 
 def resolve(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
@@ -41,34 +41,34 @@ def resolve(source: str | Path, *, revision: str | None = None, token: str | Non
         )
     repo_id, revision = match.groups()
     token = _clean_token(token)
-    # What the client says of a failure may quote the token: it is left out of the message, and the
-    # error itself of the traceback.
+    # The client's error may quote the token: the message is cleaned, and the error is left out of
+    # the traceback.
     try:
         folder = snapshot_download(
             repo_id, revision=revision, token=token, allow_patterns=DOWNLOADED
         )
     except LocalEntryNotFoundError as error:
         raise ConnectionError(
-            f"{name} is not in the cache and the Hub cannot be reached: {_told(error, token)}"
+            f"{name} is not in the cache and the Hub cannot be reached: {_message(error, token)}"
         ) from None
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
         raise ValueError(
-            f"{name} is neither a folder nor a repo to be had: {_told(error, token)}"
+            f"{name} is neither a folder nor an accessible repo: {_message(error, token)}"
         ) from None
     except (httpx.HTTPError, OSError) as error:
         raise ConnectionError(
-            f"{name} could not be downloaded, try again: {_told(error, token)}"
+            f"{name} could not be downloaded, try again: {_message(error, token)}"
         ) from None
     return Path(folder)
 
 
 def upload(
-    folder: str | Path,  # Everything in it becomes the repo's content, in one commit.
-    repo_id: str,  # "user/name"; made when it does not exist.
+    folder: str | Path,  # Its content becomes the repo's, in one commit.
+    repo_id: str,  # "user/name"; created if it does not exist.
     *,
     private: bool = False,  # Whether a new repo is private.
     message: str = "Upload with genmodels",  # The commit's message.
-    token: str | None = None,  # Default: the one `hf auth login` or HF_TOKEN left.
+    token: str | None = None,  # Default: that of `hf auth login` or HF_TOKEN.
 ) -> str:
     """Publish a folder and return the commit's address. Calling it again completes a broken upload.
 
@@ -92,23 +92,23 @@ def upload(
             ) from None
         if status is not None and status < 500:
             raise ValueError(
-                f"the Hub refused {repo_id} ({status}): {_told(error, token)}. {retry}"
+                f"the Hub refused {repo_id} ({status}): {_message(error, token)}. {retry}"
             ) from None
         raise ConnectionError(f"the Hub failed ({status}). {retry}") from None
     except HFValidationError as error:
         raise ValueError(
-            f'repo_id must be "user/name", got {quoted(repo_id)}: {_told(error, token)}'
+            f'repo_id must be "user/name", got {quoted(repo_id)}: {_message(error, token)}'
         ) from None
     except (httpx.HTTPError, OSError, json.JSONDecodeError) as error:
         # JSON: a gateway's error page, where the client expects the answer to the card's check.
         raise ConnectionError(
-            f"the connection to the Hub broke: {_told(error, token)}. {retry}"
+            f"the connection to the Hub broke: {_message(error, token)}. {retry}"
         ) from None
     return commit.commit_url
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a small JSON file that nobody vouches for."""
+    """The object in a small, untrusted JSON file."""
     if not path.is_file():
         raise ValueError(f"{path.parent} must hold {path.name}, which it does not")
     if path.stat().st_size > MAX_JSON_BYTES:
@@ -124,12 +124,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _pinned(source: str | Path, revision: str | None) -> str:
-    """What a recipe may name the model by, so that a replay finds the same revision."""
+    """The name of a model with its revision, so that a replay finds the same one."""
     return f"{source}@{revision}" if revision else str(source)
 
 
 def known_as(source: str | Path, revision: str | None) -> str:
-    """What recipes call a model: of a folder its name alone, where it lies is nobody's business."""
+    """The name of a model in recipes; for a local folder its name without the path."""
     name = _pinned(source, revision)
     if name not in zoo.names() and os.path.isdir(name):  # noqa: PTH112
         return Path(name).resolve().name
@@ -137,7 +137,7 @@ def known_as(source: str | Path, revision: str | None) -> str:
 
 
 def _clean_token(token: str | None) -> str | None:
-    """A token as it came from a file or a form; the message never holds it."""
+    """A token from a file or a form, stripped and checked; messages never quote it."""
     if token is None:
         return None
     token = token.strip() if isinstance(token, str) else token
@@ -146,20 +146,20 @@ def _clean_token(token: str | None) -> str | None:
     return token
 
 
-def _told(error: Exception, token: str | None) -> str:
-    """What an error says, without any secret in it."""
+def _message(error: Exception, token: str | None) -> str:
+    """An error's message without secrets."""
     text = str(error)
     for secret in (token, get_token()):
         text = text.replace(secret, "hf_***") if secret else text
     text = re.sub(r"hf_\w{8,}", "hf_***", text)
-    return re.sub(r"://[^/@\s]+@", "://***@", text)  # A name and a password in an address.
+    return re.sub(r"://[^/@\s]+@", "://***@", text)  # A user name and a password in a URL.
 
 
 def check_is_no_pointer(path: Path) -> None:
-    """Raise `ValueError` for what Git leaves in place of a large file that was not fetched."""
+    """Raise `ValueError` if a file is the pointer of a large file that Git LFS did not fetch."""
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
             raise ValueError(
-                f"{path} is a Git LFS pointer, which says where the file is: run `git lfs pull` "
-                "in its repository to have the file itself"
+                f"{path} is a Git LFS pointer instead of the file: run `git lfs pull` "
+                "in its repository to fetch the file"
             )

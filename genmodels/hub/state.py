@@ -48,4 +48,4 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             raise ValueError("its record holds no hash")
         return weights.read(path, digest), record
     except (OSError, SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}): remove {folder} to start anew") from error
+        raise ValueError(f"{path} is damaged ({error}): remove {folder} to start again") from error

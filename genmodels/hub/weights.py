@@ -38,7 +38,7 @@ def plain_class(network: nn.Module) -> type:
 def state(network: nn.Module) -> dict[str, Tensor]:
     """As `state_dict` of the plain network: without wrappers, parametrizations computed."""
     network = unwrapped(network)
-    found = {
+    tensors = {
         key: value
         for key, value in network.state_dict().items()
         if "parametrizations" not in key.split(".")
@@ -46,8 +46,8 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     for path, module in network.named_modules():
         if parametrize.is_parametrized(module):
             for name in module.parametrizations:
-                found[f"{path}.{name}".lstrip(".")] = getattr(module, name).detach()
-    return found
+                tensors[f"{path}.{name}".lstrip(".")] = getattr(module, name).detach()
+    return tensors
 
 
 def at_rest(network: nn.Module) -> nn.Module:
@@ -63,17 +63,17 @@ def at_rest(network: nn.Module) -> nn.Module:
 def check_usable(name: str, network: nn.Module) -> None:
     """Weights of one type that networks compute in, on one device; `name` is for the message."""
     tensors = itertools.chain(network.parameters(), network.buffers())
-    found = [value for value in tensors if value.is_floating_point() or value.is_complex()]
+    floats = [value for value in tensors if value.is_floating_point() or value.is_complex()]
     for words, kinds in (
-        ("device", {value.device for value in found}),
-        ("type", {value.dtype for value in found}),
+        ("device", {value.device for value in floats}),
+        ("type", {value.dtype for value in floats}),
     ):
         if len(kinds) > 1:
             raise ValueError(
                 f"{name} must have all its weights of one {words}, got "
                 f"{', '.join(sorted(map(str, kinds)))}: move the pipeline with .to(...)"
             )
-    for value in found[:1]:
+    for value in floats[:1]:
         if value.device.type == "meta":
             raise ValueError(f"{name} has no weights: it is on the meta device")
         if value.dtype not in DTYPES:
@@ -101,8 +101,8 @@ def fingerprint(networks: Mapping[str, nn.Module]) -> bytes:
     digest = hashlib.blake2b()
     for name, network in sorted(networks.items()):
         for key, value in sorted(state(network).items()):
-            told = f"{name}.{key}{value.shape}{value.stride()}{value.dtype}{value.device}"
-            digest.update(told.encode())
+            description = f"{name}.{key}{value.shape}{value.stride()}{value.dtype}{value.device}"
+            digest.update(description.encode())
             bits = _in_memory_order(value.detach()).view(torch.uint8).cpu().numpy()
             whole = len(bits) // (8 * ROW) * 8 * ROW
             if whole:

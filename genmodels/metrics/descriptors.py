@@ -22,7 +22,7 @@ CHUNK = 64  # Images described at a time: bounds memory, does not change the res
 COARSEST_SIDE = 16  # The Laplacian pyramid stops here.
 PATCH_SIDE = 7
 PATCHES_PER_LEVEL = 128
-STAGE_CHANNELS = (32, 48, 64, 96)  # Of the random network; each stage halves the side.
+STAGE_CHANNELS = (32, 48, 64, 96)  # Channels of the random network; each stage halves the side.
 LAB_LOW, LAB_BIN, LAB_BINS = -128.0, 0.25, 1024  # A difference of 2 is just noticeable.
 THUMBNAIL_SIDE = 16
 

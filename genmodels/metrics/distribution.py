@@ -216,7 +216,7 @@ def ms_ssim_diversity(
 
 
 def random_pairs(n: int, num_pairs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the first and the second of so many pairs of n; all pairs if there are no more."""
+    """Row indices of `num_pairs` random pairs of n rows; all pairs if there are fewer."""
     if n * (n - 1) // 2 <= num_pairs:
         first, second = np.triu_indices(n, k=1)
         return first, second
@@ -228,10 +228,10 @@ def random_pairs(n: int, num_pairs: int, seed: int) -> tuple[np.ndarray, np.ndar
 def compare_sets(samples: Images, reference: Images, *, seed: int = 0) -> Figures:
     """All figures of two equally large sets by name, without intervals: see `panel`."""
     a, b = _two_sets(samples, reference, same_count=True)
-    found = texture_figures(laplacian_patches(a, seed), laplacian_patches(b, seed), seed)
-    found |= structure_figures(network_features(a, seed), network_features(b, seed))
-    found |= colour_figures(lab_histograms(a), lab_histograms(b))
-    return found | {"duplicates": float(duplicates(a, b))}
+    values = texture_figures(laplacian_patches(a, seed), laplacian_patches(b, seed), seed)
+    values |= structure_figures(network_features(a, seed), network_features(b, seed))
+    values |= colour_figures(lab_histograms(a), lab_histograms(b))
+    return values | {"duplicates": float(duplicates(a, b))}
 
 
 def texture_figures(a: np.ndarray, b: np.ndarray, seed: int) -> Figures:

@@ -99,7 +99,7 @@ def panel(
 
 
 def _with_intervals(
-    names: Sequence[str],  # Of what the statistic gives.
+    names: Sequence[str],  # Names of the statistic's outputs.
     statistic: Callable[[np.ndarray, np.ndarray], Figures],
     fake: np.ndarray,  # Descriptions of the three sets, one row per image.
     real: np.ndarray,
@@ -143,14 +143,16 @@ def _memorisation_figures(
     half = len(real) // 2
     control = nearest_neighbours(real[:half], train, real[half:], seed=seed)
     panel: dict[str, Figure] = {}
-    for space, found in nearest_neighbours(fake, train, real, seed=seed).items():
+    for space, neighbours in nearest_neighbours(fake, train, real, seed=seed).items():
         copies = control[space].copies.mean()
-        panel[f"copies_{space}"] = _figure(Mean(found.copies), copies)
+        panel[f"copies_{space}"] = _figure(Mean(neighbours.copies), copies)
         if space == "features":
             continue  # Its `closer_to_train` is chance for samples unlike real images.
-        interval = subset_intervals(_closer_to_train, found.closeness, found.held_out_closeness)
+        interval = subset_intervals(
+            _closer_to_train, neighbours.closeness, neighbours.held_out_closeness
+        )
         panel[f"closer_to_train_{space}"] = {
-            "value": found.closer_to_train,
+            "value": neighbours.closer_to_train,
             **interval["closer_to_train"]._asdict(),
             "real_vs_real": control[space].closer_to_train,
         }

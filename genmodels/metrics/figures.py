@@ -23,11 +23,11 @@ def figures(
     panel: dict[str, Figure] = {name: {} for name in names}
     for part, compute in parts.items():
         try:
-            found, why = compute(), "it is not finite"
+            values, why = compute(), "it is not finite"
         except UndefinedFigureError as error:
-            found, why = {}, str(error)
+            values, why = {}, str(error)
         for name, figure in panel.items():
-            value = found.get(name)
+            value = values.get(name)
             ends = {"low": 0, "high": 1} if part == "interval" else {part: None}
             for key, index in ends.items():
                 number = value if index is None or value is None else value[index]
@@ -81,5 +81,5 @@ def reasons(titles: Mapping[str, str], panel: Mapping[str, Figure]) -> str:
     for key, title in titles.items():
         if reason := panel.get(key, {}).get("reason"):
             lines.setdefault(reason, []).append(title.partition(":")[0].partition(" (")[0])
-    told = [f"\n- None for *{', '.join(names)}*: {why}." for why, names in lines.items()]
-    return "".join(["\n", *told]) if told else ""
+    bullets = [f"\n- None for *{', '.join(names)}*: {why}." for why, names in lines.items()]
+    return "".join(["\n", *bullets]) if bullets else ""

@@ -18,7 +18,7 @@ class Interval(NamedTuple):
 
 def bootstrap_interval(
     values: np.ndarray,  # [N, ...]: one row per image: figures, features, or the images.
-    statistic: Callable[[np.ndarray], float] = np.mean,  # Of resampled rows [N, ...].
+    statistic: Callable[[np.ndarray], float] = np.mean,  # Function of resampled rows [N, ...].
     *,
     level: float = 0.95,
     num_resamples: int = 1000,

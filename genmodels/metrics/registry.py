@@ -1,4 +1,4 @@
-"""Every metric in one place: what it is called, its unit, which way is better, what computes it.
+"""All metrics in one table: name, title, unit, which direction is better, function.
 
 Cards, tables and comparisons take all of that from here. A metric of pairs of images that is added
 here is measured, printed and compared wherever the others are.
@@ -75,11 +75,11 @@ def _colour(channel: str, kind: str) -> Metric:
 
 
 def _memory(figure: str, space: str, *, title: str, better: str, is_shown: bool) -> Metric:
-    """A figure of how near samples come to training images, by one way to measure distance."""
+    """A memorisation figure: how close samples are to training images, for one distance."""
 
     def function(samples: Any, train: Any, held_out: Any) -> float:
-        found = neighbours.nearest_neighbours(samples, train, held_out)[space]
-        return float(np.mean(getattr(found, figure)))
+        nearest = neighbours.nearest_neighbours(samples, train, held_out)[space]
+        return float(np.mean(getattr(nearest, figure)))
 
     full = title if is_shown else f"{title}, by {space}"
     name, short = f"{figure}_{space}", f"{figure.replace('_', ' ')}, by {space}"

@@ -31,10 +31,10 @@ PATCH_SIDE = 7
 STEPS = (1, 2, 4)  # Three scales: each of a patch's 7x7 values is the mean of as many px squared.
 MIN_SIDE = PATCH_SIDE * STEPS[-1]
 NUM_QUERIES = 4096  # Patches that look for their nearest, at most: 1 to 2 % error of a mean.
-CHUNK = 256  # Of them at a time: bounds memory.
+CHUNK = 256  # Patches compared at a time: bounds memory.
 
 NUM_PROJECTIONS = 128
-NUM_QUANTILES = 1024  # Of each projection, which compares pictures of different sizes.
+NUM_QUANTILES = 1024  # Quantiles per projection: makes pictures of different sizes comparable.
 
 NUM_NETWORKS = 3
 NETWORK_CHANNELS = 64
@@ -44,7 +44,7 @@ REPEAT_SIDE = 15
 REPEAT_FAR = 20  # px between places, to a side or up or down, from which a likeness is a repeat.
 REPEAT_MIN_SIDE = REPEAT_SIDE + 2 * REPEAT_FAR + 1  # Even the middle has a patch far from it.
 REPEAT_CONTRAST = 8.0  # Grey levels; patches of less repeat rightly: sky, fog, still water.
-REPEAT_SHARE = 0.05  # Of the source's own patches that count as repeats.
+REPEAT_SHARE = 0.05  # Share of the source's own patches that count as repeats.
 
 FEWER_QUERIES = 2048  # For repetition and layout, which do more with each.
 TIE = 1.0  # Grey levels: two patches that differ so little in distance are equally near.
@@ -53,7 +53,7 @@ Picture = Image.Image | np.ndarray | Tensor  # RGB; or uint8 [H, W, 3]; or uint8
 
 
 def panel(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,  # The photo it was made from.
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -78,7 +78,7 @@ def panel(
 
 
 def rsifid(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -109,7 +109,7 @@ def rsifid_floor(
 
 
 def patch_swd(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -126,7 +126,7 @@ def patch_swd(
 
 
 def coherence(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -141,7 +141,7 @@ def coherence(
 
 
 def completeness(
-    generated: Picture,  # Of any size.
+    generated: Picture,  # Any size.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -154,7 +154,7 @@ def completeness(
 
 
 def repetition(
-    generated: Picture,  # Of any size; patches and places of it are compared with each other.
+    generated: Picture,  # Any size; its patches are compared with each other.
     source: Picture,  # Says which likeness within a picture is normal.
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -176,7 +176,7 @@ def repetition(
 
 
 def layout_error(
-    generated: Picture,  # Of any size, but meant to show the source from top to bottom.
+    generated: Picture,  # Any size, but it should show the source from top to bottom.
     source: Picture,
     *,
     longest: int = LONGEST,  # Working size: longer side of the source, px.
@@ -402,9 +402,9 @@ def _repetition(generated: Tensor, source: Tensor) -> float:
             f"source must have a {REPEAT_SIDE}x{REPEAT_SIDE} patch with a contrast of "
             f"{REPEAT_CONTRAST:g} grey levels or more, got none"
         )
-    found = _self_distances(generated)
+    distances = _self_distances(generated)
     limit = torch.quantile(normal, REPEAT_SHARE)
-    return float((found < limit).float().mean()) if len(found) else 0.0
+    return float((distances < limit).float().mean()) if len(distances) else 0.0
 
 
 def _self_distances(x: Tensor) -> Tensor:
@@ -431,20 +431,22 @@ def _self_distances(x: Tensor) -> Tensor:
 def _layout(generated: Tensor, source: Tensor) -> tuple[float, float]:
     """The error, and its level by chance: of the same patches in random order."""
     queries, keys = (_patches(x, PATCH_SIDE, STEPS[-1]) for x in (generated, source))
-    own, theirs = _heights(generated), _heights(source)
-    shuffled = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0))]
+    generated_heights, source_heights = _heights(generated), _heights(source)
+    shuffled = generated_heights[
+        torch.randperm(len(generated_heights), generator=torch.Generator().manual_seed(0))
+    ]
     errors: list[Tensor] = []
     chances: list[Tensor] = []
     for few in _sampled(len(queries), FEWER_QUERIES).split(CHUNK):
         distances = torch.cdist(queries[few], keys) / PATCH_SIDE / 3**0.5  # [n, keys]
         far = distances > distances.amin(dim=1, keepdim=True) + TIE
-        for heights, moves in ((own, errors), (shuffled, chances)):
-            move = (heights[few, None] - theirs).abs()
+        for heights, moves in ((generated_heights, errors), (shuffled, chances)):
+            move = (heights[few, None] - source_heights).abs()
             moves.append(move.masked_fill_(far, torch.inf).amin(dim=1))
     return float(torch.cat(errors).mean()), float(torch.cat(chances).mean())
 
 
 def _heights(x: Tensor) -> Tensor:
-    """Of each place of a patch, 0 at the top and 1 at the bottom: [places]."""
+    """The relative height of each patch, 0 at the top and 1 at the bottom: [places]."""
     rows, columns = (side - MIN_SIDE + 1 for side in x.shape[2:])
     return torch.linspace(0, 1, rows).repeat_interleave(columns)

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder of the translation lab. Start at `Generator.forward`.
+"""A convolutional autoencoder for image translation. Start at `Generator.forward`.
 
 The network that pix2pix is compared with, exactly: a U-Net of 3x3 convolutions that ends in a
 2x2 convolution over its own picture and the input. Kernels, channels, biases and normalisations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from genmodels.hub.checks import check_image, check_range, check_whole
 from genmodels.hub.modeling import HubModel
 
-SLOPE = 0.3  # Of the leaky ReLU below zero.
+SLOPE = 0.3  # Negative slope of the leaky ReLU.
 HALVINGS = 5
 # Channels, in times the base, after each halving, whether these are normalised; and after each
 # doubling but the last.
@@ -38,9 +38,9 @@ class Generator(HubModel):
     @register_to_config
     def __init__(
         self,
-        in_channels: int = 3,  # Of the input: 3 = RGB, 1 = luminance, ...; 1 to 8.
-        out_channels: int = 3,  # Of the output: 3 = RGB, 2 = chroma, ...; 1 to 8.
-        dropout: float = 0.0,  # Of the four inner doublings while training, 0 to 0.9.
+        in_channels: int = 3,  # Input channels, 1 to 8: 3 = RGB, 1 = luminance.
+        out_channels: int = 3,  # Output channels, 1 to 8: 3 = RGB, 2 = chroma.
+        dropout: float = 0.0,  # In training, of the four inner upsampling layers; 0 to 0.9.
         base_channels: int = 128,  # Width, 8 to 256; 128 is the project's.
     ) -> None:
         super().__init__()

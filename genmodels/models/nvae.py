@@ -30,9 +30,9 @@ from genmodels.nn import logistic, losses
 
 # Temperatures whose BatchNorm statistics are kept; those between are interpolated.
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-MOMENTUM = 0.05  # Of BatchNorm.
+MOMENTUM = 0.05  # BatchNorm momentum.
 RESIDUAL = 0.5  # What a cell adds to its input counts as much; there are a third of the cells.
-EXPANSION = 3  # Of an inverted residual cell.
+EXPANSION = 3  # Expansion of inverted residual cells.
 MAX_GROUPS = 32  # On one side.
 E_DIM = 64  # Length of the embedded conditions.
 
@@ -44,7 +44,7 @@ class NVAE(HubModel):
     by group. So the same noise under another c is the same person under other conditions.
     """
 
-    levels: Any  # Of `Level`s, coarse to fine.
+    levels: Any  # Sequence of `Level`, coarse to fine.
 
     @register_to_config
     def __init__(
@@ -217,7 +217,7 @@ class NVAE(HubModel):
 class Level(nn.Module):
     """All that happens at one side: the way there from the side before, and its latents."""
 
-    groups: Any  # Of `Group`s.
+    groups: Any  # Sequence of `Group`.
 
     def __init__(
         self,

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from genmodels.hub.checks import check_image, check_range, check_whole
 from genmodels.hub.modeling import HubModel
 
-SLOPE = 0.2  # Of the leaky ReLU below zero.
-MAX_IMAGE_CHANNELS = 8  # Of what comes in and of what goes out.
+SLOPE = 0.2  # Negative slope of the leaky ReLU.
+MAX_IMAGE_CHANNELS = 8  # Largest number of input and of output channels.
 NORMS = ("layer", "instance", "batch")
 UPS = ("resize", "transposed")
-RECEPTIVE_FIELDS = (16, 34, 70, 142, 286)  # Of a discriminator with 1, 2, ... halvings.
+RECEPTIVE_FIELDS = (16, 34, 70, 142, 286)  # With 1, 2, ... strided layers.
 LARGE = 1 << 20  # Numbers of a weight that is kept contiguous: see `_lay_out`.
 DROPOUT_BLOCKS = 3  # The deepest blocks of the decoder, which alone have dropout.
 
@@ -47,14 +47,14 @@ class Generator(HubModel):
     @register_to_config
     def __init__(
         self,
-        in_channels: int = 3,  # Of the input: 3 = RGB, 1 = luminance, ...; 1 to 8.
-        out_channels: int = 3,  # Of the output: 3 = RGB, 2 = chroma, ...; 1 to 8.
+        in_channels: int = 3,  # Input channels, 1 to 8: 3 = RGB, 1 = luminance.
+        out_channels: int = 3,  # Output channels, 1 to 8: 3 = RGB, 2 = chroma.
         levels: int = 6,  # Halvings, 2 to 8.
         base_channels: int = 32,  # Channels after the first halving, 4 to 256; doubles at each ...
         max_channels: int = 192,  # ... up to this many, at most 1024.
         norm: str = "layer",  # "layer": of a pixel; "instance": of an image; "batch".
         up: str = "resize",  # "resize": repeat pixels, then 3x3; "transposed": 4x4.
-        dropout: float = 0.0,  # Of the three deepest doublings while training, 0 to 0.9.
+        dropout: float = 0.0,  # In training, of the three deepest upsampling layers; 0 to 0.9.
     ) -> None:
         super().__init__()
         check_whole("in_channels", in_channels, 1, MAX_IMAGE_CHANNELS)
@@ -126,7 +126,7 @@ class Discriminator(HubModel):
     @register_to_config
     def __init__(
         self,
-        in_channels: int = 6,  # Of the source and the image together, 2 to 16.
+        in_channels: int = 6,  # Channels of the source and the image together, 2 to 16.
         base_channels: int = 64,  # Channels after the first halving, 4 to 256; doubles at each ...
         max_channels: int = 512,  # ... up to this many, at most 1024.
         receptive_field: int = 34,  # Side of the judged patches: 16, 34, 70 (paper), 142 or 286.
@@ -250,7 +250,7 @@ def _double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if c_out > MAX_IMAGE_CHANNELS:
         return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
     # For an image's few channels oneDNN is slow at that. The four pixels that come of one each see
-    # 2x2 pixels: they are so many channels of a plain convolution, and twice as fast.
+    # 2x2 pixels: as channels of a plain convolution they are twice as fast.
     taps = weight.flip(2, 3).unflatten(3, (2, 2)).unflatten(2, (2, 2))  # [c_in, c_out, y, p, x, q]
     kernels = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)  # [(p, q, c_out), c_in, 2, 2]
     y = F.conv2d(x, kernels, padding=1).unflatten(1, (2, 2, c_out))
@@ -286,7 +286,7 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat(
-            [F.batch_norm(one, None, None, self.weight, self.bias, True) for one in x.split(1)]
+            [F.batch_norm(image, None, None, self.weight, self.bias, True) for image in x.split(1)]
         )
 
 

@@ -364,8 +364,8 @@ class Discriminator(HubModel):
             if self.embed is None:
                 return logits
             if c is None or c.shape != (len(image), self.c_dim):
-                came = None if c is None else list(c.shape)
-                raise ValueError(f"c must be [{len(image)}, {self.c_dim}], got {came}")
+                actual = None if c is None else list(c.shape)
+                raise ValueError(f"c must be [{len(image)}, {self.c_dim}], got {actual}")
             agreement = (self.embed(c) * x).sum(dim=1) / math.sqrt(x.shape[1])
             return logits + c_weight * agreement
 

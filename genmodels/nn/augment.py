@@ -166,7 +166,7 @@ def shift_color(
     written as a change of x, so that neutral values give x itself, bit for bit.
     """
     grey = x.mean(1, keepdim=True)
-    quarter_turn = (x.roll(1, 1) - x.roll(-1, 1)) / math.sqrt(3)  # Of the hue: grey axis x colour.
+    quarter_turn = (x.roll(1, 1) - x.roll(-1, 1)) / math.sqrt(3)  # The hue rotated by 90 degrees.
     change_luma = (luma_flip - 1) * grey + luma_flip * brightness
     change_chroma = (saturation * hue.cos() - 1) * (x - grey)
     return contrast * (x + change_luma + change_chroma + saturation * hue.sin() * quarter_turn)
@@ -185,7 +185,7 @@ class AdaptiveAugment(nn.Module):
 
     p: Tensor  # Probability of each augmentation, in [0, 1].
     r_t: Tensor  # Mean sign of D(real) between the last two calls of `adjust`.
-    sign_sum: Tensor  # Of the logits since `adjust` ...
+    sign_sum: Tensor  # Sum of the signs of the logits since `adjust` ...
     sign_count: Tensor  # ... and how many there were.
     adjusted_at_images: Tensor  # images_seen at the last `adjust`.
 

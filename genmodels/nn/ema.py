@@ -1,7 +1,7 @@
 """Running average of a network's weights *and* buffers; its half-life is counted in images.
 
 diffusers' `EMAModel` averages parameters only and saves freshly built buffers beside them, which
-loses BatchNorm statistics; hence this.
+loses BatchNorm statistics, so this class is used.
 """
 
 import copy

@@ -55,21 +55,21 @@ def texture_distance(
     pixels, in windows of one random place at each size; 0 for the same patches in any order. The
     mean over sizes, windows and images.
     """
-    found = []
+    distances = []
     for size in (1, 2, 4):
-        one, other = (F.avg_pool2d(x, size) for x in (images, targets))
-        side = min(window, (min(one.shape[2:]) - PATCH + 1) // 2)
-        found.append(_texture_distance(one, other, side, projections))
-    return torch.stack(found).mean()
+        a, b = (F.avg_pool2d(x, size) for x in (images, targets))
+        side = min(window, (min(a.shape[2:]) - PATCH + 1) // 2)
+        distances.append(_texture_distance(a, b, side, projections))
+    return torch.stack(distances).mean()
 
 
 def _texture_distance(images: Tensor, targets: Tensor, window: int, projections: int) -> Tensor:
-    """Of the 2 x 2 windows at one random place."""
+    """The distance of 2 x 2 windows at one random offset."""
     filters = torch.randn(projections, images.shape[1] * PATCH**2, device=images.device)
     filters = F.normalize(filters, dim=1).view(projections, -1, PATCH, PATCH)
     seen = 2 * window + PATCH - 1
     top, left = (int(torch.randint(side - seen + 1, ())) for side in images.shape[2:])
-    one, other = (
+    a, b = (
         F.conv2d(x[..., top : top + seen, left : left + seen], filters)
         .unflatten(3, (2, window))
         .unflatten(2, (2, window))
@@ -79,7 +79,7 @@ def _texture_distance(images: Tensor, targets: Tensor, window: int, projections:
         .values
         for x in (images, targets)
     )
-    return (one - other).abs().mean()
+    return (a - b).abs().mean()
 
 
 def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def path_length(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 
 
 def kl_divergence(shift: Tensor, log_ratio: Tensor) -> Tensor:
-    """Of a posterior from its prior, each element in nats.
+    """KL of a posterior from its prior, per element in nats.
 
     shift: the difference of their means in standard deviations of the prior; log_ratio: the log of
     the posterior's standard deviation by the prior's.

@@ -25,7 +25,7 @@ def downsample2x(x: Tensor) -> Tensor:
 def _kernel(x: Tensor) -> Tensor:
     """The normalised 4x4 kernel once per channel of x: [C, 1, 4, 4].
 
-    Made anew each time: a cached one would be an inference tensor in training after sampling.
+    Created each time: a cached one would be an inference tensor in training after sampling.
     """
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
     return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)

@@ -10,8 +10,8 @@ import torch
 # channels took 3.0 ms on one thread and 7.6 ms on two of a busy two-core machine.
 ELEMENTS_WORTH_A_SECOND_THREAD = 1 << 19
 
-# Torch's number is the whole process's: who comes while another computes on one thread would take
-# that for what it has to put back, and leave it for ever. So the first to come keeps the number.
+# Torch's number of threads is global: a caller that enters while another computes on one thread
+# would take one for the number to restore. So the first caller keeps the original number.
 _lock = Lock()
 _found: dict[int, int] = {}  # Threads that are within, and the number before the first of them.
 

@@ -33,11 +33,11 @@ def draw(
         while not _exact.get((key, size), True):
             size //= 2
         batch = rows[start : start + size]
-        made = network(batch)
+        drawn = network(batch)
         if size > 1 and (key, size) not in _exact:
-            alone, ends = torch.cat([network(batch[:1]), network(batch[-1:])]), made[[0, -1]]
+            alone, ends = torch.cat([network(batch[:1]), network(batch[-1:])]), drawn[[0, -1]]
             _exact[key, size] = torch.allclose(alone, ends, rtol=0, atol=0, equal_nan=True)
             if not _exact[key, size]:
                 continue
-        yield from made.split(1)
+        yield from drawn.split(1)
         start += size

@@ -48,29 +48,29 @@ class DCGANPipeline(HubPipeline):
 
     def pictures(
         self,
-        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+        calls: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
-        placed = [sampling.placed(one, self._latent, sampling.walk) for one in asked]
+        placed = [sampling.placed(call, self._latent, sampling.walk) for call in calls]
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
             config = self.networks["generator"].config
             elements = config.resolution**2 // 4 * config.base_channels
-            z = torch.cat([own for own, _ in placed]).to(self.device, self.dtype)
+            z = torch.cat([latent for latent, _ in placed]).to(self.device, self.dtype)
             with threads_for(elements):
                 drawn = batches.draw(generator, z, elements=elements, key=f"DCGAN {config}")
-                for one, (_, settings), image in zip(asked, placed, drawn, strict=True):
-                    made = recipe.make(self, one["seed"], weights_sha256=sha256, **settings)
+                for call, (_, settings), image in zip(calls, placed, drawn, strict=True):
+                    record = recipe.make(self, call["seed"], weights_sha256=sha256, **settings)
                     (picture,) = images.to_pil(image)
-                    output.images.append(recipe.attach(picture, made))
-                    output.recipes.append(made)
+                    output.images.append(recipe.attach(picture, record))
+                    output.recipes.append(record)
         return output
 
     def vary(
         self,
         *,
-        seed: int,  # Of the picture to vary.
+        seed: int,  # Seed of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
     ) -> ImageOutput:

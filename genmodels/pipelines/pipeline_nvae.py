@@ -102,7 +102,7 @@ class NVAEPipeline(ConditionalPipeline):
         *,
         condition: dict[str, Any] | None = None,  # What to change; all else is left to the network.
         original: dict[str, Any] | None = None,  # What is known of the photo, as conditions are.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """The photo as the network sees it, under other conditions.
 
@@ -114,10 +114,10 @@ class NVAEPipeline(ConditionalPipeline):
     def redraw(
         self,
         *,
-        seed: int,  # Of the picture.
+        seed: int,  # Seed of the picture.
         keep_levels: int = 1,  # Coarse levels that stay; all others are drawn anew.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """Pictures that share their coarse levels, such as the pose, and differ in the others."""
         rows = sampling.around(seed, 0.0, num_images)
@@ -130,11 +130,11 @@ class NVAEPipeline(ConditionalPipeline):
     def sweep(
         self,
         *,
-        seed: int,  # Of the picture.
+        seed: int,  # Seed of the picture.
         name: str,  # The condition that changes.
         values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
         condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """One picture with one condition running through the values, all else kept."""
         if name not in self.schema:

@@ -12,12 +12,12 @@ from genmodels.hub import recipe
 from genmodels.hub.checks import check_flag, check_range, check_whole, plain, quoted
 from genmodels.hub.pipelines import ImageOutput, ImagePipeline, ambient
 from genmodels.models.patches import synthesis
-from genmodels.models.patches.field import Frame
+from genmodels.models.patches.field import Canvas
 from genmodels.models.patches.source import PatchSettings
 
-MAX_PIXELS = 8_400_000  # Of a picture: 4096 x 2048, in 3 GB of memory; a new one in up to 4.
+MAX_PIXELS = 8_400_000  # Largest picture: 4096 x 2048 takes 3 GB of memory, a new one up to 4.
 MAX_FACTOR = 8  # How much longer than the photo's a side may be, and shorter.
-MAX_ASPECT = 8  # Of a photo: the coarsest level is so many times larger.
+MAX_ASPECT = 8  # Largest aspect ratio of a photo: the coarsest level is this much larger.
 
 # What a picture begins with.
 STARTS: dict[str, synthesis.Start] = {
@@ -43,7 +43,7 @@ class PatchPipeline(ImagePipeline):
         num_images: int = 1,  # How many, 1 to 256.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
-        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        width: int | None = None,  # None: that of the photo, doubled where it is extended.
         height: int | None = None,  # None: the photo's.
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
@@ -58,7 +58,7 @@ class PatchPipeline(ImagePipeline):
         seed = check_whole("seed", seed, 0, 2**63 - 257)
         image = check_photo(image)
         output = ImageOutput(images=[], recipes=[])
-        for own in range(seed, seed + num_images):
+        for image_seed in range(seed, seed + num_images):
             *_, picture = self.steps(
                 image,
                 mode=mode,
@@ -66,7 +66,7 @@ class PatchPipeline(ImagePipeline):
                 height=height,
                 left=left,
                 top=top,
-                seed=own,
+                seed=image_seed,
                 mirror=mirror,
                 variety=variety,
                 uniqueness=uniqueness,
@@ -96,7 +96,7 @@ class PatchPipeline(ImagePipeline):
         image: Any,  # The photo, as `images.to_rgb` takes it, 16 x 16 pixels or more.
         *,
         mode: str = "extend",  # "extend", "resample", "retarget" or "wrap".
-        width: int | None = None,  # Of the picture; None: the photo's, twice that where it grows.
+        width: int | None = None,  # None: that of the photo, doubled where it is extended.
         height: int | None = None,  # None: the photo's.
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
@@ -120,40 +120,40 @@ class PatchPipeline(ImagePipeline):
         seed = check_whole("seed", seed, 0, 2**63 - 257)
         variety = check_range("variety", variety, 0, 1)
         uniqueness = check_range("uniqueness", uniqueness, 0, 2)
-        frame = _frame(image, mode, (width, height), (left, top))
-        settings: dict[str, Any] = {"mode": mode, "width": frame.width, "height": frame.height}
-        if frame.anchored:
-            settings |= {"left": frame.left, "top": frame.top}
+        canvas = _canvas(image, mode, (width, height), (left, top))
+        settings: dict[str, Any] = {"mode": mode, "width": canvas.width, "height": canvas.height}
+        if canvas.anchored:
+            settings |= {"left": canvas.left, "top": canvas.top}
         settings |= {"mirror": mirror, "variety": variety, "uniqueness": uniqueness}
-        return self._steps(image, frame, seed, settings)
+        return self._steps(image, canvas, seed, settings)
 
     def _steps(
-        self, image: Image.Image, frame: Frame, seed: int, settings: dict[str, Any]
+        self, image: Image.Image, canvas: Canvas, seed: int, settings: dict[str, Any]
     ) -> Iterator[Image.Image]:
         chosen = _chosen(settings)
         photo = images.to_float(images.from_pil([image]))[0]
         start = STARTS[settings["mode"]]
-        levels = synthesis.synthesize(photo, frame, start, seed=seed, settings=chosen)
+        levels = synthesis.synthesize(photo, canvas, start, seed=seed, settings=chosen)
         while True:
             with ambient(self.device):  # Not while somebody looks at what has been yielded.
                 level = next(levels, None)
             if level is None:
                 break
             (picture,) = images.to_pil(level[None])
-            if picture.size != (frame.width, frame.height):
+            if picture.size != (canvas.width, canvas.height):
                 yield picture
-        made = recipe.make(self, seed, image=image, **settings)
-        yield recipe.attach(picture, made, recipe.COMPOSITE)
+        record = recipe.make(self, seed, image=image, **settings)
+        yield recipe.attach(picture, record, recipe.COMPOSITE)
 
 
 def megabytes(
     photo: tuple[int, int],  # Its width and height, as it lies in the picture.
-    settings: dict[str, Any],  # Of `PatchPipeline.steps`: mode, width, height, mirror, ...
+    settings: dict[str, Any],  # Settings of `PatchPipeline.steps`: mode, width, height, mirror, ...
 ) -> int:
     """About the memory that drawing a picture takes at most, beside what is imported."""
-    frame = Frame(settings["height"], settings["width"])
+    canvas = Canvas(settings["height"], settings["width"])
     start, chosen = STARTS[settings["mode"]], _chosen(settings)
-    return synthesis.megabytes((photo[1], photo[0]), frame, start, chosen)
+    return synthesis.megabytes((photo[1], photo[0]), canvas, start, chosen)
 
 
 def _chosen(settings: dict[str, Any]) -> PatchSettings:
@@ -181,27 +181,27 @@ def check_photo(image: Any) -> Image.Image:
     return image
 
 
-def _frame(
+def _canvas(
     image: Image.Image,
     mode: str,
     size: tuple[int | None, int | None],
     place: tuple[int | None, int | None],
-) -> Frame:
+) -> Canvas:
     """The size asked for, and where the photo lies in it if it does."""
     is_kept = mode in ("extend", "wrap")
     width = image.width * (1 + is_kept) if size[0] is None else size[0]
     height = image.height if size[1] is None else size[1]
-    for name, own, side in (("width", image.width, width), ("height", image.height, height)):
-        low = own if is_kept else max(synthesis.MIN_SIDE, -(-own // MAX_FACTOR))
-        check_whole(name, side, low, MAX_FACTOR * own)
+    for name, photo_side, side in (("width", image.width, width), ("height", image.height, height)):
+        low = photo_side if is_kept else max(synthesis.MIN_SIDE, -(-photo_side // MAX_FACTOR))
+        check_whole(name, side, low, MAX_FACTOR * photo_side)
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width} x {height}")
     if not is_kept:
         if place != (None, None):
             raise ValueError(f"left and top are for extend and wrap, not for {mode}")
-        return Frame(height, width)
+        return Canvas(height, width)
     spare = (width - image.width, height - image.height)
     left, top = (room // 2 if at is None else at for at, room in zip(place, spare, strict=True))
     check_whole("left", left, 0, spare[0])
     check_whole("top", top, 0, spare[1])
-    return Frame(height, width, top, left, anchored=True, wrap=mode == "wrap")
+    return Canvas(height, width, top, left, anchored=True, wrap=mode == "wrap")

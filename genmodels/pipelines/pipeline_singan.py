@@ -66,11 +66,11 @@ class SinGANPipeline(HubPipeline):
         epochs: int | None = None,  # Iterations per scale, 1 to 10,000; None: the mode's own.
         optimizer: str = "adam",  # "adam", "adamax", "adamw", "sgd" or "asgd".
         budget_seconds: float | None = None,  # Plan the iterations to take this long.
-        seed: int = 0,  # Of everything random.
+        seed: int = 0,  # Random seed.
         out: str | Path | None = None,  # Folder of the state: resumes from it, and is written to.
         finish: threading.Event | None = None,  # Set it to end now, with what has been learnt.
     ) -> Iterator[Progress]:
-        """Train on one photo, as a generator of events; the last one carries the pipeline.
+        """Train on one photo, as a generator of events; the last one has the pipeline.
 
         Closing it stops the work within an update of a network. Errors: ValueError for a photo, a
         setting or a folder that will not do, at once; FloatingPointError when it diverges.
@@ -91,8 +91,8 @@ class SinGANPipeline(HubPipeline):
         self,
         num_images: int = 1,  # How many, 1 to 256.
         *,
-        width: int | None = None,  # Of the picture, 25 to 8192; None: as trained.
-        height: int | None = None,  # Of the picture, 25 to 8192; None: as trained.
+        width: int | None = None,  # Size of the picture, 25 to 8192; None: as trained.
+        height: int | None = None,  # Size of the picture, 25 to 8192; None: as trained.
         seed: int | None = None,  # Image i uses seed + i; None draws one.
         start_scale: int = 0,  # The first scale to vary: higher ones keep more of the layout.
         wrap: bool = False,  # Whether left and right sides are to meet, as on a cylinder.
@@ -108,8 +108,8 @@ class SinGANPipeline(HubPipeline):
         settings = {"width": size[1], "height": size[0], "start_scale": start_scale, "wrap": wrap}
         with self._drawing(size) as (model, add):
             below = model.reconstruct(start_scale) if start_scale else None  # Without noise.
-            for own in range(seed, seed + num_images):
-                add(_draw(model, own, size, start_scale, below, wrap), own, settings)
+            for image_seed in range(seed, seed + num_images):
+                add(_draw(model, image_seed, size, start_scale, below, wrap), image_seed, settings)
         return add.output
 
     def paint_to_image(
@@ -117,7 +117,7 @@ class SinGANPipeline(HubPipeline):
         image: Any,  # A rough painting in the photo's colours, as `images.to_rgb` takes it.
         *,
         start_scale: int | None = None,  # Where it enters: the lower, the freer; None: the lowest.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """The painting in the photo's textures, at the painting's size (the paper's section 4).
 
@@ -137,7 +137,7 @@ class SinGANPipeline(HubPipeline):
         mask: Image.Image,  # Where that is: white on black, of the same size.
         *,
         start_scale: int = 1,  # Where it enters: the higher, the more of it stays.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """What was pasted takes on the photo's look; far from the mask the pixels stay."""
         seed, image, mask = _seed(seed), _check_image(image), images.to_rgb(mask).convert("L")
@@ -163,7 +163,7 @@ class SinGANPipeline(HubPipeline):
         factor: float = 2,  # How much larger, 1 to 4.
         *,
         image: Any = None,  # What to enlarge, as `images.to_rgb`; None: the photo as remembered.
-        seed: int | None = None,  # Of the noise; None draws one.
+        seed: int | None = None,  # Seed of the noise; None draws one.
     ) -> ImageOutput:
         """The picture enlarged in small steps, the finest scale adding detail after each.
 
@@ -202,7 +202,7 @@ class SinGANPipeline(HubPipeline):
         alpha: float = 0.1,  # Pull towards the photo, 0 to 1.
         beta: float = 0.9,  # How smoothly it moves, 0 to 1.
         loop: bool = True,  # Whether the last frame goes over into the first.
-        seed: int | None = None,  # Of the walk; None draws one.
+        seed: int | None = None,  # Seed of the walk; None draws one.
     ) -> ImageOutput:
         """A film that starts at the photo: a random walk of the noise around the photo's own.
 
@@ -257,16 +257,16 @@ class SinGANPipeline(HubPipeline):
 
 
 class _Output:
-    """Takes pictures [1, 3, H, W] with their seed and settings; `output` is what came of them."""
+    """Takes pictures [1, 3, H, W] with their seed and settings; `output` collects the results."""
 
     def __init__(self, pipeline: SinGANPipeline) -> None:
         self.output = ImageOutput(images=[], recipes=[])
         self._pipeline, self._sha256 = pipeline, pipeline.weights_sha256
 
     def __call__(self, picture: Tensor, seed: int, settings: dict[str, Any]) -> None:
-        made = recipe.make(self._pipeline, seed, weights_sha256=self._sha256, **settings)
-        self.output.images.append(recipe.attach(images.to_pil(picture)[0], made))
-        self.output.recipes.append(made)
+        record = recipe.make(self._pipeline, seed, weights_sha256=self._sha256, **settings)
+        self.output.images.append(recipe.attach(images.to_pil(picture)[0], record))
+        self.output.recipes.append(record)
 
 
 def _draw(
@@ -326,11 +326,13 @@ def _check_image(image: Any) -> Image.Image:
 
 
 def _check_size(
-    width: int, height: int, asked: tuple[int | None, int | None] = (None, None)
+    width: int, height: int, requested: tuple[int | None, int | None] = (None, None)
 ) -> tuple[int, int]:
     """(height, width), bounded."""
-    for name, side, own in zip(("width", "height"), (width, height), asked, strict=True):
-        check_whole(name, side if own is None else own, MIN_SIDE, MAX_SIDE)
+    for name, side, requested_side in zip(
+        ("width", "height"), (width, height), requested, strict=True
+    ):
+        check_whole(name, side if requested_side is None else requested_side, MIN_SIDE, MAX_SIDE)
     if width * height > MAX_PIXELS:
         raise ValueError(f"a picture must have at most {MAX_PIXELS} pixels, got {width}x{height}")
     return height, width
@@ -350,7 +352,7 @@ def _walk(
 ) -> Iterator[list[Tensor]]:
     """Noise that walks around `rest`, from which it starts; that below `first` stays there."""
     rng = torch.Generator().manual_seed(seed)
-    z, d = list(rest), [torch.zeros_like(one) for one in rest]
+    z, d = list(rest), [torch.zeros_like(noise) for noise in rest]
     for _ in range(frames):
         yield list(z)
         for i in range(first, len(z)):

@@ -80,7 +80,7 @@ class StyleGAN2Pipeline(ConditionalPipeline):
 
     def pictures(
         self,
-        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+        calls: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
         output = ImageOutput(images=[], recipes=[])
@@ -88,24 +88,24 @@ class StyleGAN2Pipeline(ConditionalPipeline):
             sha256 = self.weights_sha256
             network = unwrapped(generator)
             styles = Styles(network, self.schema, sha256)
-            placed = [sampling.placed(one, styles.of, torch.lerp) for one in asked]
-            for one, (_, settings), image in zip(
-                asked, placed, _drawn(network, placed), strict=True
+            placed = [sampling.placed(call, styles.of, torch.lerp) for call in calls]
+            for call, (_, settings), image in zip(
+                calls, placed, _drawn(network, placed), strict=True
             ):
-                made = recipe.make(self, one["seed"], weights_sha256=sha256, **settings)
+                record = recipe.make(self, call["seed"], weights_sha256=sha256, **settings)
                 (picture,) = images.to_pil(image)
-                output.images.append(recipe.attach(picture, made))
-                output.recipes.append(made)
+                output.images.append(recipe.attach(picture, record))
+                output.recipes.append(record)
         return output
 
     def sweep(
         self,
         *,
-        seed: int,  # Of the picture.
+        seed: int,  # Seed of the picture.
         name: str = "year",  # The condition that changes.
         values: Sequence[Any],  # What it becomes: numbers, also beyond the data's, or classes.
         condition: dict[str, Any] | None = None,  # What else is asked; what is not, the seed draws.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """One picture with one condition running through the values, all else kept.
 
@@ -116,11 +116,11 @@ class StyleGAN2Pipeline(ConditionalPipeline):
         if not 1 <= len(values) <= 600:
             raise ValueError(f"values must be 1 to 600, got {len(values)}")
         self._condition(condition, seed)  # Refuses what is no condition.
-        kept = {"condition": condition or {}}
+        fixed = {"condition": condition or {}}
         if settings.get("mix_condition") is not None:
-            kept["mix_condition"] = settings["mix_condition"]
-        asked = [{key: one | {name: value} for key, one in kept.items()} for value in values]
-        return self.pictures([settings | {"seed": seed} | one for one in asked])
+            fixed["mix_condition"] = settings["mix_condition"]
+        calls = [{key: each | {name: value} for key, each in fixed.items()} for value in values]
+        return self.pictures([settings | {"seed": seed} | each for each in calls])
 
     def mix(
         self,
@@ -128,7 +128,7 @@ class StyleGAN2Pipeline(ConditionalPipeline):
         row_seeds: Sequence[int],  # Pictures that give what the other layers decide.
         column_seeds: Sequence[int],  # Pictures that give the styles of `layers`.
         layers: str | Sequence[int] = "middle",  # "coarse", "middle", "fine" or (first, last).
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """A grid, row by row: every row's picture with the layers' styles of every column's."""
         cells = [
@@ -140,7 +140,7 @@ class StyleGAN2Pipeline(ConditionalPipeline):
 
     def layer_shares(
         self,
-        num_images: int = 64,  # Of pairs to compare, 2 to 4096; the error shrinks with its root.
+        num_images: int = 64,  # Pairs to compare, 2 to 4096; the error falls with the square root.
         seed: int = 0,  # Pair i is of the pictures of seed + i and seed + num_images + i.
         truncation_psi: float = 1.0,  # As in the call.
         condition: dict[str, Any] | None = None,  # As in the call.
@@ -162,19 +162,21 @@ class StyleGAN2Pipeline(ConditionalPipeline):
             network = unwrapped(generator)
             space = Styles(network, self.schema, self.weights_sha256)
 
-            def styles(own: int) -> Tensor:
-                c = space.encoded(space.condition(condition, own))
-                return space.truncated(space.latent(own), c, truncation_psi)
+            def styles(image_seed: int) -> Tensor:
+                c = space.encoded(space.condition(condition, image_seed))
+                return space.truncated(space.latent(image_seed), c, truncation_psi)
 
-            for own in range(seed, seed + num_images):
-                ws, other = styles(own), styles(own + num_images)
+            for image_seed in range(seed, seed + num_images):
+                ws, other = styles(image_seed), styles(image_seed + num_images)
                 # The picture; one with its coarse styles; one with its coarse and middle styles.
                 ends = (middle, fine)
                 mixed = [ws, *(torch.cat([ws[:, :end], other[:, end:]], 1) for end in ends)]
                 with threads_for(_elements(network)):
-                    made = network.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
-                one, two = made[:1], made[1:]  # [1, C, R, R], [2, C, R, R]
-                sums = sums + torch.stack([(one + two) / 2, (one**2 + two**2) / 2, one * two])
+                    drawn = network.synthesis(torch.cat(mixed)).clamp(-1, 1).cpu().double()
+                first, second = drawn[:1], drawn[1:]  # [1, C, R, R], [2, C, R, R]
+                sums = sums + torch.stack(
+                    [(first + second) / 2, (first**2 + second**2) / 2, first * second]
+                )
         mean, square, product = sums / num_images  # [2, C, R, R] each
         covariance, variance = ((x - mean**2).mean((1, 2, 3)) for x in (product, square))
         if not variance.min() > 1e-12:
@@ -194,7 +196,7 @@ def _drawn(
     """The pictures [1, C, R, R] in their order."""
     elements = _elements(network)
     with threads_for(elements):
-        for noise_mode, run in groupby(placed, key=lambda one: one[1]["noise_mode"]):
+        for noise_mode, run in groupby(placed, key=lambda call: call[1]["noise_mode"]):
             yield from batches.draw(
                 partial(network.synthesis, noise_mode=noise_mode),
                 torch.cat([ws for ws, _ in run]),

@@ -41,7 +41,7 @@ class UpscalerPipeline(HubPipeline):
     ) -> ImageOutput:
         """The pictures enlarged, each with its recipe, and their transparency.
 
-        A picture that carries its own recipe passes that on, so that both steps can be replayed.
+        The recipe of the input picture is included, so that both steps can be replayed.
 
         Errors: ValueError for what is no picture, for a result of more than 64 megapixels, and for
         a factor out of range.
@@ -53,15 +53,17 @@ class UpscalerPipeline(HubPipeline):
         seed = check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
         largest = self.networks["generator"].config.scale
         factor = check_whole("factor", largest if factor is None else factor, 2, largest)
-        given = [_as_picture(one, factor) for one in several]
+        given = [_as_picture(picture, factor) for picture in several]
         output = ImageOutput(images=[], recipes=[])
         with self.drawing() as generator:
             sha256 = self.weights_sha256
-            for own, picture in enumerate(given, seed):
+            for image_seed, picture in enumerate(given, seed):
                 large = self._enlarged(generator, picture, factor)
-                made = recipe.make(self, own, image=picture, weights_sha256=sha256, factor=factor)
-                output.images.append(recipe.attach(large, made, recipe.source_type(made)))
-                output.recipes.append(made)
+                record = recipe.make(
+                    self, image_seed, image=picture, weights_sha256=sha256, factor=factor
+                )
+                output.images.append(recipe.attach(large, record, recipe.source_type(record)))
+                output.recipes.append(record)
         return output
 
     def _enlarged(self, generator: Any, picture: Image.Image, factor: int) -> Image.Image:
@@ -96,11 +98,11 @@ class UpscalerPipeline(HubPipeline):
         x = images.to_float(seen).to(self.device, self.dtype)
         with threads_for(x.shape[2] * x.shape[3] * config.channels):
             large = images.to_uint8(generator(x, factor))[0]
-        kept = (
+        inner = (
             slice(factor * (part.start - first), factor * (part.stop - first))
             for part, first in ((rows, top), (columns, left))
         )
-        return large[:, *kept].permute(1, 2, 0).cpu().numpy()
+        return large[:, *inner].permute(1, 2, 0).cpu().numpy()
 
 
 def _as_picture(given: Any, factor: int) -> Image.Image:

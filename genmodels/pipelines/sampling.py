@@ -72,14 +72,16 @@ def through(
         raise ValueError(f"recipes must be two or more, got {len(recipes)}")
     frames = check_whole("frames", frames, 1, 600)
     sha256 = pipeline.weights_sha256
-    for one in recipes:
-        if one["weights_sha256"] != sha256:
-            raise ValueError(f"the recipes must be of this model's pictures, one is {one['model']}")
-        if "image" in one:
+    for each in recipes:
+        if each["weights_sha256"] != sha256:
+            raise ValueError(
+                f"the recipes must be of this model's pictures, one is {each['model']}"
+            )
+        if "image" in each:
             raise ValueError("a picture that was made from a photo cannot be passed through")
-        if "toward" in one["settings"]:
+        if "toward" in each["settings"]:
             raise ValueError("a picture that is itself between two others cannot be passed through")
-    stops = [{**one["settings"], "seed": one["seed"]} for one in recipes]
+    stops = [{**each["settings"], "seed": each["seed"]} for each in recipes]
     way = [
         {**a, "toward": b, "toward_strength": i / frames}
         for a, b in zip(stops, stops[1:], strict=False)

@@ -23,7 +23,7 @@ LAYERS = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, None)}  # Up to 8 px, 
 MAX_MEANS = 256  # Mean styles that are kept, of all networks: each is a vector.
 
 # A quarter of a small picture's time, and the same for every picture of a condition. By the hash of
-# the weights, so that none outlives the weights it was computed from.
+# the weights, so that it is dropped with the weights it was computed from.
 _means: OrderedDict[tuple[str, torch.device, tuple[float, ...]], Tensor] = OrderedDict()
 _lock = threading.Lock()
 
@@ -55,15 +55,19 @@ class Styles:
         variation_strength = check_range("variation_strength", variation_strength, 0, 1)
         if noise_mode not in ("const", "none"):
             raise ValueError(f'noise_mode must be "const" or "none", got {quoted(noise_mode)}')
-        asked = self.condition(condition, seed)
-        settings = {"condition": asked, "truncation_psi": truncation_psi, "noise_mode": noise_mode}
+        full_condition = self.condition(condition, seed)
+        settings = {
+            "condition": full_condition,
+            "truncation_psi": truncation_psi,
+            "noise_mode": noise_mode,
+        }
         z = self.latent(seed)
         if variation_seed is not None:
             variation_seed = check_whole("variation_seed", variation_seed, 0, MAX_SEED)
             z = sampling.walk(z, self.latent(variation_seed), variation_strength)
             settings["variation_seed"] = variation_seed
             settings["variation_strength"] = variation_strength
-        ws = self.truncated(z, self.encoded(asked), truncation_psi)
+        ws = self.truncated(z, self.encoded(full_condition), truncation_psi)
         if mix_seed is not None:
             mix_seed = check_whole("mix_seed", mix_seed, 0, MAX_SEED)
             first, last = layers(self.network, mix_layers)
@@ -73,9 +77,9 @@ class Styles:
             settings |= {"mix_seed": mix_seed, "mix_condition": other, "mix_layers": [first, last]}
         return ws, settings
 
-    def condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    def condition(self, condition: dict[str, Any] | None, seed: int) -> dict[str, Any]:
         """The condition of a seed's picture: what is asked, completed by the seed."""
-        return conditions.draw(self.schema, plain(asked), random.Random(seed))
+        return conditions.draw(self.schema, plain(condition), random.Random(seed))
 
     def encoded(self, condition: dict[str, Any]) -> Tensor:
         """c [1, c_dim]."""
@@ -128,7 +132,7 @@ def layers(network: stylegan2.Generator, names: str | Sequence[int]) -> tuple[in
 
 
 def check_schema(schema: dict[str, Any], c_dim: int) -> None:
-    """The schema may come from a repo that nobody vouches for."""
+    """Check the schema, which may come from an untrusted repo."""
     conditions.check(schema)
     if conditions.size(schema) != c_dim:
         raise ValueError(

@@ -38,7 +38,7 @@ def through(
         return run(x)[whole]
     reach = BLIND_REACH if network.reach is None else network.reach
     weights = x.new_zeros(x.shape[2:])
-    total = x.new_zeros(())  # Of the tiles times their weights: [N, c, H, W].
+    total = x.new_zeros(())  # Sum of the tiles times their weights: [N, c, H, W].
     for rows, kept_rows in _spans(x.shape[2], multiple, reach):
         for columns, kept_columns in _spans(x.shape[3], multiple, reach):
             tile = run(x[..., slice(*rows), slice(*columns)])
@@ -56,9 +56,9 @@ def through(
 def _mirrored(x: Tensor, size: Sequence[int], margin: int) -> Tensor:
     """Made larger by its mirror image, again and again if need be; it begins at the margin."""
     for axis, side in zip((2, 3), size, strict=True):
-        own = x.shape[axis]
-        index = (torch.arange(side, device=x.device) - margin) % (2 * own)
-        x = x.index_select(axis, torch.minimum(index, 2 * own - 1 - index))
+        length = x.shape[axis]
+        index = (torch.arange(side, device=x.device) - margin) % (2 * length)
+        x = x.index_select(axis, torch.minimum(index, 2 * length - 1 - index))
     return x
 
 
@@ -67,22 +67,22 @@ def _spans(side: int, multiple: int, reach: int) -> Iterator[tuple[Span, Span]]:
     count, units = math.ceil(side / TILE), side // multiple
     borders = [units * i // count * multiple for i in range(count + 1)]
     for start, end in pairwise(borders):
-        kept = max(0, start - RAMP), min(side, end + RAMP)
-        first = max(0, (kept[0] - reach) // multiple * multiple)
-        last = min(side, math.ceil((kept[1] + reach) / multiple) * multiple)
-        yield (first, last), kept
+        inner = max(0, start - RAMP), min(side, end + RAMP)
+        first = max(0, (inner[0] - reach) // multiple * multiple)
+        last = min(side, math.ceil((inner[1] + reach) / multiple) * multiple)
+        yield (first, last), inner
 
 
-def _inside(kept: Span, seen: Span) -> slice:
-    return slice(kept[0] - seen[0], kept[1] - seen[0])
+def _inside(inner: Span, seen: Span) -> slice:
+    return slice(inner[0] - seen[0], inner[1] - seen[0])
 
 
-def _ramps(kept: Span, side: int) -> Tensor:
+def _ramps(inner: Span, side: int) -> Tensor:
     """Weights of what is kept: they rise and fall where a neighbour takes over."""
-    weights = torch.ones(kept[1] - kept[0], dtype=torch.float32, device="cpu")
+    weights = torch.ones(inner[1] - inner[0], dtype=torch.float32, device="cpu")
     slope = (torch.arange(2 * RAMP, dtype=torch.float32, device="cpu") + 0.5) / (2 * RAMP)
-    if kept[0] > 0:
+    if inner[0] > 0:
         weights[: 2 * RAMP] = slope
-    if kept[1] < side:
+    if inner[1] < side:
         weights[-2 * RAMP :] = torch.minimum(weights[-2 * RAMP :], slope.flip(0))
     return weights

@@ -1,6 +1,6 @@
 """Pictures to pictures: what a network of any family needs around it. Start at `__call__`.
 
-What comes out has the size of what came in, whatever that is, and its transparency.
+The output has the size of the input, whatever that is, and its transparency.
 """
 
 import re
@@ -47,13 +47,13 @@ class TranslationPipeline(HubPipeline):
         generator: Any,
         predicts: str = "rgb",  # One of PREDICTS.
         network_size: int = 0,  # Shorter side of what the network sees, at most; 0: no limit.
-        grain: float = 0.0,  # Standard deviation of noise upon what an rgb network sees, 0 to 1.
+        grain: float = 0.0,  # Standard deviation of input noise, 0 to 1; rgb only.
         margin: int = 0,  # Pixels of the mirror image that it sees around a picture, at most 64.
     ) -> None:
         super().__init__()
         if predicts not in PREDICTS:
-            came = quoted(predicts)
-            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {came}")
+            actual = quoted(predicts)
+            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {actual}")
         check_whole("network_size", network_size, 0, MAX_NETWORK_SIZE)
         check_range("grain", grain, 0, MAX_GRAIN if predicts == "rgb" else 0)
         check_whole("margin", margin, 0, MAX_MARGIN)
@@ -74,10 +74,10 @@ class TranslationPipeline(HubPipeline):
         self,
         image: Any,  # As `images.to_rgb` takes it, of any size; or a list of several.
         *,
-        seed: int | None = 0,  # Of the grain: other brush strokes. Image i: seed + i; None draws.
+        seed: int | None = 0,  # Seed of the grain; image i uses seed + i; None draws one.
         strength: float = 1.0,  # 0: as it came (to be coloured: in grey), 1: all that it does.
         network_size: int | None = None,  # Shorter side that it sees, at most; None: the model's.
-        detail: float = 0.0,  # Of what is finer than an rgb network sees: 0 none, 1 all there is.
+        detail: float = 0.0,  # Detail finer than an rgb network sees: 0 = none, 1 = all of it.
         hints: Sequence[Hint] = (),  # Colours of places, for a network that predicts chroma.
     ) -> ImageOutput:
         """The pictures translated, each with its recipe.
@@ -90,7 +90,7 @@ class TranslationPipeline(HubPipeline):
         several = list(image) if isinstance(image, list | tuple) else [image]
         if not 1 <= len(several) <= MAX_IMAGES:
             raise ValueError(f"images must be 1 to {MAX_IMAGES}, got {len(several)}")
-        given = [_as_picture(one) for one in several]
+        given = [_as_picture(picture) for picture in several]
         seed = secrets.randbelow(2**31) if seed is None else seed
         seed = check_whole("seed", seed, 0, 2**63 - 1 - MAX_IMAGES)
         strength = check_range("strength", strength, 0, 1)
@@ -98,8 +98,8 @@ class TranslationPipeline(HubPipeline):
         limit = self.config.network_size if network_size is None else network_size
         limit = check_whole("network_size", limit, 0, MAX_NETWORK_SIZE)
         if not isinstance(hints, list | tuple) or len(hints) > MAX_HINTS:
-            came = len(hints) if isinstance(hints, list | tuple) else quoted(hints)
-            raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {came}")
+            actual = len(hints) if isinstance(hints, list | tuple) else quoted(hints)
+            raise ValueError(f"hints must be a list of at most {MAX_HINTS}, got {actual}")
         hints = [self._checked(plain(hint), given) for hint in hints]
         settings: dict[str, Any] = {"strength": strength, "network_size": limit}
         if self.config.predicts == "rgb":
@@ -112,17 +112,21 @@ class TranslationPipeline(HubPipeline):
             for alike in _alike(given, limit):
                 first = seed + len(output.images)
                 drawn = self._translated(generator, alike, first, strength, limit, detail, hints)
-                for own, (picture, result) in enumerate(zip(alike, drawn, strict=True), first):
-                    made = recipe.make(self, own, image=picture, weights_sha256=sha256, **settings)
-                    output.images.append(recipe.attach(result, made, recipe.COMPOSITE))
-                    output.recipes.append(made)
+                for image_seed, (picture, result) in enumerate(
+                    zip(alike, drawn, strict=True), first
+                ):
+                    record = recipe.make(
+                        self, image_seed, image=picture, weights_sha256=sha256, **settings
+                    )
+                    output.images.append(recipe.attach(result, record, recipe.COMPOSITE))
+                    output.recipes.append(record)
         return output
 
     def _translated(
         self,
         generator: Any,
         pictures: Sequence[Image.Image],  # That the network sees at one size.
-        seed: int,  # Of the first.
+        seed: int,  # Seed of the first image.
         strength: float,
         limit: int,
         detail: float,
@@ -135,18 +139,18 @@ class TranslationPipeline(HubPipeline):
             photos = [color.to_grey(pixels) for pixels in photos]
         small = [self._small(pixels, size) for pixels in photos]
         given = [
-            self._given(seen, own, _marks(hints, size, picture.size).to(self.device))
-            for own, (seen, picture) in enumerate(zip(small, pictures, strict=True), seed)
+            self._given(seen, image_seed, _marks(hints, size, picture.size).to(self.device))
+            for image_seed, (seen, picture) in enumerate(zip(small, pictures, strict=True), seed)
         ]
         results = []
         for picture, pixels, seen, out in zip(
             pictures, photos, small, self._run(generator, torch.cat(given)), strict=True
         ):
             if self.config.predicts == "chroma":
-                made = _coloured(pixels, out, strength)
+                translation = _coloured(pixels, out, strength)
             else:
-                made = _painted(pixels, out.clamp(-1, 1), seen, strength, detail)
-            (result,) = images.to_pil(made)
+                translation = _painted(pixels, out.clamp(-1, 1), seen, strength, detail)
+            (result,) = images.to_pil(translation)
             if picture.mode == "RGBA":
                 result.putalpha(picture.getchannel("A"))
             results.append(result)
@@ -154,7 +158,7 @@ class TranslationPipeline(HubPipeline):
 
     def _small(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         """A photo, uint8 [1, 3, H, W], at the network's size and on its device, in [-1, 1]."""
-        # It may be large: each channel is resized by itself.
+        # It may be large, so each channel is resized separately.
         planes = (images.to_float(pixels[:, c : c + 1]).to(self.device) for c in range(3))
         return torch.cat([_resized(plane, size) for plane in planes], 1)
 
@@ -195,7 +199,7 @@ def grained(
     grain: float,  # Standard deviation of the noise.
     rng: torch.Generator,  # On the CPU.
 ) -> Tensor:
-    """The image with noise upon it, from which a network can begin a stroke where all is flat."""
+    """The image with noise, so that a network can draw strokes in flat areas."""
     if not grain:
         return image
     noise = torch.randn(image.shape, generator=rng, dtype=torch.float32, device="cpu")
@@ -244,18 +248,18 @@ def _size_within(limit: int, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _alike(given: Sequence[Image.Image], limit: int) -> Iterator[list[Image.Image]]:
-    """Pictures in a row that the network sees at one size; large photos each by itself."""
+    """Consecutive pictures of one input size; large photos are alone."""
     alike: list[Image.Image] = []
     pixels = 0
     for picture in given:
-        own, size = picture.width * picture.height, (picture.height, picture.width)
-        first = (alike[0].height, alike[0].width) if alike else size
-        is_like = _size_within(limit, size) == _size_within(limit, first)
-        if alike and not (is_like and pixels + own <= BAND and len(alike) < batches.MAX_BATCH):
+        size, shape = picture.width * picture.height, (picture.height, picture.width)
+        first = (alike[0].height, alike[0].width) if alike else shape
+        is_like = _size_within(limit, shape) == _size_within(limit, first)
+        if alike and not (is_like and pixels + size <= BAND and len(alike) < batches.MAX_BATCH):
             yield alike
             alike, pixels = [], 0
         alike.append(picture)
-        pixels += own
+        pixels += size
     yield alike
 
 
@@ -280,7 +284,7 @@ def _painted(
     detail: float,
 ) -> Tensor:
     """The picture, uint8 [1, 3, H, W]."""
-    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    painted, size = torch.empty_like(pixels), pixels.shape[2:]
     for channel in range(3):
         only = slice(channel, channel + 1)
         new = _resized(out[:, only], size)
@@ -289,8 +293,8 @@ def _painted(
             whole, part = images.to_float(pixels[:, only, rows]).to(out.device), new[:, :, rows]
             if seen is not None:
                 part = part + detail * (whole - seen[:, :, rows])
-            made[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
-    return made
+            painted[:, only, rows] = images.to_uint8(torch.lerp(whole, part, strength))
+    return painted
 
 
 def _coloured(
@@ -299,13 +303,13 @@ def _coloured(
     strength: float,
 ) -> Tensor:
     """The picture, uint8 [1, 3, H, W]."""
-    made, size = torch.empty_like(pixels), pixels.shape[2:]
+    coloured, size = torch.empty_like(pixels), pixels.shape[2:]
     planes = [_resized(plane, size) for plane in out.split(1, dim=1)]
     for rows in _bands(pixels):
         whole = images.to_float(pixels[:, :, rows]).to(out.device)
         chroma = torch.cat([plane[:, :, rows] for plane in planes], 1)
-        made[:, :, rows] = images.to_uint8(color.join(color.luma(whole), strength * chroma))
-    return made
+        coloured[:, :, rows] = images.to_uint8(color.join(color.luma(whole), strength * chroma))
+    return coloured
 
 
 def _marks(hints: Sequence[Hint], size: tuple[int, int], picture_size: tuple[int, int]) -> Tensor:

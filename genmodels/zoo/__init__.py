@@ -24,8 +24,8 @@ def names() -> list[str]:
 
 def networks() -> list[str]:
     """The names of embedded networks that draw nothing themselves, such as feature networks."""
-    found = {path.parent.name for path in FOLDER.glob("*/config.json")}
-    return sorted(found - set(names()))
+    with_config = {path.parent.name for path in FOLDER.glob("*/config.json")}
+    return sorted(with_config - set(names()))
 
 
 def facts(name: str) -> dict[str, Any]:

@@ -468,8 +468,8 @@ def test_a_token_is_stripped_and_one_that_cannot_be_one_is_refused_without_being
         "the password is correct-horse",
     ],
 )
-def test_what_the_client_says_is_told_without_secrets(text):
-    told = repo._told(OSError(text), "correct-horse")
+def test_the_clients_message_is_quoted_without_secrets(text):
+    told = repo._message(OSError(text), "correct-horse")
     for secret in (TOKEN, "secret@", "hf_ANOTHERTOKEN999", "correct-horse"):
         assert secret not in told
     assert "***" in told

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genmodels.models.patches import source
-from genmodels.models.patches.field import Frame, Level
+from genmodels.models.patches.field import Canvas, Level
 from genmodels.models.patches.source import PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
@@ -34,14 +34,14 @@ def smooth(height, width):
 
 def whole(photo, settings=PLAIN, scale=1.0):
     """A picture of the photo's size, of which nothing is known."""
-    return Level(photo, Frame(*photo.shape[1:]), scale, settings)
+    return Level(photo, Canvas(*photo.shape[1:]), scale, settings)
 
 
 def beside(photo, scale=1.0, settings=PLAIN, wrap=False):
     """The photo in a picture that goes on by half of its size on three sides."""
     h, w = photo.shape[1:]
-    frame = Frame(h + h // 2, 2 * w, h // 2, w // 2, anchored=True, wrap=wrap)
-    return Level(photo, frame, scale, settings)
+    canvas = Canvas(h + h // 2, 2 * w, h // 2, w // 2, anchored=True, wrap=wrap)
+    return Level(photo, canvas, scale, settings)
 
 
 def identity(level):
@@ -118,7 +118,7 @@ def test_the_refined_search_finds_what_lies_near():
 
 def test_the_refined_search_never_takes_a_further_patch():
     photo, picture = smooth(90, 80), smooth(90, 160).flip(1) + 0.2 * noise(90, 160)
-    level = Level(photo, Frame(90, 160), 1.0, PatchSettings())
+    level = Level(photo, Canvas(90, 160), 1.0, PatchSettings())
     assert not level.is_exact
     queries = level.source.describe(picture, level.rows_wanted)
     field = (torch.rand(level.own.shape) * len(level.source.row)).long()
@@ -135,7 +135,7 @@ def test_the_refined_search_goes_over_the_end_of_a_picture_that_wraps():
     photo = noise(84, 84)
     found = {}
     for wrap in (True, False):
-        level = Level(photo, Frame(84, 84, wrap=wrap), 1.0, PLAIN)
+        level = Level(photo, Canvas(84, 84, wrap=wrap), 1.0, PLAIN)
         column = (level.x + 42) % 84
         truth = level.y * level.pw + column
         right = (level.x >= 60) & (level.x < level.gw) & (column < level.pw)
@@ -244,7 +244,7 @@ def test_a_stretched_part_of_the_photo_is_found_in_a_stretched_copy():
     photo = smooth(24, 60) + 0.1 * noise(24, 60)
     level = whole(photo, replace(PLAIN, stretches=(1.3,)))
     wider = resize(photo, (24, 78))
-    part = Level(photo, Frame(24, 30), 1.0, level.settings)
+    part = Level(photo, Canvas(24, 30), 1.0, level.settings)
     found = part.search(torch.zeros_like(part.own), wider[:, :, 20:50], rng())
     assert found.equal(part.y * part.pw + part.x + 60 + 20)
     assert part.source.column[found].sub((20 + part.x) / 1.3).abs().max() < 2
@@ -255,7 +255,7 @@ def test_the_exact_search_shares_out_what_is_alike():
     picture = photo[:, :, 9:36]
     once = []
     for price in (0.0, 1.0):
-        level = Level(photo, Frame(24, 27), 1.0, replace(PLAIN, reuse=price))
+        level = Level(photo, Canvas(24, 27), 1.0, replace(PLAIN, reuse=price))
         found = level.search(torch.zeros_like(level.own), picture, rng())
         shown = level.source.describe(picture, level.rows_wanted)
         assert level.source.keys[found].allclose(shown, atol=1e-3)
@@ -266,7 +266,7 @@ def test_the_exact_search_shares_out_what_is_alike():
 
 def test_a_carried_piece_stays_in_one_piece():
     photo = smooth(40, 60)
-    coarse, fine = (Level(photo, Frame(40, 30), scale, PLAIN) for scale in (0.5, 1.0))
+    coarse, fine = (Level(photo, Canvas(40, 30), scale, PLAIN) for scale in (0.5, 1.0))
     field = fine.carry(coarse, identity(coarse) + 8).view(fine.gh, fine.gw)  # 8 columns on.
     assert field.diff(dim=1).eq(1).all()
     assert field.diff(dim=0).eq(fine.pw).all()
@@ -285,7 +285,7 @@ def test_the_photos_own_patches_are_carried_to_themselves(wrap):
 
 def test_a_field_that_wraps_is_carried_over_the_end():
     photo = smooth(36, 30)
-    coarse, fine = (Level(photo, Frame(36, 60, wrap=True), k, PLAIN) for k in (0.5, 1.0))
+    coarse, fine = (Level(photo, Canvas(36, 60, wrap=True), k, PLAIN) for k in (0.5, 1.0))
     field = torch.randint(len(coarse.source.row), coarse.own.shape).view(coarse.gh, coarse.gw)
     carried = fine.carry(coarse, field.flatten()).view(fine.gh, fine.gw)
     turned = fine.carry(coarse, field.roll(7, 1).flatten()).view_as(carried)
@@ -358,8 +358,8 @@ def test_too_near_is_what_would_stand_beside_itself():
 @pytest.mark.parametrize("corner", [(0, 0), (13, 0), (0, 17), (5, 8)])
 def test_the_photo_fits_in_its_frame_at_every_scale(scale, corner):
     photo = smooth(53, 61)
-    frame = Frame(66, 78, *corner, anchored=True)
-    level = Level(photo, frame, scale, PatchSettings())
+    canvas = Canvas(66, 78, *corner, anchored=True)
+    level = Level(photo, canvas, scale, PatchSettings())
     assert level.source.photo.shape[1:] == (round(53 * scale), round(61 * scale))
     assert level.known.sum() == level.h * level.w
     assert level.base[:, level.known].equal(level.source.photo.flatten(1))
@@ -370,7 +370,7 @@ def test_the_photo_fits_in_its_frame_at_every_scale(scale, corner):
 
 
 def test_a_picture_of_another_height_wants_all_the_photos_rows():
-    level = Level(smooth(30, 30), Frame(50, 30), 1.0, PLAIN)
+    level = Level(smooth(30, 30), Canvas(50, 30), 1.0, PLAIN)
     rows = level.rows_wanted.view(level.gh, level.gw)[:, 0]
     assert (rows[0], rows[-1]) == (0, level.ph - 1)
     assert rows.diff().min() > 0
@@ -398,6 +398,6 @@ def test_a_picture_is_resized_without_leaving_its_range():
 
 def test_a_picture_that_is_all_photo_can_be_searched():
     photo = noise(16, 20)
-    level = Level(photo, Frame(16, 20, anchored=True), 1.0, PatchSettings())
+    level = Level(photo, Canvas(16, 20, anchored=True), 1.0, PatchSettings())
     assert len(level.open) == 0
     assert level.search(level.own, photo, rng()).equal(level.own)

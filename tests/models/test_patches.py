@@ -13,7 +13,7 @@ import genmodels
 from genmodels.data import images
 from genmodels.metrics import single_image
 from genmodels.models.patches import synthesis
-from genmodels.models.patches.field import Frame, Level
+from genmodels.models.patches.field import Canvas, Level
 from genmodels.models.patches.source import PatchSettings, Source
 from genmodels.nn.threads import threads_for
 from genmodels.pipelines.pipeline_patches import PatchPipeline
@@ -352,8 +352,8 @@ def test_threads_are_as_before_whether_the_steps_are_finished_or_not(stop_after)
 @pytest.mark.parametrize("size", [(20, 28), (24, 29), (20, 40)])
 def test_every_patch_has_one_of_the_photos_from_the_beginning(size, wrap):
     photo = images.to_float(images.from_pil([noise(28, 20)]))[0]
-    frame = Frame(*size, anchored=True, wrap=wrap)
-    level = Level(photo, frame, 1.0, PatchSettings())
+    canvas = Canvas(*size, anchored=True, wrap=wrap)
+    level = Level(photo, canvas, 1.0, PatchSettings())
     field = synthesis.grow(level, torch.Generator().manual_seed(0))
     assert field.min() >= 0
     assert not level.source.straddles[field].any()
@@ -365,8 +365,8 @@ def test_the_engine_gives_finite_levels_of_growing_size(mode):
     photo = images.to_float(images.from_pil([landscape(40, 32)]))[0]
     start = {"extend": "grow", "wrap": "grow", "resample": "strip", "retarget": "path"}[mode]
     grows = start == "grow"
-    frame = Frame(36, 50, 4, 5, anchored=True, wrap=mode == "wrap") if grows else Frame(36, 50)
-    levels = list(synthesis.synthesize(photo, frame, start, seed=0))
+    canvas = Canvas(36, 50, 4, 5, anchored=True, wrap=mode == "wrap") if grows else Canvas(36, 50)
+    levels = list(synthesis.synthesize(photo, canvas, start, seed=0))
     assert levels[-1].shape == (3, 36, 50)
     assert all(level.isfinite().all() and level.abs().max() <= 1 for level in levels)
     if grows:

@@ -14,12 +14,12 @@ TINY = "--base-channels 4 --max-channels 8 --z-dim 8 --w-dim 8 --conditions body
 def config(tmp_path, monkeypatch):
     for split, count, seed in (("train", 40, 0), ("held_out", 16, 1)):
         tiny_training.photographs(tmp_path / "data/cars-64" / split, count, seed)
-    monkeypatch.setattr(compare_critics, "ARMS", {"own": compare_critics.Arm("Own", TINY)})
+    monkeypatch.setattr(compare_critics, "VARIANTS", {"own": compare_critics.Variant("Own", TINY)})
     monkeypatch.setattr(compare_critics, "IMAGES_PER_MINUTE", 64)
     return compare_critics.Config(
         data=tmp_path / "data",
         out=tmp_path / "runs",
-        arms=("own",),
+        variants=("own",),
         seeds=(0,),
         minutes=1,
         results=tmp_path / "results",
@@ -38,9 +38,9 @@ def test_a_dearer_way_to_train_sees_fewer_images(tmp_path):
     assert compare_critics.folder(config, "own", 0) != compare_critics.folder(config, "own", 1)
 
 
-def test_an_unknown_arm_is_refused(config):
-    odd = compare_critics.Config(data=config.data, out=config.out, arms=("boats",))
-    with pytest.raises(ValueError, match="arms must be among own, got \\['boats'\\]"):
+def test_an_unknown_variant_is_refused(config):
+    odd = compare_critics.Config(data=config.data, out=config.out, variants=("boats",))
+    with pytest.raises(ValueError, match="variants must be among own, got \\['boats'\\]"):
         compare_critics.compare(odd)
 
 

@@ -14,7 +14,7 @@ from tests.support import tiny_training
 from training.experiments import compare_translation, translation_table
 from training.experiments.compare_translation import MARKS, Config, compare
 from training.experiments.project_formulas import psnr_seed, ssim_seed
-from training.experiments.translation_networks import Arm, Task
+from training.experiments.translation_networks import Task, Variant
 
 
 def photographs(count, seed=0):
@@ -50,19 +50,19 @@ def config(tmp_path, monkeypatch):
         (folder / "metadata.jsonl").unlink()
     monkeypatch.setattr(compare_translation, "TASKS", {"comic": Task("Tiny", "pairs-tiny")})
     tiny = "--levels 3 --base-channels 4 --max-channels 8 --receptive-field 16"
-    arms = {
-        "identity": Arm("nothing done"),
-        "autoencoder": Arm("the other", "train_pix2pix.py", tiny + " --adversarial-weight 0"),
-        "pix2pix": Arm("ours", "train_pix2pix.py", tiny, is_ours=True),
+    variants = {
+        "identity": Variant("nothing done"),
+        "autoencoder": Variant("the other", "train_pix2pix.py", tiny + " --adversarial-weight 0"),
+        "pix2pix": Variant("ours", "train_pix2pix.py", tiny, is_ours=True),
     }
-    monkeypatch.setattr(compare_translation, "ARMS", arms)
+    monkeypatch.setattr(compare_translation, "VARIANTS", variants)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     (tmp_path / "README.md").write_text("Above.\n" + "an old table\n".join(MARKS) + "Below.\n")
     return Config(
         data=tmp_path / "data",
         out=tmp_path / "runs",
         tasks=("comic",),
-        arms=tuple(arms),
+        variants=tuple(variants),
         seeds=(0,),
         resolution=32,
         pairs_seen=8,
@@ -78,7 +78,9 @@ def test_arms_are_trained_measured_and_set_beside_each_other(config):
     parts = record["tasks"]["comic"]["parts"]
     assert [parts[part]["pairs"] for part in ("held_out", "train")] == [6, 12]
     for part in parts.values():
-        ours, other = (part["arms"][arm]["psnr"]["value"] for arm in ("pix2pix", "autoencoder"))
+        ours, other = (
+            part["arms"][variant]["psnr"]["value"] for variant in ("pix2pix", "autoencoder")
+        )
         margin = part["margins"]["pix2pix - autoencoder"]["psnr"]
         assert margin["value"] == pytest.approx(ours - other)
         assert margin["low"] <= margin["value"] <= margin["high"]
@@ -120,9 +122,11 @@ def test_a_flag_is_compared_by_its_value(config):
     assert not compare_translation._was_asked(words, facts | {"steps": 1})
 
 
-def test_an_arm_or_a_task_that_takes_hours_may_be_trained_once(config):
-    config = Config(**{**vars(config), "seeds": (3, 4), "once": ("pix2pix", "monet")})
-    starts = {arm: compare_translation.seeds(config, "comic", arm) for arm in config.arms}
+def test_a_variant_or_a_task_that_takes_hours_may_be_trained_once(config):
+    config = Config(**{**vars(config), "seeds": (3, 4), "single_seed": ("pix2pix", "monet")})
+    starts = {
+        variant: compare_translation.seeds(config, "comic", variant) for variant in config.variants
+    }
     assert starts == {"identity": (), "autoencoder": (3, 4), "pix2pix": (3,)}
     assert compare_translation.seeds(config, "monet", "autoencoder") == (3,)
     tasks = {"comic": {"starts": {"autoencoder": 2, "pix2pix": 1}}}
@@ -145,8 +149,8 @@ def test_how_far_apart_two_starts_end_is_told():
 def test_every_run_sees_as_many_pairs_with_the_same_schedule(tmp_path):
     config = Config(data=tmp_path, out=tmp_path)
     words = {
-        arm: compare_translation.command(config, "coloring", arm, 1)[0]
-        for arm, own in compare_translation.ARMS.items()
+        variant: compare_translation.command(config, "coloring", variant, 1)[0]
+        for variant, own in compare_translation.VARIANTS.items()
         if own.script
     }
     for flag in ("--steps", "--batch-size", "--resolution", "--seed", "--data", "--held-out"):
@@ -158,10 +162,10 @@ def test_every_run_sees_as_many_pairs_with_the_same_schedule(tmp_path):
 def test_what_cannot_be_compared_is_refused(config):
     for changed, words in (
         ({"tasks": ("depth",)}, "tasks must be among comic"),
-        ({"arms": ("vae",)}, "arms must be among identity"),
+        ({"variants": ("vae",)}, "variants must be among identity"),
         ({"pairs_seen": 9}, "multiple of 4"),
         ({"seeds": ()}, "one or more"),
-        ({"once": ("pix2pix-paper",)}, "once must be among comic, identity"),
+        ({"single_seed": ("pix2pix-paper",)}, "single_seed must be among comic, identity"),
     ):
         with pytest.raises(ValueError, match=words):
             compare(Config(**{**vars(config), **changed}))

@@ -1,4 +1,4 @@
-"""The judge of conditions: it must see what is there, and say when nothing is."""
+"""Condition accuracy: the classifier finds conditions that are there, and no others."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from genmodels.models import stylegan2
 from genmodels.pipelines.pipeline_stylegan2 import StyleGAN2Pipeline
 from tests.support import tiny_training
 from training.judges import agreement, classifier, condition_accuracy
-from training.judges.condition_accuracy import obedience
+from training.judges.condition_accuracy import card_section
 
 SHAPES = ("bar", "column", "square")
 
@@ -66,7 +66,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    root = tmp_path_factory.mktemp("judge")
+    root = tmp_path_factory.mktemp("conditions")
     return (
         ImageFolder(write_set(root / "train", 120, 0), 32, conditions=("shape", "number")),
         ImageFolder(write_set(root / "held_out", 48, 1), 32),
@@ -80,7 +80,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def followed(sets, cache):
-    """What the judge finds of one that obeys and of one that does not."""
+    """The figures of a model that follows its conditions, and of one that ignores them."""
     data, held_out = sets
     return {
         obeys: condition_accuracy.conditions_followed(
@@ -90,7 +90,7 @@ def followed(sets, cache):
     }
 
 
-def test_an_obedient_model_is_seen_to_obey_and_a_deaf_one_is_not(followed):
+def test_a_model_that_follows_its_conditions_scores_above_one_that_ignores_them(followed):
     obeyed, ignored = (followed[obeys]["conditions"] for obeys in (True, False))
     assert obeyed["shape"]["evenly"]["value"] > 0.9
     assert obeyed["number"]["spearman"]["value"] > 0.7
@@ -109,9 +109,9 @@ def test_real_images_and_chance_stand_beside_the_samples(followed):
     assert set(shape["by_value"]) == set(SHAPES)
 
 
-def test_the_card_says_in_words_what_was_found(followed):
-    assert "no sign that the model listens" in obedience(followed[False])
-    assert "no sign that the model listens" not in obedience(followed[True])
+def test_the_card_says_in_words_whether_conditions_are_followed(followed):
+    assert "no sign that the model follows it" in card_section(followed[False])
+    assert "no sign that the model follows it" not in card_section(followed[True])
     json.dumps(followed)  # Goes into run.json.
 
 
@@ -123,28 +123,30 @@ def test_held_out_images_without_labels_leave_the_ceiling_open(sets, cache, tmp_
     )
     assert found["conditions"]["shape"]["evenly"]["real"] is None
     assert found["num_held_out"] == 0
-    assert "carry no labels" in obedience(found)
+    assert "carry no labels" in card_section(found)
 
 
-def test_the_judge_is_trained_once_per_data_set(sets, cache, followed, monkeypatch):
+def test_the_classifier_is_trained_once_per_data_set(sets, cache, followed, monkeypatch):
     data, _ = sets
     assert len(list(cache.glob("judge-*.safetensors"))) == 1
-    first = condition_accuracy.trained_judge(data, cache, torch.device("cpu"))
-    monkeypatch.setattr(classifier, "MAX_IMAGES", 64)  # Would be another judge, were it trained.
-    again = condition_accuracy.trained_judge(data, cache, torch.device("cpu"))
+    first = condition_accuracy.condition_classifier(data, cache, torch.device("cpu"))
+    monkeypatch.setattr(
+        classifier, "MAX_IMAGES", 64
+    )  # Would give another classifier, were it trained.
+    again = condition_accuracy.condition_classifier(data, cache, torch.device("cpu"))
     assert torch.equal(first.head.weight, again.head.weight)
-    other = condition_accuracy.trained_judge(data, None, torch.device("cpu"))
+    other = condition_accuracy.condition_classifier(data, None, torch.device("cpu"))
     assert not torch.equal(first.head.weight, other.head.weight)
 
 
-def test_judging_leaves_the_random_numbers_of_the_run_alone(sets, monkeypatch):
+def test_measuring_leaves_the_random_numbers_of_the_run_alone(sets, monkeypatch):
     monkeypatch.setattr(classifier, "MAX_IMAGES", 64)
     before = torch.get_rng_state()
-    condition_accuracy.trained_judge(sets[0], None, torch.device("cpu"))
+    condition_accuracy.condition_classifier(sets[0], None, torch.device("cpu"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_real_pipeline_can_be_judged(tmp_path, monkeypatch):
+def test_a_real_pipeline_can_be_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "MAX_IMAGES", 64)
     photos = tiny_training.photographs(tmp_path / "photos", 24)
     data = ImageFolder(photos, 32, conditions=("body", "year"))

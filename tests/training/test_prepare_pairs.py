@@ -412,9 +412,9 @@ def test_groups_are_closed_and_named_after_their_first():
     sources = np.stack([other[0], alike, alike, other[1], other[2]])
     targets = np.stack([other[3], other[0], other[1], other[2], other[3]])
     names = ["e", "d", "c", "b", "a"]
-    kin = ["", "", "", "c", ""]
-    # d and c by their sources, b by its kin, e and a by their targets.
-    assert pair_checks.groups(names, [sources, targets], kin) == ["a", "b", "b", "b", "a"]
+    related = ["", "", "", "c", ""]
+    # d and c by their sources, b by what it is related to, e and a by their targets.
+    assert pair_checks.groups(names, [sources, targets], related) == ["a", "b", "b", "b", "a"]
 
 
 def test_the_splits_have_their_shares_and_stay_for_ever():

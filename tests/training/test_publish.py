@@ -188,7 +188,7 @@ def test_conditions_are_published_with_the_model(published):
 def test_how_well_conditions_are_followed_stands_on_the_card_of_a_model_that_has_any(published):
     plain, told = (facts(published[family]) for family in ("dcgan", "stylegan2"))
     assert plain["conditions_followed"] is None
-    assert "How well it obeys" not in (published["dcgan"] / "README.md").read_text()
+    assert "Condition accuracy" not in (published["dcgan"] / "README.md").read_text()
     followed = told["conditions_followed"]["conditions"]
     assert followed["body"]["evenly"]["chance"] == pytest.approx(1 / 3)
     figure = followed["year"]["spearman"]
@@ -317,7 +317,7 @@ def test_a_card_is_written_anew_from_what_is_known_and_what_an_older_version_lac
     assert (anew["layer_shares"] is not None) == (family == "stylegan2")
     text = (folder / "README.md").read_text()
     assert "## A note\n\nOf tables." in text
-    assert ("## How well it obeys" in text) == is_conditional
+    assert ("## Condition accuracy" in text) == is_conditional
     assert genmodels.load(folder).weights_sha256 == told["weights_sha256"]
 
 
@@ -379,18 +379,22 @@ def test_a_finished_run_is_not_measured_twice(photos, published, capsys):
     train("dcgan", photos, folder.parent, steps=2, licence="CC0 1.0")
 
 
-def test_a_new_judge_judges_anew_and_measures_nothing_else(photos, published, capsys, monkeypatch):
+def test_a_new_condition_classifier_is_used_and_nothing_else_is_measured_again(
+    photos, published, capsys, monkeypatch
+):
     folder = published["stylegan2"]
     before = facts(folder)
     settings = {"steps": 2, "licence": "CC0 1.0"}
     capsys.readouterr()
     train("stylegan2", photos, folder.parent, **settings)
-    assert "training a judge" not in capsys.readouterr().out
+    assert "training a classifier" not in capsys.readouterr().out
     assert facts(folder)["conditions_followed"] == before["conditions_followed"]
-    monkeypatch.setattr(condition_accuracy, "JUDGE_VERSION", condition_accuracy.JUDGE_VERSION + 1)
+    monkeypatch.setattr(
+        condition_accuracy, "CLASSIFIER_VERSION", condition_accuracy.CLASSIFIER_VERSION + 1
+    )
     train("stylegan2", photos, folder.parent, **settings)
     said = capsys.readouterr().out
-    assert "training a judge" in said
+    assert "training a classifier" in said
     assert "measuring" not in said
     assert facts(folder)["metrics"] == before["metrics"]
 

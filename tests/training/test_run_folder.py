@@ -22,7 +22,7 @@ from training.runs import checkpoint
 from training.runs.disk import whole_file
 from training.runs.launching import mixed_precision
 from training.runs.lock import lock
-from training.runs.stopping import StopSignals, tell
+from training.runs.stopping import StopSignals, print_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -305,11 +305,11 @@ def test_a_line_is_printed_whatever_it_holds_and_lost_where_nobody_listens(monke
     reader, writer = os.pipe()
     stdout = os.fdopen(writer, "w", encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    tell("caf\udce9 é")
+    print_line("caf\udce9 é")
     assert os.read(reader, 100) == b"caf\\udce9 \\xe9\n"
     os.close(reader)
-    tell("nobody")
-    tell("is there")
+    print_line("nobody")
+    print_line("is there")
     with contextlib.suppress(BrokenPipeError):
         stdout.close()
 

@@ -83,7 +83,7 @@ def test_the_best_one_is_published_and_the_card_says_which(finished):
     best = min((Snapshot(**line) for line in lines(finished)), key=lambda each: each.score)
     facts = json.loads((finished / "model" / "run.json").read_text())
     assert facts["snapshot"]["images_seen"] == best.images_seen
-    assert f"that after {best.images_seen:,} images" in (finished / "model/README.md").read_text()
+    assert f"after {best.images_seen:,} images" in (finished / "model/README.md").read_text()
     state, published = tiny_training.state(finished), generator(finished / "model")
     kept = generator(finished / "best")
     for name, value in published.items():

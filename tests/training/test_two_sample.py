@@ -25,16 +25,16 @@ def stripes(count, seed, down):
     return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
 
 
-def test_the_same_source_is_told_apart_by_chance_only():
+def test_two_sets_of_the_same_source_score_at_chance():
     sets = [stripes(64, seed, True) for seed in range(4)]
-    found = two_sample.told_apart((sets[0], sets[1]), (sets[2], sets[3]))
+    found = two_sample.two_sample_test((sets[0], sets[1]), (sets[2], sets[3]))
     assert found["low"] < 0.5 < found["high"]
 
 
-def test_another_source_is_always_found_out():
+def test_sets_of_different_sources_are_always_distinguished():
     real = (stripes(64, 0, True), stripes(64, 1, True))
     fake = (stripes(64, 2, False), stripes(64, 3, False))
-    found = two_sample.told_apart(real, fake)
+    found = two_sample.two_sample_test(real, fake)
     assert found["value"] > 0.95
     assert found["low"] <= found["value"] <= found["high"]
     assert (found["n_learnt"], found["n_asked"]) == (64, 64)
@@ -46,7 +46,7 @@ def test_fine_detail_gives_nothing_away_where_only_the_rough_layout_is_left():
     fake = tuple(
         (stripes(64, seed, True) + checks).clamp(0, 255).to(torch.uint8) for seed in (2, 3)
     )
-    whole, rough = (two_sample.told_apart(real, fake, side=side) for side in (None, 4))
+    whole, rough = (two_sample.two_sample_test(real, fake, side=side) for side in (None, 4))
     assert whole["value"] > 0.95
     assert rough["low"] < 0.5 < rough["high"]
 
@@ -54,7 +54,7 @@ def test_fine_detail_gives_nothing_away_where_only_the_rough_layout_is_left():
 def test_unequal_numbers_are_refused():
     few, many = stripes(20, 0, True), stripes(30, 1, True)
     with pytest.raises(ValueError, match="as many of each"):
-        two_sample.told_apart((many, many), (few, many))
+        two_sample.two_sample_test((many, many), (few, many))
 
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():

@@ -291,7 +291,7 @@ def test_a_strangers_recipe_loads_no_other_model_and_breaks_nothing(toys):
 
 
 def test_a_value_error_is_told_to_the_visitor_and_other_errors_stay_loud():
-    @widgets.errors_told
+    @widgets.show_errors
     def fail(error):
         raise error
 

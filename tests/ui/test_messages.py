@@ -52,11 +52,11 @@ def test_what_cannot_be_quoted_is_named():
     ],
 )
 def test_a_handler_gets_what_its_annotations_say_or_refuses_in_a_sentence(given, told):
-    @widgets.errors_told
+    @widgets.show_errors
     def draw(seed: int, psi: float):
         return seed, psi
 
-    @widgets.errors_told
+    @widgets.show_errors
     def steps(seed: int, psi: float):
         yield seed, psi
 

@@ -74,8 +74,8 @@ def test_colours_are_held_against_the_grey_photo_that_they_were_made_from(toys, 
 
 def test_colours_are_first_held_against_grey_and_shown_on_what_was_learnt(toys):  # noqa: F811
     (colours,), (comic, *_) = (translations.tasks()[title] for title in ("Colorize", "Comic"))
-    assert [value for _, value in translations.held_against(colours)] == [IN_GREY, THE_PHOTO]
-    assert translations.held_against(comic)[0][1] == THE_PHOTO
+    assert [value for _, value in translations.comparisons(colours)] == [IN_GREY, THE_PHOTO]
+    assert translations.comparisons(comic)[0][1] == THE_PHOTO
     assert translations.example(comic.name) == translations.FACES[0]
     assert (
         translations.example(colours.name) == translations.FACES[1]

@@ -35,7 +35,7 @@ class Config:
     resolution: int = 64  # Side to which the middle square is resized, 32 or more.
     num_images: int = 400  # Images per set.
     seed: int = 0  # Choice of images, places of damage, and seeds of the metrics.
-    threads: int = 1  # Of torch.
+    threads: int = 1  # CPU threads of torch.
 
 
 def corruptions(
@@ -110,9 +110,11 @@ def measure(
     figures = metrics.compare_sets(samples, reference, seed=seed)
     figures = {k: v for k, v in figures.items() if not k.endswith("_gap")}
     figures["ms_ssim_diversity"] = float(metrics.ms_ssim_diversity(samples, seed=seed))
-    for space, found in metrics.nearest_neighbours(samples, train, reference, seed=seed).items():
-        figures[f"closer_to_train_{space}"] = found.closer_to_train
-        figures[f"copies_{space}"] = float(found.copies.mean())
+    for space, neighbours in metrics.nearest_neighbours(
+        samples, train, reference, seed=seed
+    ).items():
+        figures[f"closer_to_train_{space}"] = neighbours.closer_to_train
+        figures[f"copies_{space}"] = float(neighbours.copies.mean())
     if (judged := open_nsfw.panel(samples, reference, train)["open_nsfw_kid"])["value"] is not None:
         figures["open_nsfw_kid"] = judged["value"]
     return figures

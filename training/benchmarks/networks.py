@@ -1,4 +1,4 @@
-"""Measure our networks against the textbook way of computing the very same ones (`make bench`).
+"""Benchmark our networks against plain implementations of the same ones (`make bench`).
 
     python -m training.benchmarks.networks                 # About eight minutes on two idle cores.
     python -m training.benchmarks.networks --only pix2pix  # One family's rows.
@@ -156,7 +156,7 @@ def bench_pix2pix(
     config_G: dict[str, Any],  # The generator's arguments, ...
     config_D: dict[str, Any],  # ... and the discriminator's.
     *,
-    targets: Sequence[str],  # Of inference at batch 1 and 4, then of training at both.
+    targets: Sequence[str],  # Names for inference at batch 1 and 4, then for training at both.
 ) -> None:
     """Rows of one pix2pix: inference and a training step, at batch 1 and 4."""
     G, D = pix2pix.Generator(**config_G), pix2pix.Discriminator(**config_D)

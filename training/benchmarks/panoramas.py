@@ -39,9 +39,9 @@ class Config:
     """Flags of the measurement."""
 
     scenes: Path  # Folder of photos.
-    names: tuple[str, ...] = tuple(NAMES.split())  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = tuple(NAMES.split())  # Names of the photos, without suffixes.
     cases: tuple[str, ...] = tuple(CASES)
-    only: str | None = None  # Used by itself: draw one case of one name, print its figures.
+    only: str | None = None  # Internal: draw one case of one photo, print its figures.
 
 
 def measure(config: Config) -> None:
@@ -52,8 +52,8 @@ def measure(config: Config) -> None:
     print("| extension | seconds, median | worst | first preview | peak memory |")
     print("| --- | --- | --- | --- | --- |")
     for case in config.cases:
-        found = [in_a_process(config, case, name) for name in config.names]
-        seconds, preview, gigabytes = np.array(found).T
+        results = [in_a_process(config, case, name) for name in config.names]
+        seconds, preview, gigabytes = np.array(results).T
         print(
             f"| {case} | {np.median(seconds):.1f} s | {seconds.max():.1f} s | "
             f"{np.median(preview):.1f} s | {gigabytes.max():.2f} GB |",

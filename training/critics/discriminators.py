@@ -18,13 +18,13 @@ SATURATED = 0.1  # Where it ended in the runs that collapsed.
 class OwnCritic:
     """The family's own discriminator, by the non-saturating logistic loss."""
 
-    d_name, g_name = "loss_D", "loss_G"  # Of the losses, in the log.
+    d_name, g_name = "loss_D", "loss_G"  # Names of the losses in the log.
     is_active = True
 
     def __init__(
         self,
         network: nn.Module,  # image [N, 3, R, R], c [N, c_dim], c_weight -> logits [N].
-        optimizer: Optimizer,  # Of its parameters.
+        optimizer: Optimizer,  # Its optimizer.
     ) -> None:
         self.network, self.optimizer = network, optimizer
 
@@ -62,13 +62,13 @@ class ProjectedCritic:
         self,
         projection: Projection,
         heads: Heads,
-        optimizer: Optimizer,  # Of the heads' parameters.
+        optimizer: Optimizer,  # The optimizer of the heads.
         *,
         rest_below: float,  # They do not learn while their running loss is below this.
         min_coverage: float,  # They take part from this coverage of held-out images on ...
-        from_images: float,  # ... but not before so many images.
-        slope_ratio: float,  # Their slope at the image, in the mean over steps, by the own one's.
-        warmup_images: float,  # Their weight rises over so many images.
+        from_images: float,  # Images before which the heads are not used.
+        slope_ratio: float,  # Their mean gradient norm at the image, relative to the own critic's.
+        warmup_images: float,  # Images over which their weight rises.
     ) -> None:
         self.projection, self.network, self.optimizer = projection, heads, optimizer
         self.rest_below, self.min_coverage = rest_below, min_coverage
@@ -89,7 +89,7 @@ class ProjectedCritic:
         return float(self.balance.loss_mean) < self.rest_below
 
     def watch(self, coverage: float, images_seen: int) -> str | None:
-        """Begin or cease to take part, by what a snapshot covers; what there is to say of it."""
+        """Switch the heads on or off by a snapshot's coverage; return a message about it."""
         is_enough = coverage >= self.min_coverage and images_seen >= self.from_images
         if is_enough != self.is_active:
             self.balance.active_from.fill_(images_seen if is_enough else -1)
@@ -100,14 +100,14 @@ class ProjectedCritic:
             return f"ALARM: the heads tell all from real (hinge loss {loss:.2f}): slow them down"
         return None
 
-    def joined(self, own: Tensor, seen: Tensor, images_seen: int) -> Tensor:
+    def joined(self, own_loss: Tensor, seen: Tensor, images_seen: int) -> Tensor:
         """Both critics' slopes at the image, theirs weighted; rising since they take part."""
-        ratio = seen.norm() / own.norm().clamp(min=1e-12)
+        ratio = seen.norm() / own_loss.norm().clamp(min=1e-12)
         self.balance.add(slope_ratio=ratio)
         mean = self.balance.slope_ratio if self.balance.slope_ratio > 0 else ratio
         since = images_seen - int(self.balance.active_from)
         rise = min(since / max(self.warmup_images, 1), 1.0)
-        return own + rise * self.slope_ratio / mean * seen
+        return own_loss + rise * self.slope_ratio / mean * seen
 
     def d_loss(
         self, real: Tensor, fake: Tensor, c: Tensor, c_weight: float

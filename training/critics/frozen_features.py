@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from genmodels.models.efficientnet_lite import EfficientNetLite0
 from training.critics.projected_features import MIN_RESOLUTION, NETWORK
 
-PAIR_MAPS = 3  # Of the network's four: the coarsest says what is seen, not where.
+PAIR_MAPS = 3  # The network has four; the coarsest has no useful positions.
 GRID = 4  # Places a side, at most, that a map is averaged to: faces are aligned.
 RATE = 0.01  # How fast moments follow the batches, once there have been a hundred.
 
@@ -95,7 +95,7 @@ class FeatureMoments(nn.Module):
             self.batches += 1
             mean, square = self.real
             variance = (square - mean.square()).clamp(min=1e-6)
-            # Of a normal distribution; features have another, but this is only a scale.
+            # As for a normal distribution: only a scale, so an approximation is enough.
             usual = torch.stack([variance, 2 * variance.square() + 4 * mean.square() * variance])
             gap = self.drawn - self.real
         return 2 * (gap / usual * found).mean(), (gap.square() / usual).mean()

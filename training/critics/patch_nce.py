@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from genmodels.models.pix2pix import Generator
 from genmodels.nn import losses
 
-PLACES = 256  # Of a picture that are compared, at each size.
+PLACES = 256  # Places of a picture that are compared, at each size.
 FEATURES = 128  # Length of what a place is compared by.
 
 
@@ -31,24 +31,24 @@ class PatchNCE(nn.Module):
             seen = self._look(G, torch.zeros(1, G.in_channels, G.multiple, G.multiple))
         self.heads = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(one.shape[1], FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES)
+                nn.Linear(features.shape[1], FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES)
             )
-            for one in seen
+            for features in seen
         )
 
     def forward(self, G: Generator, picture: Tensor, translation: Tensor) -> Tensor:
         with torch.no_grad():
             keys = self._look(G, picture)
-        found = []
+        values = []
         for head, key, query in zip(self.heads, keys, self._look(G, translation), strict=True):
             count = key.shape[2] * key.shape[3]
             places = torch.randperm(count)[:PLACES].to(key.device)
-            one, other = (
+            queries, positives = (
                 F.normalize(head(x.flatten(2)[..., places].transpose(1, 2)).float(), dim=2)
                 for x in (query, key)
             )
-            found.append(losses.patch_nce(one, other.detach()))
-        return torch.stack(found).mean()
+            values.append(losses.patch_nce(queries, positives.detach()))
+        return torch.stack(values).mean()
 
     def _look(self, G: Generator, image: Tensor) -> list[Tensor]:
         """The picture, and what the encoder says of it: [N, C, h, w] each."""

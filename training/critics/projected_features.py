@@ -1,4 +1,4 @@
-"""A discriminator that sees: heads that judge images by a frozen network's features of them.
+"""A projected discriminator: heads on a frozen network's features of the images.
 
 Projected GAN (Sauer et al. 2021, arXiv:2111.01007), small enough for a CPU. Departs from it:
 - Images are enlarged to 96 px rather than 224; the mixing is narrower, the heads are lighter.
@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from genmodels.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
 
-MIXED_CHANNELS = (32, 64, 64, 128)  # Of the maps that the heads see, finest first.
+MIXED_CHANNELS = (32, 64, 64, 128)  # Channels of the maps that the heads see, finest first.
 HALVINGS = (2, 1, 1, 1)  # Convolutions of stride 2 in each head.
 MAX_CHANNELS = 256  # In a head.
 MEANS = ("loss_mean", "slope_ratio")  # That `Balance` keeps, ...
@@ -34,7 +34,7 @@ class Projection(nn.Module):
     def __init__(
         self,
         resolution: int = 96,  # Side that images are enlarged to before the network sees them.
-        seed: int = 0,  # Of the random mixing, which no checkpoint need hold.
+        seed: int = 0,  # Seed of the random mixing, which need not be saved in checkpoints.
     ) -> None:
         super().__init__()
         if resolution < MIN_RESOLUTION:
@@ -94,7 +94,7 @@ class Balance(nn.Module):
     The running means follow once per batch, however it is split into parts.
     """
 
-    loss_mean: Tensor  # Running mean of the hinge loss: 2 = nothing is told apart, 0 = everything.
+    loss_mean: Tensor  # Running mean of the hinge loss: 2 = at chance, 0 = perfect.
     slope_ratio: Tensor  # Running mean of their slope at the image by the own one's; 0 = none yet.
     active_from: Tensor  # Images seen when they last began to take part; -1 while they do not.
     batch: Tensor  # [2, 2]: of both means, what the parts of a batch added, and how many parts.
@@ -121,7 +121,7 @@ class Balance(nn.Module):
         self.batch.zero_()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the statistics."""
         self.loss_mean.fill_(2.0)
         self.slope_ratio.zero_()
         self.batch.zero_()

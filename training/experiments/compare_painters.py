@@ -65,7 +65,7 @@ def compare(config: Config) -> None:
     for name, nearer in margins(painted, held_out.images).items():
         panels[name] |= nearer
     panels["other paintings"] = figures(studied.images, studied.images, held_out.images)
-    del panels["other paintings"]["kept"]  # Of no photograph.
+    del panels["other paintings"]["kept"]  # No photograph was translated.
     record = {"resolution": config.resolution, "painters": panels}
     config.results.mkdir(parents=True, exist_ok=True)
     (config.results / "painters.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -85,8 +85,8 @@ def margins(painted: dict[str, Tensor], held_out: Tensor) -> dict[str, dict[str,
     # One row per photograph with all that was made of it, so that halves are of the same ones.
     together = np.stack([rows(x[evenly(len(x), n)]) for x in painted.values()], axis=1)
 
-    def nearer(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        panels = [distances(made[:, i], real) for i in range(len(painted))]
+    def nearer(translations: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        panels = [distances(translations[:, i], real) for i in range(len(painted))]
         return {
             f"{name}/{key}": panel[key] - panels[0][key]
             for name, panel in zip(others, panels[1:], strict=True)

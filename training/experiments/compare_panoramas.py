@@ -31,7 +31,7 @@ SCENES = (
     "mountains grass_sky trees3 colusseum meadow_yurt foggy_hills harbour_lights rice_fields "
     "angkorwat stonehenge autumn_forest grey_lake"
 )
-FIGURES = {  # Of the panel, with what is wanted of them.
+FIGURES = {  # Figures of the table, and which values are better.
     "rsifid": "rSIFID (lower)",
     "patch_swd": "patch SWD (lower)",
     "coherence": "coherence (lower)",
@@ -42,7 +42,7 @@ FIGURES = {  # Of the panel, with what is wanted of them.
     "seconds": "CPU seconds",
 }
 
-Draw = Callable[[Image.Image, int], Image.Image]  # Of a photo and a seed.
+Draw = Callable[[Image.Image, int], Image.Image]  # Takes a photo and a seed.
 
 ENGINE = PatchPipeline()
 WAYS: dict[str, Draw] = {
@@ -67,26 +67,26 @@ class Config:
 
     scenes: Path  # Folder of photos.
     out: Path  # Where pictures and figures are kept.
-    names: tuple[str, ...] = tuple(SCENES.split())  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = tuple(SCENES.split())  # Names of the photos, without suffixes.
     longest: int = 128  # Longer side of a photo: the exact search takes the fourth power of it.
     seeds: int = 2  # Pictures per photo and way; a shape's is always the same.
     results: Path = RESULTS  # Where panoramas.json and panoramas.md are written.
 
 
 def compare(config: Config) -> None:
-    """Draw and measure what is not there yet, and write the table anew."""
+    """Draw and measure what is not there yet, and rewrite the table."""
     if config.seeds < 2 or len(config.names) < 2:
         raise ValueError("seeds and names must be two or more, for diversity and intervals")
-    found: dict[str, dict[str, dict[str, float]]] = {way: {} for way in WAYS}
+    measured: dict[str, dict[str, dict[str, float]]] = {way: {} for way in WAYS}
     for name in config.names:
         photo = _photo(config, name)
         for way in WAYS:
-            found[way][name] = measure(config, way, name, photo)
-            print(f"{name}, {way}: {_words(found[way][name])}", flush=True)
+            measured[way][name] = measure(config, way, name, photo)
+            print(f"{name}, {way}: {_words(measured[way][name])}", flush=True)
     config.results.mkdir(parents=True, exist_ok=True)
-    record = {"longest": config.longest, "seeds": config.seeds, "scenes": found}
+    record = {"longest": config.longest, "seeds": config.seeds, "scenes": measured}
     (config.results / "panoramas.json").write_text(json.dumps(record, indent=1) + "\n")
-    (config.results / "panoramas.md").write_text(table(config, found))
+    (config.results / "panoramas.md").write_text(table(config, measured))
 
 
 def measure(config: Config, way: str, name: str, photo: Image.Image) -> dict[str, float]:
@@ -112,28 +112,28 @@ def measure(config: Config, way: str, name: str, photo: Image.Image) -> dict[str
     return figures
 
 
-def table(config: Config, found: dict[str, dict[str, dict[str, float]]]) -> str:
+def table(config: Config, measured: dict[str, dict[str, dict[str, float]]]) -> str:
     """The comparison as a section in Markdown."""
     head = " | ".join(FIGURES.values())
     rows = []
-    for way, scenes in found.items():
+    for way, scenes in measured.items():
         cells = (_mean(scenes, key) for key in FIGURES)
         rows.append(f"| {way} | {' | '.join(cells)} |")
         for ours, theirs in PAIRS:
             if way == ours:
-                cells = (_difference(scenes, found[theirs], key) for key in FIGURES)
+                cells = (_difference(scenes, measured[theirs], key) for key in FIGURES)
                 rows.append(f"| difference | {' | '.join(cells)} |")
     lines = "\n".join(rows)
     joins = [
         figures[key]
-        for way in found
-        for figures in found[way].values()
+        for way in measured
+        for figures in measured[way].values()
         for key in ("seam_left", "seam_right", "seam_wrap")
         if key in figures
     ]
     inside = np.mean([0.8 <= join <= 1.25 for join in joins])
-    floor = np.mean([one["rsifid_floor"] for one in found["new: ours"].values()])
-    chance = np.mean([one["layout_chance"] for one in found["new: ours"].values()])
+    floor = np.mean([row["rsifid_floor"] for row in measured["new: ours"].values()])
+    chance = np.mean([row["layout_chance"] for row in measured["new: ours"].values()])
     return f"""## Panoramas against exact GPNN
 
 {len(config.names)} photos of {config.longest} px, pictures twice as wide, {config.seeds} seeds

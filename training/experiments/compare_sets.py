@@ -38,28 +38,28 @@ class Config:
     second: Path  # Another one.
     names: tuple[str, str] = ("cars", "anime faces")  # What they show.
     models: tuple[str, str] = ("cars-dcgan-64", "anime-dcgan-64")  # Trained on them: zoo or folder.
-    num_images: int = 3_000  # Of each set, or as many as the smaller one has.
-    seed: int = 0  # Of the choice of images and pairs.
+    num_images: int = 3_000  # Images of each set; limited by the smaller set.
+    seed: int = 0  # Seed of the choice of images and pairs.
     results: Path = RESULTS  # Where cars_vs_anime.json and .md are written.
     file: str = "cars_vs_anime"  # Their name.
 
 
 def compare(config: Config) -> None:
-    """Measure both sets, read both models' figures, write the tables anew."""
+    """Measure both sets, read both models' figures, rewrite the tables."""
     facts = [model_facts(model) for model in config.models]  # First: it fails sooner.
     sets = [ImageFolder(folder, 2 * SIDE) for folder in (config.first, config.second)]
     n = min(config.num_images, *(len(each) for each in sets))
     rng = np.random.default_rng(config.seed)
     pixels = [each.images[rng.permutation(len(each))[:n]] for each in sets]
     small = [F.avg_pool2d(each.float(), 2).round().to(torch.uint8) for each in pixels]
-    told = {
+    record = {
         "names": config.names,
         "num_images": n,
         "diversity": diversity(small[0], small[1], config.seed),
         "models": [summary(each) for each in facts],
     }
     config.results.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".json", json.dumps(told, indent=1) + "\n"), (".md", section(told))):
+    for suffix, text in ((".json", json.dumps(record, indent=1) + "\n"), (".md", section(record))):
         (config.results / f"{config.file}{suffix}").write_text(text, encoding="utf-8")
 
 
@@ -81,10 +81,10 @@ def summary(facts: dict[str, Any]) -> dict[str, Any]:
     return about | {"metrics": {key: facts["metrics"][key] for key in LEARNT}}
 
 
-def section(told: dict[str, Any]) -> str:
+def section(record: dict[str, Any]) -> str:
     """The comparison as a section in Markdown."""
-    first, second = told["names"]
-    found, (one, other) = told["diversity"], told["models"]
+    first, second = record["names"]
+    found, (one, other) = record["diversity"], record["models"]
     is_more = {key: is_first_more_diverse(key, found[key]) for key in DIVERSITY}
     words = {True: first, False: second, None: "no difference"}
     rows = "\n".join(
@@ -108,7 +108,7 @@ def section(told: dict[str, Any]) -> str:
     return f"""## Are {first} harder than {second}?
 
 What all images of a set have in common, a small network learns first and gets nearly free; what
-varies it has to learn piece by piece. How much varies, in {told["num_images"]:,} images of each:
+varies it has to learn piece by piece. How much varies, in {record["num_images"]:,} images of each:
 
 {verdicts}
 

@@ -1,15 +1,14 @@
-"""pix2pix against the autoencoder on the translation project's three tasks, and against nothing.
+"""pix2pix against the autoencoder and the unchanged source, on the translation project's tasks.
 
     python -m training.experiments.compare_translation --data data/ --out runs/translation
 
-Every arm sees the same pairs as often, on the same splits, with the same optimizer and schedule; it
-resumes where its folder stands. Figures are of held-out pairs, split by source, with intervals over
-pictures that are paired between arms; a picture's figure is the mean over seeds. Beside them are
-those of pairs that were trained on, as the project seems to have measured.
+Every variant sees the same pairs equally often, on the same splits, with the same optimizer and
+schedule. The same command again resumes. Figures are of held-out pairs, split by source, with
+intervals over pictures, paired between variants; a picture's figure is the mean over seeds. Figures
+on training pairs are given as well, as the project seems to have measured those.
 
-It writes a section for the cards of each task's models, the table in docs/translation-study.md, and
-a sheet of pictures: of some held-out pairs the source, what each network makes of it, and the
-target.
+The command writes a card section for each task's models, the table in docs/translation-study.md,
+and a sheet of held-out pairs: the source, each network's translation, and the target.
 """
 
 import json
@@ -32,10 +31,10 @@ from genmodels.data.image_folder import evenly
 from genmodels.data.paired_folder import PairFolder
 from genmodels.metrics.registry import METRICS, paired_metrics
 from training.experiments.project_formulas import psnr_seed, ssim_seed
-from training.experiments.translation_networks import ARMS, MARGINS, TASKS
+from training.experiments.translation_networks import MARGINS, TASKS, VARIANTS
 from training.experiments.translation_table import COMPARED, overview, section
 from training.publish.paired_figures import translated
-from training.runs.command import run_training, split_folders, training_command
+from training.runs.command import refuse_renamed, run_training, split_folders, training_command
 from training.runs.translator import side_to_load
 
 RESULTS = Path(__file__).with_name("results")
@@ -44,7 +43,7 @@ MARKS = "<!-- compare_translation.py writes this -->\n", "<!-- up to here -->\n"
 BATCH_SIZE = 4
 PARTS = "held_out", "train"
 SHOWN = 2  # Held-out pairs of each task on the sheet.
-TRAINED_ON = 200  # Of the pairs that were trained on so many are measured, evenly spread.
+TRAINED_ON = 200  # Number of training pairs that are measured, evenly spread.
 
 Pairs = tuple[Tensor, Tensor]  # Sources and targets, each uint8 [N, 3, R, R].
 
@@ -54,11 +53,11 @@ class Config:
     """Flags of the comparison."""
 
     data: Path  # Where the prepared pairs are.
-    out: Path  # Where the runs are, in folders named by task, arm and seed.
+    out: Path  # Where the runs are, in folders named by task, variant and seed.
     tasks: tuple[str, ...] = tuple(TASKS)
-    arms: tuple[str, ...] = tuple(ARMS)
+    variants: tuple[str, ...] = tuple(VARIANTS)
     seeds: tuple[int, ...] = (0, 1)
-    once: tuple[str, ...] = ()  # Tasks and arms that have the first seed only, to save hours.
+    single_seed: tuple[str, ...] = ()  # Tasks and variants to train from the first seed only.
     resolution: int = 128  # Side of the pairs in pixels.
     pairs_seen: int = 12_000  # By each run; a multiple of 4.
     mixed_precision: Literal["no", "bf16"] = "no"  # bf16 where the hardware has it.
@@ -68,9 +67,9 @@ class Config:
 
 
 def compare(config: Config) -> None:
-    """Train what is not trained yet, measure, and write the table anew."""
-    both = (*config.tasks, *config.arms)
-    for name, known in (("tasks", TASKS), ("arms", ARMS), ("once", both)):
+    """Train what is not trained yet, measure, and rewrite the table."""
+    both = (*config.tasks, *config.variants)
+    for name, known in (("tasks", TASKS), ("variants", VARIANTS), ("single_seed", both)):
         if unknown := set(getattr(config, name)) - set(known):
             raise ValueError(f"{name} must be among {', '.join(known)}, got {sorted(unknown)}")
     if config.pairs_seen % BATCH_SIZE or not config.seeds:
@@ -79,16 +78,16 @@ def compare(config: Config) -> None:
             f"got {config.pairs_seen} and {config.seeds}"
         )
     before, after = _around_table(config.document)  # Better now than after hours of training.
-    found, shown = {}, []
+    results, shown = {}, []
     for task in config.tasks:
         pairs = {part: _pairs(config, task, part) for part in PARTS}
-        found[task] = compared(config, task, pairs)
+        results[task] = compared(config, task, pairs)
         shown += _shown(config, task, *pairs["held_out"])
     record = {
         "resolution": config.resolution,
         "pairs_seen": config.pairs_seen,
-        "arms": {arm: ARMS[arm].title for arm in config.arms},
-        "tasks": found,
+        "arms": {variant: VARIANTS[variant].title for variant in config.variants},
+        "tasks": results,
     }
     config.results.mkdir(parents=True, exist_ok=True)
     (config.results / "translation.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -116,14 +115,17 @@ def _pairs(config: Config, task: str, part: str) -> Pairs:
 
 def compared(config: Config, task: str, pairs: dict[str, Pairs]) -> dict[str, Any]:
     """What is recorded of a task."""
-    each = {arm: measure(config, task, arm, pairs) for arm in config.arms}
+    each = {variant: measure(config, task, variant, pairs) for variant in config.variants}
     means = {
-        arm: {part: _mean(starts) for part, starts in parts.items()} for arm, parts in each.items()
+        variant: {part: _mean(starts) for part, starts in parts.items()}
+        for variant, parts in each.items()
     }
-    trained = {arm: parts["held_out"] for arm, parts in each.items() if ARMS[arm].script}
+    trained = {
+        variant: parts["held_out"] for variant, parts in each.items() if VARIANTS[variant].script
+    }
     return summary(TASKS[task].title, means) | {
-        "starts": {arm: len(starts) for arm, starts in trained.items()},
-        "moved": {arm: _moved(starts) for arm, starts in trained.items()},
+        "starts": {variant: len(starts) for variant, starts in trained.items()},
+        "moved": {variant: _moved(starts) for variant, starts in trained.items()},
         "predicts": TASKS[task].predicts,
     }
 
@@ -131,39 +133,39 @@ def compared(config: Config, task: str, pairs: dict[str, Pairs]) -> dict[str, An
 def measure(
     config: Config,
     task: str,
-    arm: str,
+    variant: str,
     pairs: dict[str, Pairs],  # By part.
 ) -> dict[str, list[dict[str, Any]]]:
-    """By part, figures of one arm from each start: those of a picture as [N], else numbers."""
-    runs = [_trained(config, task, arm, seed) for seed in seeds(config, task, arm)]
-    found = {}
+    """By part, figures of one variant from each start: those of a picture as [N], else numbers."""
+    runs = [_trained(config, task, variant, seed) for seed in seeds(config, task, variant)]
+    figures_by_part = {}
     for part, (sources, targets) in pairs.items():
-        made = [translated(genmodels.load(run), sources) for run in runs] or [sources]
-        found[part] = [_figures(one, targets) for one in made]
-    return found
+        translations = [translated(genmodels.load(run), sources) for run in runs] or [sources]
+        figures_by_part[part] = [_figures(one, targets) for one in translations]
+    return figures_by_part
 
 
 def _mean(starts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {key: np.mean([own[key] for own in starts], axis=0) for key in starts[0]}
+    return {key: np.mean([start[key] for start in starts], axis=0) for key in starts[0]}
 
 
 def _moved(starts: list[dict[str, Any]]) -> dict[str, float]:
-    """How far apart an arm's starts end."""
-    return {key: float(np.ptp([own[key].mean() for own in starts])) for key in COMPARED}
+    """How far apart a variant's starts end."""
+    return {key: float(np.ptp([start[key].mean() for start in starts])) for key in COMPARED}
 
 
-def seeds(config: Config, task: str, arm: str) -> tuple[int, ...]:
-    """From how many and which starts an arm is trained for a task."""
-    if ARMS[arm].script is None:
+def seeds(config: Config, task: str, variant: str) -> tuple[int, ...]:
+    """From how many and which starts a variant is trained for a task."""
+    if VARIANTS[variant].script is None:
         return ()
-    return config.seeds[:1] if {task, arm} & set(config.once) else config.seeds
+    return config.seeds[:1] if {task, variant} & set(config.single_seed) else config.seeds
 
 
-def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
+def _trained(config: Config, task: str, variant: str, seed: int) -> Path:
     """A run's published model; what it lacks in training it gets now."""
-    words, folder = command(config, task, arm, seed)
+    words, folder = command(config, task, variant, seed)
     record = folder / "model" / "run.json"
-    print(f"{task}, {arm}, seed {seed}", flush=True)
+    print(f"{task}, {variant}, seed {seed}", flush=True)
     if not record.is_file() or not _was_asked(words, json.loads(record.read_text())):
         run_training(words)
     facts = json.loads(record.read_text())
@@ -178,15 +180,15 @@ def _trained(config: Config, task: str, arm: str, seed: int) -> Path:
 
 def _check_pairs(config: Config, task: str, folder: Path, facts: dict[str, Any]) -> None:
     """Refuse a run on other pairs: it may have learnt what is held out now."""
-    told, data = facts["config"], config.data / TASKS[task].data
+    recorded, data = facts["config"], config.data / TASKS[task].data
     for part, side, key in (
-        ("train", side_to_load(told["resolution"], told["jitter"]), "fingerprint"),
-        ("held_out", told["resolution"], "held_out_fingerprint"),
+        ("train", side_to_load(recorded["resolution"], recorded["jitter"]), "fingerprint"),
+        ("held_out", recorded["resolution"], "held_out_fingerprint"),
     ):
         if _fingerprint(data / part, side, config.out / "cache") != facts["data"][key]:
             raise ValueError(
                 f"{folder} must be a run on the pairs in {data}, its {part} pairs were others: "
-                "remove it to train it anew"
+                "remove it to train it again"
             )
 
 
@@ -198,11 +200,11 @@ def _fingerprint(folder: Path, resolution: int, cache_dir: Path) -> str:
 def _was_asked(words: list[str], facts: dict[str, Any]) -> bool:
     """Whether a published model is what the command asks for: then there is nothing to do."""
     flags = zip(words[2::2], words[3::2], strict=True)
-    asked = {flag[2:].replace("-", "_"): value for flag, value in flags}
-    told = facts["config"]  # Without the paths of a machine; the summary changes no weight.
-    shared = asked.keys() & told.keys() - {"summary"}
-    is_whole = facts["steps"] == told["steps"]
-    return is_whole and all(_says(asked[key], told[key]) for key in shared)
+    requested = {flag[2:].replace("-", "_"): value for flag, value in flags}
+    recorded = facts["config"]  # Without the paths of a machine; the summary changes no weight.
+    shared = requested.keys() & recorded.keys() - {"summary"}
+    is_whole = facts["steps"] == recorded["steps"]
+    return is_whole and all(_says(requested[key], recorded[key]) for key in shared)
 
 
 def _says(word: str, value: Any) -> bool:
@@ -215,19 +217,19 @@ def _shown(config: Config, task: str, sources: Tensor, targets: Tensor) -> list[
     rows = evenly(len(sources), SHOWN + 2)[1:-1]  # Not the ends.
     sources, targets = sources[rows], targets[rows]
     runs = [
-        command(config, task, arm, config.seeds[0])[1] / "model"
-        for arm in config.arms
-        if ARMS[arm].script
+        command(config, task, variant, config.seeds[0])[1] / "model"
+        for variant in config.variants
+        if VARIANTS[variant].script
     ]
-    made = [translated(genmodels.load(run), sources) for run in runs]
-    return list(torch.stack([sources, *made, targets], dim=1).flatten(0, 1))
+    translations = [translated(genmodels.load(run), sources) for run in runs]
+    return list(torch.stack([sources, *translations, targets], dim=1).flatten(0, 1))
 
 
-def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], Path]:
+def command(config: Config, task: str, variant: str, seed: int) -> tuple[list[str], Path]:
     """The training command of one run, and its folder."""
-    chosen, own = ARMS[arm], TASKS[task]
+    chosen, own = VARIANTS[variant], TASKS[task]
     assert chosen.script is not None
-    folder = config.out / f"{task}-{arm}-{seed}"
+    folder = config.out / f"{task}-{variant}-{seed}"
     steps = config.pairs_seen // BATCH_SIZE
     settings = {
         "resolution": config.resolution,
@@ -247,36 +249,41 @@ def command(config: Config, task: str, arm: str, seed: int) -> tuple[list[str], 
 
 def summary(title: str, values: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """By part, means with intervals, and by how much pix2pix is ahead, picture by picture."""
-    found: dict[str, Any] = {"title": title, "parts": {}}
+    record: dict[str, Any] = {"title": title, "parts": {}}
     for part in PARTS:
-        own = {arm: parts[part] for arm, parts in values.items()}
-        found["parts"][part] = {
-            "pairs": len(next(iter(own.values()))["psnr"]),
+        panels = {variant: parts[part] for variant, parts in values.items()}
+        record["parts"][part] = {
+            "pairs": len(next(iter(panels.values()))["psnr"]),
             "arms": {
-                arm: {key: _with_interval(value) for key, value in panel.items()}
-                for arm, panel in own.items()
+                variant: {key: _with_interval(value) for key, value in panel.items()}
+                for variant, panel in panels.items()
             },
             "margins": {
-                f"{one} - {other}": {
-                    key: _with_interval(own[one][key] - own[other][key]) for key in COMPARED
+                f"{first} - {second}": {
+                    key: _with_interval(panels[first][key] - panels[second][key])
+                    for key in COMPARED
                 }
-                for one, other in MARGINS
-                if one in own and other in own
+                for first, second in MARGINS
+                if first in panels and second in panels
             },
         }
-    return found
+    return record
 
 
-def _figures(made: Tensor, targets: Tensor) -> dict[str, Any]:
-    results = {name: METRICS[name].function(made, targets) for name in (*paired_metrics(), "swd")}
+def _figures(translations: Tensor, targets: Tensor) -> dict[str, Any]:
+    names = (*paired_metrics(), "swd")
+    results = {name: METRICS[name].function(translations, targets) for name in names}
     return {
         name: result.values if METRICS[name].takes == "pair" else float(result)
         for name, result in results.items()
-    } | {"ssim_seed": ssim_seed(made, targets), "psnr_seed": psnr_seed(made, targets)}
+    } | {
+        "ssim_seed": ssim_seed(translations, targets),
+        "psnr_seed": psnr_seed(translations, targets),
+    }
 
 
 def _with_interval(values: Any) -> dict[str, float]:
-    """Of one value per picture; of a single number there is none."""
+    """The mean with its interval of values per picture; a single number has no interval."""
     if not np.ndim(values):
         return {"value": float(values)}
     low, high = metrics.bootstrap_interval(values)
@@ -284,4 +291,5 @@ def _with_interval(values: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    refuse_renamed({"--arms": "--variants", "--once": "--single-seed"})
     compare(tyro.cli(Config))

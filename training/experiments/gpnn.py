@@ -35,9 +35,9 @@ MAX_SEED = 2**63 - 1
 @torch.inference_mode()
 def gpnn(
     image: Image.Image,  # The photo, RGB, 14 px or more.
-    width: int,  # Of the result, px.
+    width: int,  # Width of the result in pixels.
     height: int,
-    seed: int = 0,  # Of the noise; a retarget has none.
+    seed: int = 0,  # Seed of the noise; a retarget uses none.
     mode: Literal["random", "noisy", "retarget"] = "random",  # What the coarsest guess is.
 ) -> Image.Image:
     """Another picture with the photo's patches: new ("random", "noisy"), or reshaped ("retarget").
@@ -117,10 +117,10 @@ def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
     for few in queries.split(CHUNK):
         least = torch.minimum(least, _distances(few, keys, key_norms).amin(dim=0))
     weights = 1 / (ALPHA + least)
-    found = [
+    matches = [
         _distances(few, keys, key_norms).mul_(weights).argmin(dim=1) for few in queries.split(CHUNK)
     ]
-    return torch.cat(found)
+    return torch.cat(matches)
 
 
 def _distances(queries: Tensor, keys: Tensor, key_norms: Tensor) -> Tensor:

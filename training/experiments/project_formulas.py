@@ -17,7 +17,7 @@ C1, C2 = (0.01 * 7) ** 2, (0.03 * 7) ** 2
 
 
 def psnr_seed(a: Tensor, b: Tensor) -> float:
-    """Of the mean error over all pictures, in dB."""
+    """PSNR of the mean error over all pictures, in dB."""
     error = (images.to_float(a) - images.to_float(b)).double().square().mean().item() * 255**2
     return float(10 * np.log10(np.float64(255**2) / error))
 

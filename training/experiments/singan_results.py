@@ -22,7 +22,7 @@ FIGURES = {
     "diversity": "diversity",
 }
 QUALITY = "rsifid_seen"  # What is weighed against the time.
-NEAR_BEST = 1.1  # The best buy is the quickest whose quality is at most so many times the best.
+NEAR_BEST = 1.1  # The best value is the fastest setting within this factor of the best quality.
 MARKERS = {"adam": "o", "adamax": "s", "adamw": "D", "sgd": "v", "asgd": "^"}
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 def write(
     rows: Sequence[Row],  # Dials, "scene", "seed" and figures of each run.
-    folder: Path,  # Of singan_sweep.csv and singan_sweep.md.
+    folder: Path,  # Folder of singan_sweep.csv and singan_sweep.md.
     plot: Path,  # A PNG.
 ) -> None:
     """Write all three. ValueError when there is no run."""
@@ -55,12 +55,12 @@ def write(
 
 def points(rows: Sequence[Row]) -> list[Point]:
     """Means over the scenes on which most settings were tried, of those tried on all of them."""
-    found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    grouped: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        found[tuple(row[dial] for dial in DIALS)].append(row)
-    tried = {dials: frozenset(run["scene"] for run in runs) for dials, runs in found.items()}
+        grouped[tuple(row[dial] for dial in DIALS)].append(row)
+    tried = {dials: frozenset(run["scene"] for run in runs) for dials, runs in grouped.items()}
     often = Counter(tried.values())
-    scenes = max(often, key=lambda one: (often[one], len(one), sorted(one)))
+    scenes = max(often, key=lambda names: (often[names], len(names), sorted(names)))
     return [
         Point(
             dials,
@@ -70,7 +70,7 @@ def points(rows: Sequence[Row]) -> list[Point]:
             },
             scenes,
         )
-        for dials, runs in sorted(found.items())
+        for dials, runs in sorted(grouped.items())
         if tried[dials] >= scenes
     ]
 
@@ -130,7 +130,7 @@ def _fast_against_full(rows: Sequence[Row]) -> str:
     for row in sorted(rows, key=lambda row: row["epochs"]):
         key = (row["scene"], row["max_size"], row["optimizer"], row["mode"])
         runs = longest.get(key, [])
-        longest[key] = [one for one in runs if one["epochs"] == row["epochs"]] + [row]
+        longest[key] = [each for each in runs if each["epochs"] == row["epochs"]] + [row]
     lines, differences = [], defaultdict(list)
     for (scene, size, optimizer, mode), full in longest.items():
         fast = longest.get((scene, size, optimizer, "fast"))
@@ -138,7 +138,7 @@ def _fast_against_full(rows: Sequence[Row]) -> str:
             continue
         cells = []
         for figure in ("cpu_seconds", "rsifid", "patch_swd", "diversity"):
-            ours, theirs = (float(np.mean([one[figure] for one in runs])) for runs in (fast, full))
+            ours, theirs = (float(np.mean([run[figure] for run in runs])) for runs in (fast, full))
             differences[figure].append(ours - theirs)
             cells.append(f"{_number(ours)} / {_number(theirs)}")
         epochs = f"{fast[0]['epochs']} / {full[0]['epochs']}"
@@ -146,9 +146,10 @@ def _fast_against_full(rows: Sequence[Row]) -> str:
         lines.append(f"| {scene} | {size} | {epochs} | {seeds} | {' | '.join(cells)} |")
     if not lines:
         return ""
-    told = ""
+    difference = ""
     if len(lines) > 1:
-        told = "| difference | | | | " + " | ".join(map(_difference, differences.values())) + " |\n"
+        columns = map(_difference, differences.values())
+        difference = f"| difference | | | | {' | '.join(columns)} |\n"
     body = "\n".join(lines)
     return f"""
 ### `fast` against the paper's protocol
@@ -158,7 +159,7 @@ Fast / full; the difference is fast minus full, paired by scene, with its 95 % i
 | scene | px | epochs | seeds | CPU seconds | rSIFID | patch SWD | diversity |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {body}
-{told}"""
+{difference}"""
 
 
 def _difference(values: Sequence[float]) -> str:
@@ -178,8 +179,8 @@ def _plot(tried: Sequence[Point]) -> Figure:
     figure = Figure(figsize=(4.5 * min(len(names), 2), 4), layout="constrained", dpi=110)
     panels = figure.subplots(1, min(len(names), 2), sharey=True, squeeze=False)[0]
     for size in sorted({point.dials[1] for point in tried}):
-        own = [p for p in tried if (p.dials[1], p.dials[3]) == (size, chosen.dials[3])]
-        _line(panels[0], own, f"{size} px")
+        chosen_points = [p for p in tried if (p.dials[1], p.dials[3]) == (size, chosen.dials[3])]
+        _line(panels[0], chosen_points, f"{size} px")
     panels[0].plot(*_xy(pareto(tried)), ":", color="black", zorder=0, label="nothing beats")
     panels[0].set(title=f"Sizes, with {chosen.dials[3]}", ylabel="rSIFID as seen (lower is better)")
     x, y = (chosen.figures[key] for key in ("cpu_seconds", QUALITY))
@@ -187,8 +188,8 @@ def _plot(tried: Sequence[Point]) -> Figure:
     for axes in panels[1:]:
         size = _most_optimizers(tried)
         for name in names:
-            own = [p for p in tried if (p.dials[1], p.dials[3]) == (size, name)]
-            _line(axes, own, name, MARKERS[name])
+            chosen_points = [p for p in tried if (p.dials[1], p.dials[3]) == (size, name)]
+            _line(axes, chosen_points, name, MARKERS[name])
         axes.set(title=f"Optimizers, at {size} px")
     for axes in panels:
         axes.set(xscale="log", yscale="log", xlabel="CPU seconds")
@@ -202,16 +203,16 @@ def _plot(tried: Sequence[Point]) -> Figure:
 
 def _most_optimizers(tried: Sequence[Point]) -> int:
     """The size at which most optimizers were tried."""
-    found = defaultdict(set)
+    optimizers = defaultdict(set)
     for point in tried:
-        found[point.dials[1]].add(point.dials[3])
-    return max(found, key=lambda size: len(found[size]))
+        optimizers[point.dials[1]].add(point.dials[3])
+    return max(optimizers, key=lambda size: len(optimizers[size]))
 
 
-def _line(axes: Any, own: Sequence[Point], label: str, marker: str = "o") -> None:
-    if own:
-        axes.plot(*_xy(own), marker=marker, markersize=4, label=label)
+def _line(axes: Any, points: Sequence[Point], label: str, marker: str = "o") -> None:
+    if points:
+        axes.plot(*_xy(points), marker=marker, markersize=4, label=label)
 
 
-def _xy(own: Sequence[Point]) -> tuple[list[float], list[float]]:
-    return [p.figures["cpu_seconds"] for p in own], [p.figures[QUALITY] for p in own]
+def _xy(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [p.figures["cpu_seconds"] for p in points], [p.figures[QUALITY] for p in points]

@@ -38,17 +38,17 @@ PLOT = (
 class Config:
     """Flags of the sweep: a run for each scene, mode, size, number of epochs, optimizer and seed.
 
-    An empty list of `names` only writes the results anew.
+    An empty list of `names` only rewrites the results.
     """
 
     out: Path  # Where runs are kept.
     scenes: Path = Path()  # Folder of photos.
-    names: tuple[str, ...] = ()  # Of the photos, without their suffixes.
+    names: tuple[str, ...] = ()  # Names of the photos, without suffixes.
     modes: tuple[Literal["fast", "full"], ...] = ("fast",)
     max_sizes: tuple[int, ...] = (150, 200, 250)
     epochs: tuple[int, ...] = tuple(range(100, 1001, 100))  # Iterations per scale.
     optimizers: tuple[Literal["adam", "adamax", "adamw", "sgd", "asgd"], ...] = ("adam",)
-    seeds: tuple[int, ...] = (0,)  # Of the training.
+    seeds: tuple[int, ...] = (0,)  # Seeds of the training.
     num_samples: int = 6  # Pictures that are drawn and measured, of the photo's shape.
     threads: int = 1  # CPU threads; the time that counts is the CPU's, of all threads.
     seen_at: int = 250  # Longer side at which pictures of every size are looked at, too.
@@ -57,7 +57,7 @@ class Config:
 
 
 def sweep(config: Config) -> None:
-    """Train and measure what is not there yet, then write the results anew."""
+    """Train and measure what is not there yet, then rewrite the results."""
     if config.num_samples < 2:
         raise ValueError(f"num_samples must be 2 or more, for diversity, got {config.num_samples}")
     torch.set_num_threads(config.threads)
@@ -104,16 +104,16 @@ def _trained(
 
 def _figures(config: Config, samples: list[Image.Image], photo: Image.Image) -> dict[str, Any]:
     """At the samples' own size; and as seen at one size, which softness does not escape."""
-    own = photo.resize(samples[0].size, Image.Resampling.LANCZOS)
+    resized = photo.resize(samples[0].size, Image.Resampling.LANCZOS)
     factor = config.seen_at / max(photo.size)
     size = (round(photo.width * factor), round(photo.height * factor))
     seen = photo.resize(size, Image.Resampling.LANCZOS)
     enlarged = [sample.resize(size, Image.Resampling.LANCZOS) for sample in samples]
     longest = config.seen_at
     figures = {
-        "rsifid": _mean(single_image.rsifid, samples, own, longest),
-        "patch_swd": _mean(single_image.patch_swd, samples, own, longest),
-        "diversity": single_image.diversity(samples, own, longest=longest),
+        "rsifid": _mean(single_image.rsifid, samples, resized, longest),
+        "patch_swd": _mean(single_image.patch_swd, samples, resized, longest),
+        "diversity": single_image.diversity(samples, resized, longest=longest),
         "rsifid_seen": _mean(single_image.rsifid, enlarged, seen, longest),
         "patch_swd_seen": _mean(single_image.patch_swd, enlarged, seen, longest),
     }
@@ -121,7 +121,7 @@ def _figures(config: Config, samples: list[Image.Image], photo: Image.Image) -> 
 
 
 def _mean(figure: Any, samples: list[Image.Image], photo: Image.Image, longest: int) -> float:
-    return float(np.mean([float(figure(one, photo, longest=longest)) for one in samples]))
+    return float(np.mean([float(figure(sample, photo, longest=longest)) for sample in samples]))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ class Task:
 
     title: str  # In the table.
     data: str  # Folder below --data, with train/, validation/ and held_out/.
-    predicts: str = "rgb"  # Of our own network; the others always give all of a picture.
+    predicts: str = "rgb"  # What our network predicts; the others always predict RGB.
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """One kind of network, or none."""
 
     title: str  # In the table.
@@ -31,16 +31,16 @@ PAPER = (
     "--norm instance --up transposed --dropout 0.5 --levels 7 --base-channels 64 "
     "--max-channels 512 --receptive-field 70 --d-base-channels 64"
 )
-ARMS = {
-    "identity": Arm("nothing done"),
-    "autoencoder": Arm("autoencoder", "train_autoencoder.py"),
-    "pix2pix-paper": Arm("pix2pix, the paper's", "train_pix2pix.py", PAPER),
-    "pix2pix": Arm("pix2pix, ours", "train_pix2pix.py", is_ours=True),
-    "pix2pix-exact": Arm(
+VARIANTS = {
+    "identity": Variant("nothing done"),
+    "autoencoder": Variant("autoencoder", "train_autoencoder.py"),
+    "pix2pix-paper": Variant("pix2pix, the paper's", "train_pix2pix.py", PAPER),
+    "pix2pix": Variant("pix2pix, ours", "train_pix2pix.py", is_ours=True),
+    "pix2pix-exact": Variant(
         "pix2pix, ours, for exactness",
         "train_pix2pix.py",
         "--adversarial-weight 0.1",
         is_ours=True,
     ),
 }
-MARGINS = [(arm, "autoencoder") for arm in ("pix2pix-paper", "pix2pix", "pix2pix-exact")]
+MARGINS = [(variant, "autoencoder") for variant in ("pix2pix-paper", "pix2pix", "pix2pix-exact")]

@@ -16,22 +16,22 @@ NAMES = "its autoencoder, as it printed", "its pix2pix, as it printed"
 
 
 def section(record: dict[str, Any], task: str) -> str:
-    """What the cards of one task's models say."""
+    """The section for the cards of one task's models."""
     held_out = record["tasks"][task]["parts"]["held_out"]
     rows = (
-        (title, *(_told(held_out["arms"][arm][key]) for key in FIGURES))
-        for arm, title in record["arms"].items()
+        (title, *(_shown(held_out["arms"][variant][key]) for key in FIGURES))
+        for variant, title in record["arms"].items()
     )
     return f"""## pix2pix against the autoencoder
 
-Networks trained for this comparison alone, not the one that is published here: each looked at
+Networks trained for this comparison, not the published one: each was trained on
 {record["pairs_seen"]:,} pairs of {record["resolution"]} x {record["resolution"]} pixels, all with
 the same pairs, optimizer and schedule; *for exactness*, the critic has a tenth of its weight.
 {starts(record, task)} Figures are of
 {held_out["pairs"]} held-out pairs, split by source picture, with 95 % intervals over pictures:
-what another start would give is not in them.{_apart(record, task)}
-Lower is better unless it says otherwise.
-{_told_apart(record, task)}
+they do not cover another random initialisation.{_apart(record, task)}
+Lower is better unless stated otherwise.
+{_differences(record, task)}
 
 {_table(("network", *FIGURES.values()), rows)}
 
@@ -41,47 +41,51 @@ Lower is better unless it says otherwise.
 """
 
 
-def _told_apart(record: dict[str, Any], task: str) -> str:
-    """In what the networks differ beside their layers."""
-    told = """Of *the paper's*, the layers and the dropout are the paper's, the rest of the training
-is ours: least squares for cross-entropy, 4 pairs in a batch for 1, averaged weights, no dropout in
-use."""
+def _differences(record: dict[str, Any], task: str) -> str:
+    """How the networks differ besides their layers."""
+    text = """*The paper's* has the layers and the dropout of the paper, but our training: least
+squares instead of cross-entropy, batches of 4 instead of 1, EMA weights, no dropout at
+inference."""
     if record["tasks"][task]["predicts"] == "chroma":
-        told += """
-The source has the right brightness, and that SSIM, already: *ours* keep it, as they give chroma
-alone, while the others draw it anew."""
-    return told
+        text += """
+The source already has the right brightness, which raises the SSIM of *ours*: they predict only
+chroma and keep the brightness, while the others predict it too."""
+    return text
 
 
 def starts(record: dict[str, Any], task: str) -> str:
-    """How often each network was trained, and which of them less often."""
-    own = record["tasks"][task]["starts"]
-    most = max(own.values())
-    fewer = [f"{record['arms'][arm]}: {count}" for arm, count in own.items() if count < most]
+    """How often each network was trained, and which of them fewer times."""
+    counts = record["tasks"][task]["starts"]
+    most = max(counts.values())
+    fewer = [
+        f"{record['arms'][variant]}: {count}" for variant, count in counts.items() if count < most
+    ]
     return f"Starts of each training: {'; '.join([str(most), *fewer])}."
 
 
 def _apart(record: dict[str, Any], task: str) -> str:
-    """What the choice of a start changed; nothing where there was none."""
-    own = record["tasks"][task]
-    if max(own["starts"].values()) < 2:
+    """How much the results of different seeds differ; empty for a single seed."""
+    task_record = record["tasks"][task]
+    if max(task_record["starts"].values()) < 2:
         return ""
-    most = {key: max(moved[key] for moved in own["moved"].values()) for key in COMPARED}
-    told = (f"{_short(most[key])} in {name}" for key, name in COMPARED.items())
-    return f"\nTwo starts of one network end at most so far apart: {'; '.join(told)}."
+    most = {key: max(moved[key] for moved in task_record["moved"].values()) for key in COMPARED}
+    parts = (f"{_short(most[key])} in {name}" for key, name in COMPARED.items())
+    return f"\nTwo starts of one network end at most so far apart: {'; '.join(parts)}."
 
 
 def overview(record: dict[str, Any]) -> str:
-    """All tasks side by side, and how far pix2pix is ahead in each."""
+    """All tasks side by side, and the margin of pix2pix in each."""
     tasks = record["tasks"]
     held_out = [task["parts"]["held_out"] for task in tasks.values()]
     head = [f"{task['title']}: {name}" for task in tasks.values() for name in COMPARED.values()]
     rows = [
-        (title, *(_told(own["arms"][arm][key]) for own in held_out for key in COMPARED))
-        for arm, title in record["arms"].items()
+        (title, *(_shown(part["arms"][variant][key]) for part in held_out for key in COMPARED))
+        for variant, title in record["arms"].items()
     ]
     for key in held_out[0]["margins"]:
-        ahead = (_told(own["margins"][key][one], "+") for own in held_out for one in COMPARED)
+        ahead = (
+            _shown(part["margins"][key][metric], "+") for part in held_out for metric in COMPARED
+        )
         rows.append((_minus(record, key), *ahead))
     if set(tasks) <= set(PROJECT):
         printed = (f"{value:+.3g}" for name in tasks for value in _printed_margin(name))
@@ -102,9 +106,12 @@ def _by_the_project(record: dict[str, Any], task: str) -> str:
     rows: list[tuple[str, ...]] = [
         (
             title,
-            *(f"{parts[part]['arms'][arm][key]['value']:.4g}" for part, key in columns.values()),
+            *(
+                f"{parts[part]['arms'][variant][key]['value']:.4g}"
+                for part, key in columns.values()
+            ),
         )
-        for arm, title in record["arms"].items()
+        for variant, title in record["arms"].items()
     ]
     if task in PROJECT:
         for name, (psnr, ssim) in zip(NAMES, PROJECT[task], strict=True):
@@ -124,14 +131,14 @@ On these:
 def _margins(record: dict[str, Any], part: dict[str, Any]) -> str:
     return "\n".join(
         f"- {_minus(record, key)}: "
-        + ", ".join(f"{name} {_told(margin[one], '+')}" for one, name in COMPARED.items())
+        + ", ".join(f"{name} {_shown(margin[metric], '+')}" for metric, name in COMPARED.items())
         + "."
         for key, margin in part["margins"].items()
     )
 
 
 def _minus(record: dict[str, Any], key: str) -> str:
-    return " minus ".join(record["arms"][arm] for arm in key.split(" - "))
+    return " minus ".join(record["arms"][variant] for variant in key.split(" - "))
 
 
 def _printed_margin(task: str) -> tuple[float, float]:
@@ -139,10 +146,10 @@ def _printed_margin(task: str) -> tuple[float, float]:
     return psnr_ahead - psnr, ssim_ahead - ssim
 
 
-def _told(figure: dict[str, float], sign: str = "") -> str:
+def _shown(figure: dict[str, float], sign: str = "") -> str:
     """A value with its interval, where it has one."""
-    told = [_short(figure[key], sign) for key in ("value", "low", "high") if key in figure]
-    return f"{told[0]} ({told[1]} to {told[2]})" if len(told) > 1 else told[0]
+    numbers = [_short(figure[key], sign) for key in ("value", "low", "high") if key in figure]
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})" if len(numbers) > 1 else numbers[0]
 
 
 def _short(value: float, sign: str = "") -> str:

@@ -20,7 +20,7 @@ def class_figures(
     said: dict[str, Seen],
     truth: Seen | None,
 ) -> dict[str, Any]:
-    """Of a class: accuracies, and the share of each value seen as asked, [generated, real]."""
+    """Figures of a class: accuracies, and the accuracy per value, [generated, real]."""
     values, counts = entry["values"], entry["counts"]
     pairs = {way: _class_pairs(*both) for way, both in said.items()}
     real = None if truth is None else _class_pairs(*truth)
@@ -38,7 +38,7 @@ def number_figures(
     truth: Seen | None,
     train: np.ndarray,  # [N, 1]: who does not look would say their median.
 ) -> dict[str, Figure]:
-    """Of a number: correlation of ranks, and error in the number's own units."""
+    """Figures of a number: rank correlation, and error in the number's own units."""
     scale = entry["std"]
     pairs = scale * np.concatenate(said, axis=1)  # [N, 2]
     real = None if truth is None else scale * np.concatenate(truth, axis=1)
@@ -56,8 +56,10 @@ def _class_pairs(c: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _share_per_value(pairs: np.ndarray | None, count: int) -> list[float | None]:
     """How much of each value is seen as itself; None where nothing was asked for."""
-    asked = [[] if pairs is None else pairs[pairs[:, 0] == i] for i in range(count)]
-    return [float((rows[:, 1] == i).mean()) if len(rows) else None for i, rows in enumerate(asked)]
+    by_value = [[] if pairs is None else pairs[pairs[:, 0] == i] for i in range(count)]
+    return [
+        float((rows[:, 1] == i).mean()) if len(rows) else None for i, rows in enumerate(by_value)
+    ]
 
 
 def _accuracy(pairs: np.ndarray) -> float:
@@ -67,8 +69,8 @@ def _accuracy(pairs: np.ndarray) -> float:
 def _mean_over_values(pairs: np.ndarray) -> float:
     """Accuracy in which every value that occurs weighs the same."""
     hits = np.bincount(pairs[:, 0], pairs[:, 0] == pairs[:, 1])
-    asked = np.bincount(pairs[:, 0])
-    return float((hits[asked > 0] / asked[asked > 0]).mean())
+    counts = np.bincount(pairs[:, 0])
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
 def _mean_absolute_error(pairs: np.ndarray) -> float:

@@ -1,7 +1,7 @@
-"""A small classifier to measure with: trained on the spot, on a busy core in minutes.
+"""A small classifier for measurements, trained in a few minutes on one busy core.
 
-It shares nothing with the networks that it judges. Who uses it says what it tells apart: `judge`
-the conditions of a model, `two_sample` real images from generated ones.
+It shares nothing with the networks that it evaluates. `condition_accuracy` trains it to predict
+conditions, `two_sample` to distinguish real images from generated ones.
 """
 
 import math
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from genmodels.data import images
 
-MAX_SIDE = 64  # Pixels; more cost time and tell little about kind and age.
+MAX_SIDE = 64  # Pixels; more take longer and add little for body type and year.
 MAX_EPOCHS = 60
-MAX_IMAGES = 90_000  # Seen in training: four minutes of one busy core.
-BATCH_SIZE = 32  # Small: at this budget more steps are worth more than smooth ones.
-DIRECTIONS = 8  # Of edges.
+MAX_IMAGES = 90_000  # Images seen in training: four minutes of one busy core.
+BATCH_SIZE = 32  # Small: at this budget more steps are worth more than larger batches.
+DIRECTIONS = 8  # Directions of edges.
 MAP = 16  # Side of the first maps.
 
 
@@ -72,7 +72,7 @@ def fit(
     network: Classifier,
     pixels: Tensor,  # uint8 [N, 3, R, R], `shrink`ed.
     targets: Tensor,  # [N, outputs].
-    loss: Callable[[Tensor, Tensor], Tensor],  # Of outputs and targets, both [n, outputs].
+    loss: Callable[[Tensor, Tensor], Tensor],  # Loss of outputs and targets, both [n, outputs].
     alter: Callable[[Tensor], Tensor],  # What is done to the images [n, 3, R, R] in [-1, 1].
     *,
     max_images: int | None = None,  # Seen at most; default: MAX_IMAGES.
@@ -105,7 +105,7 @@ def shrink(pixels: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def look(network: Classifier, pixels: Tensor) -> Tensor:
-    """What it says of uint8 [N, 3, R, R], in the mean with their mirror images: [N, outputs]."""
+    """Predictions for uint8 [N, 3, R, R], averaged with their mirror images: [N, outputs]."""
     device = network.head.weight.device
     parts = [images.to_float(part.to(device)) for part in shrink(pixels).split(256)]
     return torch.cat([(network(x) + network(x.flip(3))).cpu() / 2 for x in parts])

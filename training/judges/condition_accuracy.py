@@ -1,12 +1,13 @@
-r"""How well a model obeys its conditions, in the eyes of a network that never saw its pictures.
+r"""Condition accuracy: how well a model follows its conditions, by an independent classifier.
 
 `conditions_followed` is part of every card whose model has conditions. Alone:
 
     python -m training.judges.condition_accuracy --model cars-stylegan2-64 \
         --data TRAIN --held-out HELD_OUT
 
-The judge is a small classifier and regressor, trained on real training images. It errs on real
-photographs too, so the figures stand beside what it says of held-out ones, and beside chance.
+A small network, trained on the real training images, predicts the conditions of generated images.
+It makes mistakes on real images too, so each figure is reported beside the same figure of held-out
+images and beside chance.
 """
 
 import hashlib
@@ -36,80 +37,86 @@ from genmodels.nn.augment import diff_augment
 from training.judges.agreement import class_figures, number_figures
 from training.judges.classifier import Classifier, fit, look, shrink
 
-JUDGE_VERSION = 1  # Raised whenever the same weights would be judged otherwise.
-NUM_SAMPLES = 540  # Asked for each way.
+CLASSIFIER_VERSION = 1  # Raised whenever the same weights would get other figures.
+NUM_SAMPLES = 540  # Generated for each way of choosing conditions.
 
 
-def trained_judge(data: ImageFolder, cache_dir: Path | None, device: torch.device) -> Classifier:
-    """A judge of the data's conditions; one that the folder holds already is read from there."""
-    key = json.dumps([JUDGE_VERSION, data.fingerprint, data.schema, data.resolution])
+def condition_classifier(
+    data: ImageFolder, cache_dir: Path | None, device: torch.device
+) -> Classifier:
+    """A classifier of the data's conditions, trained, or loaded if the cache holds it."""
+    key = json.dumps([CLASSIFIER_VERSION, data.fingerprint, data.schema, data.resolution])
     name = f"judge-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     path = None if cache_dir is None else cache_dir / name
     pixels = shrink(data.images)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        judge = Classifier(conditions.size(data.schema)).to(device)
+        classifier = Classifier(conditions.size(data.schema)).to(device)
         if path is not None and path.is_file():
-            judge.load_state_dict(load_file(path))
-            return judge.eval()
+            classifier.load_state_dict(load_file(path))
+            return classifier.eval()
         loss = partial(_loss, data.schema)
-        fit(judge, pixels, data.c, loss, partial(diff_augment, policy="translation"))
+        fit(classifier, pixels, data.c, loss, partial(diff_augment, policy="translation"))
     if path is not None:
-        state = {key: value.cpu().contiguous() for key, value in judge.state_dict().items()}
+        state = {key: value.cpu().contiguous() for key, value in classifier.state_dict().items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         weights.write(state, path)
-    return judge
+    return classifier
 
 
-def _loss(schema: Schema, said: Tensor, c: Tensor) -> Tensor:
-    """Of all conditions together; a class and a standardised number weigh about the same."""
-    total = said.new_zeros(())
+def _loss(schema: Schema, predicted: Tensor, c: Tensor) -> Tensor:
+    """The loss over all conditions; a class and a standardised number weigh about the same."""
+    total = predicted.new_zeros(())
     for _, entry, part in _parts(schema):
         if "values" in entry:
-            total = total + F.cross_entropy(said[:, part], c[:, part], label_smoothing=0.1)
+            total = total + F.cross_entropy(predicted[:, part], c[:, part], label_smoothing=0.1)
         else:
-            total = total + F.smooth_l1_loss(said[:, part], c[:, part], beta=0.5)
+            total = total + F.smooth_l1_loss(predicted[:, part], c[:, part], beta=0.5)
     return total
 
 
 def conditions_followed(
-    pipeline: ImagePipeline,  # Takes `condition` and says in its recipes what was asked.
-    data: ImageFolder,  # Real images with the conditions, that the judge learns from.
-    held_out: ImageFolder,  # Real images that nobody learnt from; with labels, if there are any.
+    pipeline: ImagePipeline,  # Takes `condition` and records it in its recipes.
+    data: ImageFolder,  # Real images with labels, to train the classifier on.
+    held_out: ImageFolder,  # Real held-out images, with labels if there are any.
     *,
     sampling: dict[str, Any] | None = None,  # Settings of the pipeline.
-    cache_dir: Path | None = None,  # Keeps the judge.
-    device: torch.device | None = None,  # Of the judge; default: the CPU.
-    num_samples: int = NUM_SAMPLES,  # Asked for each way.
+    cache_dir: Path | None = None,  # Stores the classifier.
+    device: torch.device | None = None,  # Device of the classifier; default: the CPU.
+    num_samples: int = NUM_SAMPLES,  # For each way of choosing conditions.
 ) -> dict[str, Any]:
-    """Per condition, what the judge sees in pictures that were asked for; ready for JSON.
+    """The condition accuracy of each condition, as JSON-able figures.
 
-    Classes: "evenly", every value asked for as often, against the mean accuracy over the values
-    of held-out images (the headline: favouring the frequent wins nothing), and "by_frequency", as
-    often as in the data. Numbers, as frequent as in the data: "spearman" and "mean_absolute_error".
-    Each a figure of value, low, high; of the same on held-out images, real, real_low, real_high,
-    None without labels; and of what a model gets that does not listen, chance.
+    Classes: "evenly", with every value requested equally often, beside the accuracy on held-out
+    images averaged over values (the main figure: favouring frequent values gains nothing), and
+    "by_frequency", with values as frequent as in the data. Numbers, as frequent as in the data:
+    "spearman" and "mean_absolute_error". Each figure has value, low and high; real, real_low and
+    real_high for held-out images (None without labels); and chance, the value of a model that
+    ignores its conditions.
     """
     schema = data.schema
-    judge = trained_judge(data, cache_dir, device or torch.device("cpu"))
-    asked: dict[str, list[dict[str, Any]]] = {
+    classifier = condition_classifier(data, cache_dir, device or torch.device("cpu"))
+    requested: dict[str, list[dict[str, Any]]] = {
         "evenly": _even(schema, num_samples),
         "by_frequency": [{}] * num_samples,
     }
-    samples = {way: _judged(pipeline, judge, asked[way], sampling or {}, schema) for way in asked}
-    real = _judged_held_out(judge, held_out, schema)
+    samples = {
+        way: _predicted(pipeline, classifier, requested[way], sampling or {}, schema)
+        for way in requested
+    }
+    real = _predicted_held_out(classifier, held_out, schema)
     followed: dict[str, Any] = {}
     for name, entry, part in _parts(schema):
-        said = {way: (c[:, part], seen[:, part]) for way, (c, seen) in samples.items()}
+        predicted = {way: (c[:, part], seen[:, part]) for way, (c, seen) in samples.items()}
         truth = None if real is None else (real[0][:, part], real[1][:, part])
         if "values" in entry:
-            followed[name] = class_figures(entry, said, truth)
+            followed[name] = class_figures(entry, predicted, truth)
         else:
             followed[name] = number_figures(
-                entry, said["by_frequency"], truth, data.c[:, part].numpy()
+                entry, predicted["by_frequency"], truth, data.c[:, part].numpy()
             )
     return {
-        "judge_version": JUDGE_VERSION,
+        "judge_version": CLASSIFIER_VERSION,
         "num_samples": num_samples,
         "num_held_out": 0 if real is None else len(real[0]),
         "conditions": followed,
@@ -132,31 +139,31 @@ def _even(schema: Schema, count: int) -> list[dict[str, Any]]:
     for name, entry in schema.items():
         if "values" in entry:
             columns[name] = [entry["values"][i % len(entry["values"])] for i in range(count)]
-            Random(name).shuffle(columns[name])  # Or two conditions would go in step.
+            Random(name).shuffle(columns[name])  # Otherwise two conditions would be correlated.
     return [{name: column[i] for name, column in columns.items()} for i in range(count)]
 
 
-def _judged(
+def _predicted(
     pipeline: ImagePipeline,
-    judge: Classifier,
-    asked: list[dict[str, Any]],  # What is left out is drawn as often as in the data.
+    classifier: Classifier,
+    requested: list[dict[str, Any]],  # A condition left out is drawn from the data's distribution.
     sampling: dict[str, Any],
     schema: Schema,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """c as asked and as judged, [N, c_dim] each, of one picture per condition."""
+    """c as requested and as predicted, [N, c_dim] each, for one picture per condition."""
     outputs = [
         pipeline(1, seed=2_000_000 + i, condition=condition, **sampling)
-        for i, condition in enumerate(asked)
+        for i, condition in enumerate(requested)
     ]
     c = [conditions.encode(schema, out.recipes[0]["settings"]["condition"]) for out in outputs]
     pictures = images.from_pil([out.images[0] for out in outputs])
-    return np.array(c), look(judge, pictures).numpy()
+    return np.array(c), look(classifier, pictures).numpy()
 
 
-def _judged_held_out(
-    judge: Classifier, held_out: ImageFolder, schema: Schema
+def _predicted_held_out(
+    classifier: Classifier, held_out: ImageFolder, schema: Schema
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The same of held-out images whose labels the schema knows; None if these are too few."""
+    """The same for held-out images whose labels the schema knows; None if there are too few."""
     chosen, c = [], []
     for index, row in enumerate(held_out.rows):
         known = {name: row.get(name) for name in schema}
@@ -167,41 +174,41 @@ def _judged_held_out(
         chosen.append(index)
     if len(chosen) < 16:
         return None
-    return np.array(c), look(judge, held_out.images[chosen]).numpy()
+    return np.array(c), look(classifier, held_out.images[chosen]).numpy()
 
 
-def obedience(followed: dict[str, Any]) -> str:
-    """The card's section on what `conditions_followed` found."""
+def card_section(followed: dict[str, Any]) -> str:
+    """The card's section on the results of `conditions_followed`."""
     rows, verdicts = [], []
     for name, figures in followed["conditions"].items():
         if "evenly" in figures:
             kinds = {
-                "evenly": "seen as asked, each value asked for as often (higher)",
-                "by_frequency": "seen as asked, asked for as often as in the data (higher)",
+                "evenly": "accuracy, each value requested equally often (higher)",
+                "by_frequency": "accuracy, values as frequent as in the data (higher)",
             }
         else:
             kinds = {
-                "spearman": "rank correlation of asked and seen (higher)",
-                "mean_absolute_error": "asked minus seen, in the mean without sign (lower)",
+                "spearman": "rank correlation of requested and predicted (higher)",
+                "mean_absolute_error": "mean absolute error (lower)",
             }
-        rows += [_obedience_row(f"{name}: {words}", figures[key]) for key, words in kinds.items()]
+        rows += [_card_row(f"{name}: {words}", figures[key]) for key, words in kinds.items()]
         verdicts.append(f"- {name}: {_verdict(figures[next(iter(kinds))])}")
-    table, said = "\n".join(rows), "\n".join(verdicts)
-    return f"""## How well it obeys
+    table, summary = "\n".join(rows), "\n".join(verdicts)
+    return f"""## Condition accuracy
 
-A small network that has never seen a generated picture learnt these labels from the training images
-and says what it sees in {followed["num_samples"]} samples. It errs on real images too: *real* is
-what it says of {followed["num_held_out"]} held-out ones, and what to expect of a model that obeys
-perfectly. *Chance* is a model that does not listen. Intervals of 95 %.
+A small classifier, trained on the labels of the training images and never on generated ones,
+predicts the conditions of {followed["num_samples"]} samples. It makes mistakes on real images too:
+*real* is the same figure for {followed["num_held_out"]} held-out images, which is what a perfect
+model would reach. *Chance* is a model that ignores its conditions. Intervals are 95 %.
 
 | condition | samples | real | chance |
 | --- | --- | --- | --- |
 {table}
 
-{said}"""
+{summary}"""
 
 
-def _obedience_row(title: str, figure: dict[str, Any]) -> str:
+def _card_row(title: str, figure: dict[str, Any]) -> str:
     real = "no labels"
     if figure["real"] is not None:
         real = "{real:.2f} ({real_low:.2f} to {real_high:.2f})".format(**figure)
@@ -210,33 +217,33 @@ def _obedience_row(title: str, figure: dict[str, Any]) -> str:
 
 
 def _verdict(figure: dict[str, Any]) -> str:
-    """One honest sentence on a figure of which more is better."""
+    """One sentence on a figure for which higher is better."""
     if figure["real"] is None:
-        return "the held-out images carry no labels, so nobody knows how well the judge sees."
+        return "the held-out images carry no labels, so the classifier's own accuracy is unknown."
     if figure["real_low"] <= figure["chance"]:
-        return "the judge cannot tell it on real images either, so its figures say nothing."
+        return "no better than chance on real images either, so these figures say nothing."
     if figure["low"] <= figure["chance"]:
-        return "no sign that the model listens."
+        return "no sign that the model follows it."
     share = (figure["value"] - figure["chance"]) / (figure["real"] - figure["chance"])
     if share >= 1:
-        return "as clear to the judge as in real images, or clearer."
+        return "as accurate as on real images, or more."
     return f"{share:.0%} of the way from chance to real images."
 
 
 @dataclass(frozen=True)
 class Config:
-    """Flags of the judge's own command."""
+    """Flags of the command."""
 
     model: str  # A zoo name, a folder or "user/repo", of a model with conditions.
-    data: str  # Real images with these labels, for the judge to learn from.
-    held_out: str  # Real images with these labels, that nobody learnt from.
-    truncation_psi: float = 1.0  # 1 is the card's; the page's 0.7 obeys a little better.
-    num_samples: int = NUM_SAMPLES  # Asked for each way.
-    cache: Path | None = None  # Folder that keeps the trained judge.
+    data: str  # Folder of real images with these labels, to train the classifier on.
+    held_out: str  # Folder of held-out images with these labels.
+    truncation_psi: float = 1.0  # The card uses 1; the app's 0.7 scores a little higher.
+    num_samples: int = NUM_SAMPLES  # For each way of choosing conditions.
+    cache: Path | None = None  # Folder to store the trained classifier in.
 
 
 def main(config: Config) -> None:
-    """Print what the card would say."""
+    """Print the figures and the card's section."""
     pipeline = genmodels.load(config.model)
     if not pipeline.schema:
         raise ValueError(f"model must have conditions, {config.model} has none")
@@ -253,7 +260,7 @@ def main(config: Config) -> None:
         num_samples=config.num_samples,
     )
     print(json.dumps(followed, indent=1))
-    print(obedience(followed))
+    print(card_section(followed))
 
 
 if __name__ == "__main__":

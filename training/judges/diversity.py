@@ -13,10 +13,10 @@ from torch import Tensor
 from genmodels import metrics
 from genmodels.metrics.descriptors import rgb_to_lab
 
-CELLS = 4  # Of the edge descriptor, per side.
-ORIENTATIONS = 8  # Of edges, over half a turn.
-LUMA = (0.299, 0.587, 0.114)  # Of red, green and blue in grey.
-GROUPS = {  # Of figures: what each is in the table, and whether more of it is more diverse.
+CELLS = 4  # Cells per side of the edge descriptor.
+ORIENTATIONS = 8  # Edge orientations over 180 degrees.
+LUMA = (0.299, 0.587, 0.114)  # Weights of red, green and blue in luma.
+GROUPS = {  # Figures by group: the name in the table, and whether higher is more diverse.
     "what no common layout explains": {
         "unshared_pixels": ("share of grey pixels' variance that the mean image lacks", True),
         "unshared_edges": ("share of edges' energy (HOG) that the mean lacks: views", True),
@@ -42,7 +42,7 @@ def diversity(first: Tensor, second: Tensor, seed: int) -> dict[str, dict[str, f
 
     Intervals by half-samples: of a bootstrap's repeated rows the principal components are too few.
     """
-    found: dict[str, dict[str, float]] = {key: {} for key in DIVERSITY}
+    results: dict[str, dict[str, float]] = {key: {} for key in DIVERSITY}
     for describe, statistic in (
         (_grey, pixel_figures),
         (_edges, edge_figures),
@@ -54,8 +54,8 @@ def diversity(first: Tensor, second: Tensor, seed: int) -> dict[str, dict[str, f
         values, intervals = both(*rows), metrics.subset_intervals(both, *rows)
         for name, (low, high) in intervals.items():
             which, key = name.split()
-            found[key] |= {which: values[name], f"{which}_low": low, f"{which}_high": high}
-    return found
+            results[key] |= {which: values[name], f"{which}_low": low, f"{which}_high": high}
+    return results
 
 
 def _of_both(

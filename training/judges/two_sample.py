@@ -1,10 +1,10 @@
-"""How well a fresh network tells generated images from real ones, neither of them seen before.
+"""How well a newly trained classifier distinguishes generated images from real ones.
 
 The classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545), as an area under the
-ROC curve: 0.5 when nothing gives the generated images away, 1 when everything does. Unlike the
-panel of `metrics` it means the same on another data set of the same resolution and numbers, as a
-perfect model has 0.5 on each. In full detail a young model is always found out, which orders
-nothing; hence `side`, which leaves only the rough layout and colours.
+ROC curve on images that it was not trained on: 0.5 if the two sets cannot be distinguished, 1 if
+they always can. Unlike the figures of `metrics`, it can be compared across data sets of the same
+resolution and size, since a perfect model scores 0.5 on each. In full detail an early model always
+scores 1; `side` reduces the images so that only the layout and the colours count.
 """
 
 from typing import Any
@@ -18,35 +18,35 @@ from genmodels.metrics.intervals import bootstrap_interval
 from genmodels.nn.augment import diff_augment
 from training.judges.classifier import Classifier, fit, look, shrink
 
-TWO_SAMPLE_VERSION = 2  # Raised whenever the same images would be told apart otherwise.
-NUM_NETWORKS = 3  # Their mean judges: one alone depends on its start.
-MAX_IMAGES = 10_000  # Seen in training by each: half a minute of a busy core at 32 px.
+TWO_SAMPLE_VERSION = 2  # Raised whenever the same images would get another figure.
+NUM_NETWORKS = 3  # Their scores are averaged: one alone depends on its initialisation.
+MAX_IMAGES = 10_000  # Training images seen by each: half a minute of a busy core at 32 px.
 
 
-def told_apart(
-    real: tuple[Tensor, Tensor],  # To learn from and to be asked about, uint8 [N, 3, R, R] each.
-    fake: tuple[Tensor, Tensor],  # As many.
+def two_sample_test(
+    real: tuple[Tensor, Tensor],  # To train on and to test on, uint8 [N, 3, R, R] each.
+    fake: tuple[Tensor, Tensor],  # The same numbers.
     *,
-    side: int | None = None,  # Pixels per side that are left of the images; default: all.
+    side: int | None = None,  # Reduce the images to this side; default: full size.
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The area under the curve as value, low, high; the interval is over the images asked about."""
+    """The area under the ROC curve as value, low, high; the interval is over the test images."""
     counts = [[len(part) for part in side] for side in (real, fake)]
     if counts[0] != counts[1] or min(counts[0]) < 16:
         raise ValueError(
             f"real and fake must be 16 or more images and as many of each, got {counts}"
         )
-    learnt, asked = (_coarse(torch.cat([r, f]), side) for r, f in zip(real, fake, strict=True))
+    learnt, tested = (_coarse(torch.cat([r, f]), side) for r, f in zip(real, fake, strict=True))
     is_real = torch.arange(len(learnt))[:, None] < counts[0][0]
-    scores = np.zeros(len(asked))
+    scores = np.zeros(len(tested))
     with torch.random.fork_rng():
         for network_seed in range(seed, seed + NUM_NETWORKS):
             torch.manual_seed(network_seed)
             network = Classifier(1)
             loss = F.binary_cross_entropy_with_logits
             fit(network, shrink(learnt), is_real.float(), loss, _equalised, max_images=MAX_IMAGES)
-            scores += look(network, asked)[:, 0].numpy()
-    rows = np.stack([scores, np.arange(len(asked)) < counts[0][1]], axis=1)
+            scores += look(network, tested)[:, 0].numpy()
+    rows = np.stack([scores, np.arange(len(tested)) < counts[0][1]], axis=1)
     interval = bootstrap_interval(rows, area_under_curve)
     n_learnt, n_asked = counts[0]
     value = area_under_curve(rows)

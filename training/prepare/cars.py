@@ -33,14 +33,14 @@ from genmodels.data.splits import hash_fraction
 from training.prepare import cutouts, viewpoints
 from training.prepare.u2netp import U2NetP
 from training.runs.held_out import skipped_lines
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 COLUMNS = ("file", "class", "year", "body", "filled_fraction")
 TWO_WORD_MAKES = ("AM General", "Alfa Romeo", "Aston Martin", "Land Rover")
 MARK = ".prepare_cars"  # A folder that holds this file is the script's own.
 
-VIEW_LABELS = Path(__file__).with_name("cars_views.csv")  # Of the Stanford Cars.
-SHEET_SIDE, SHEET_COLUMNS = 96, 12  # Of contact sheets: pixels of a picture, pictures in a line.
+VIEW_LABELS = Path(__file__).with_name("cars_views.csv")  # Viewpoints of some Stanford Cars.
+SHEET_SIDE, SHEET_COLUMNS = 96, 12  # Contact sheets: side of a picture, pictures per row.
 
 Row = dict[str, Any]
 Masks = dict[str, np.ndarray]  # By file name; empty while the background is kept.
@@ -59,14 +59,14 @@ class Config:
     min_side: int = 0  # Leave out photographs whose shorter side has fewer pixels.
     view: viewpoints.View | Literal["all"] | None = None  # Tell views apart, and keep one or all.
     view_labels: Path = VIEW_LABELS  # CSV of photographs whose view was labelled by eye.
-    min_view_margin: float = 0.1  # Of one view, leave out what is less sure than this.
+    min_view_margin: float = 0.1  # With --view, leave out photographs whose margin is below this.
     background: Literal["keep", "grey"] = "keep"  # "grey" cuts the cars out.
     segmenter: Literal["u2netp", "grabcut"] = "u2netp"  # What cuts them.
     align: bool = False  # Give all cars that are cut out one length, on one line of ground.
 
 
 def prepare(config: Config) -> dict[str, int]:
-    """Write `out/train` and `out/held_out` anew; return how many images each of them holds."""
+    """Rewrite `out/train` and `out/held_out`; return the number of images in each."""
     if not 0 < config.held_out_fraction < 1:
         raise ValueError(f"held_out_fraction must be in (0, 1), got {config.held_out_fraction}")
     if config.align and config.background == "keep":
@@ -118,7 +118,7 @@ def named_files(rows: list[Row], photos: Path) -> list[Row]:
     known = {row["file"] for row in rows}
     skipped += [(name, "the table has no row for it") for name in files if name not in known]
     for line in skipped_lines(sorted(skipped)):
-        tell(line)
+        print_line(line)
     return rows
 
 
@@ -160,26 +160,26 @@ def clear(out: Path, splits: list[str]) -> None:
     for split in splits:
         shutil.rmtree(out / split, ignore_errors=True)
         (out / split).mkdir(parents=True)
-    (out / MARK).write_text("prepare_cars may write this folder anew.\n", encoding="utf-8")
+    (out / MARK).write_text("prepare_cars may rewrite this folder.\n", encoding="utf-8")
 
 
 def keep(step: str, rows: list[Row], reason: Callable[[Row], str | None]) -> list[Row]:
     """The rows without a reason to leave them out; prints how many those are, and the reasons."""
     reasons = [reason(row) for row in rows]
-    kept = [row for row, why in zip(rows, reasons, strict=True) if why is None]
-    print(f"{step}: {len(kept)} of {len(rows)} photographs kept")
+    remaining = [row for row, why in zip(rows, reasons, strict=True) if why is None]
+    print(f"{step}: {len(remaining)} of {len(rows)} photographs kept")
     for why, number in Counter(filter(None, reasons)).most_common():
         print(f"{step}: {number} left out, {why}")
-    return kept
+    return remaining
 
 
 def find_views(rows: list[Row], config: Config) -> list[Row]:
     """The rows with the labels of their viewpoint; photographs that cannot be read are left out."""
     files = [row["file"] for row in rows]
     margin = config.min_view_margin
-    found, reasons = viewpoints.find(config.photos, files, config.view_labels, margin)
+    views, reasons = viewpoints.find(config.photos, files, config.view_labels, margin)
     rows = keep("read", rows, lambda row: reasons.get(row["file"]))
-    return [row | found[row["file"]].labels for row in rows]
+    return [row | views[row["file"]].labels for row in rows]
 
 
 def other_view(row: Row, config: Config) -> str | None:
@@ -252,7 +252,7 @@ def write_images(rows: list[Row], masks: Masks, folder: Path, config: Config) ->
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reasons = list(pool.map(write, rows))
     for reason in filter(None, reasons):
-        tell(f"skipped {reason}")
+        print_line(f"skipped {reason}")
     return [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
 
 

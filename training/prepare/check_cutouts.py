@@ -22,7 +22,7 @@ from genmodels.metrics import intervals
 from training.prepare import cutouts
 from training.prepare.u2netp import U2NetP
 
-OUTLINES = Path(__file__).with_name("cars_outlines.csv")  # Of 36 of the Stanford Cars.
+OUTLINES = Path(__file__).with_name("cars_outlines.csv")  # Outlines of 36 Stanford Cars.
 FINER = 4  # Outlines are filled on a grid this much finer than the masks.
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from training.prepare.pair_checks import check_picture
 
 # All sigmas are in pixels at 256 px.
-SIGMA = 0.85  # Of the lines: about half their width.
-RATIO = 1.6  # Of the two Gaussians.
+SIGMA = 0.85  # About half the width of the lines.
+RATIO = 1.6  # Ratio of the two Gaussians' sigmas.
 SHARPNESS = 32.0  # XDoG's p: how much lines count against tone.
 INK_BELOW = 0.23  # XDoG's epsilon, in lightness 0 to 1: darker regions are filled with ink.
 STEEPNESS = 10.0  # XDoG's phi: how hard the border of the ink is.
@@ -28,7 +28,7 @@ ALONG = 3.0  # Over which lines are smoothed along themselves.
 SPECK = 14  # Pixels at 256 px; ink of fewer is noise.
 
 BILATERAL_PASSES, BILATERAL_SPACE, BILATERAL_COLOUR = 3, 3.0, 8.0  # Colour in Lab.
-LEVELS = 6  # Of lightness.
+LEVELS = 6  # Number of lightness levels.
 SOFTNESS = 0.3  # Share of a level over which it passes to the next.
 FLATNESS = 0.7  # Share of the steps of lightness; all of it leaves blots on cheeks.
 SATURATION = 1.0
@@ -38,7 +38,7 @@ SHADE = 0.88  # Colours are printed darker than light.
 def comic_teacher(
     image: np.ndarray,  # Photograph, RGB uint8 [H, W, 3], 64 to 1024 px a side.
     *,
-    levels: int = LEVELS,  # Of lightness in the flat colours, 2 to 16.
+    levels: int = LEVELS,  # Lightness levels of the flat colours, 2 to 16.
     ink_below: float = INK_BELOW,  # Lightness under which all is ink, 0 to 1.
 ) -> np.ndarray:
     """The photograph as an inked comic, uint8 [H, W, 3]; the same one gives the same one always.
@@ -143,7 +143,7 @@ def despeckle(ink: np.ndarray, area: float) -> np.ndarray:
     """Ink without the pieces that are smaller than `area` pixels, and what is too faint for one."""
     dark = (ink > 0.3).astype(np.uint8)
     _, pieces, figures, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
-    kept = figures[:, cv2.CC_STAT_AREA] >= area
-    kept[0] = False
-    near = cv2.dilate(kept[pieces].astype(np.uint8), np.ones((3, 3), np.uint8))
+    large = figures[:, cv2.CC_STAT_AREA] >= area
+    large[0] = False
+    near = cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8))
     return ink * near

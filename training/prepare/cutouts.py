@@ -20,15 +20,15 @@ from scipy import ndimage
 from genmodels.data import images
 from training.prepare import viewpoints
 
-SIDE = 128  # Of the squares that are cut out, and of the masks.
-OUTLINE_SIDE = 32  # Of the outlines that the regression learns.
+SIDE = 128  # Side of the cut-out squares and of the masks.
+OUTLINE_SIDE = 32  # Side of the outlines that the regression learns.
 SAMPLE = 1200  # Photographs whose first masks teach the outlines; four times as many: no better.
 RIDGE = 30.0
 GREY = (200, 200, 200)  # Light, but darker than a white car.
-LENGTH, GROUND = 0.92, 0.8  # Of an aligned car: its length and its lowest point, in the side.
+LENGTH, GROUND = 0.92, 0.8  # Length and lowest point of an aligned car, relative to the side.
 AREA = (0.15, 0.55)  # Share of the square that a car covers.
 MARGIN = 3  # Pixels that a square leaves on either side of its car: what is found there is another.
-MIN_AGREEMENT = 0.8  # Of a mask with the outline it started from, as intersection over union.
+MIN_AGREEMENT = 0.8  # Smallest IoU of a mask with the outline it started from.
 
 Segment = Callable[[Image.Image], np.ndarray]  # A picture -> bool [SIDE, SIDE] of its square.
 
@@ -60,13 +60,13 @@ def find_masks(
         masks, outlines = cut_by_colour(list(pictures.values()), shapes)
     else:
         outlines = learn_outlines(shapes, masks)
-    kept = {}
+    usable = {}
     for file, mask, outline in zip(pictures, masks, outlines, strict=True):
         if reason := failure(mask, outline):
             reasons[file] = reason
         else:
-            kept[file] = mask
-    return kept, reasons
+            usable[file] = mask
+    return usable, reasons
 
 
 def cut_by_colour(

@@ -21,7 +21,7 @@ import numpy as np
 
 from training.prepare.pair_checks import check_picture
 
-BINS = 8  # Of Lab histograms, per axis.
+BINS = 8  # Bins of Lab histograms per axis.
 LAB_LOW, LAB_HIGH = np.array([0.0, -64, -64]), np.array([100.0, 64, 64])
 SAMPLES = 4096  # Pixels that stand for a painting, or a photograph, in the transport.
 TURNS = 12  # Random bases of the transport.
@@ -29,17 +29,17 @@ QUANTILES = np.linspace(0, 1, 65)
 NEAREST = 3  # Paintings that share in one palette: with one, two alike skies may part ways.
 STRENGTH = 0.75  # Share of the way to the palette.
 
-WIDTHS = (12.0, 6.0, 3.2, 1.8)  # Of the layers' brushes at 256 px, in pixels.
+WIDTHS = (12.0, 6.0, 3.2, 1.8)  # Brush width of each layer in pixels, at 256 px.
 THRESHOLDS = (-1.0, 4.0, 5.0, 9.0)  # Error in Lab above which a layer paints; the first always.
 LENGTHS = (7, 8, 7, 6)  # Steps of a stroke at most; one is half the brush wide.
 SHORTEST = 3
 SLACK = 5.0  # Error in Lab that does not stop a stroke.
 CONTOURS = ((1.5, 1.0), (5.0, 0.5), (14.0, 0.25), (36.0, 0.1))  # Sigmas of the tensor, weights.
 HORIZONTAL, WAVES = 1.5, 0.4  # Where there is no contour: how strokes lie, how far they sway.
-SUPER = 3  # Strokes are drawn so many times larger: their edges are smooth then.
+SUPER = 3  # Supersampling of strokes, for smooth edges.
 STROKE_JITTER = np.array([2.6, 3.0, 3.4])  # Standard deviations in Lab: broken colour.
-TREMOR = (1.0, 1.0, 0.6, 0.3)  # Of the layers: details are painted with a calm hand.
-BRISTLE_JITTER = 1.8  # Of lightness.
+TREMOR = (1.0, 1.0, 0.6, 0.3)  # Jitter of each layer: less in the details.
+BRISTLE_JITTER = 1.8  # Standard deviation of lightness between bristles.
 RELIEF = 3.2  # Lightness that the light adds on slopes.
 
 
@@ -73,7 +73,7 @@ def monet_teacher(
     paintings: Paintings,  # From `study`.
     *,
     strength: float = STRENGTH,  # Share of the way to the paintings' palette, 0 to 1.
-    jitter: float = 1.0,  # Of the strokes' colours; 0 paints with the palette's alone.
+    jitter: float = 1.0,  # Jitter of the strokes' colours; 0: the palette's colours only.
 ) -> np.ndarray:
     """The photograph as a painting, uint8 [H, W, 3]; the same photograph always gives the same one.
 
@@ -139,9 +139,9 @@ def recolour(lab: np.ndarray, paintings: Paintings, strength: float) -> np.ndarr
     flat = lab.reshape(-1, 3).astype(np.float64)
     few = flat[np.linspace(0, len(flat) - 1, SAMPLES).astype(int)]
     # Photographs have blacks that no painting has: half way to their lightness before comparing.
-    own = np.quantile(few[:, 0], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
+    source_quantiles = np.quantile(few[:, 0], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
     seen = few.copy()
-    seen[:, 0] += 0.5 * (np.interp(few[:, 0], own, paintings.lightness) - few[:, 0])
+    seen[:, 0] += 0.5 * (np.interp(few[:, 0], source_quantiles, paintings.lightness) - few[:, 0])
     # Hellinger's distance: a colour that one of two lacks counts, however small its share.
     gaps = np.sqrt(paintings.histograms) - np.sqrt(lab_histogram(seen))
     nearest = np.argsort((gaps**2).sum(axis=1), kind="stable")[:NEAREST]
@@ -160,10 +160,12 @@ def transport(points: np.ndarray, few: np.ndarray, palette: np.ndarray) -> np.nd
         basis = np.linalg.qr(rng.standard_normal((3, 3)))[0]
         here, there, turned = few @ basis, palette @ basis, points @ basis
         for axis in range(3):
-            own = np.quantile(here[:, axis], QUANTILES) + 1e-6 * np.arange(len(QUANTILES))
-            step = np.quantile(there[:, axis], QUANTILES) - own
-            turned[:, axis] += np.interp(turned[:, axis], own, step)
-            here[:, axis] += np.interp(here[:, axis], own, step)
+            source_quantiles = np.quantile(here[:, axis], QUANTILES) + 1e-6 * np.arange(
+                len(QUANTILES)
+            )
+            step = np.quantile(there[:, axis], QUANTILES) - source_quantiles
+            turned[:, axis] += np.interp(turned[:, axis], source_quantiles, step)
+            here[:, axis] += np.interp(here[:, axis], source_quantiles, step)
         few, points = here @ basis.T, turned @ basis.T
     return points
 
@@ -191,7 +193,7 @@ def paint(
     colours: np.ndarray,  # Lab [H, W, 3]: what the painting is to show.
     angle: np.ndarray,  # [H, W].
     layer: int,
-    width: float,  # Of the brush in pixels.
+    width: float,  # Brush width in pixels.
     rng: np.random.Generator,
     jitter: float,
 ) -> None:
@@ -202,9 +204,11 @@ def paint(
     if not n:
         return
     x, y = paths[:, 0].astype(int).T
-    own = wanted[y, x] + jitter * STROKE_JITTER * TREMOR[layer] * rng.standard_normal((n, 3))
+    stroke_colours = wanted[y, x] + jitter * STROKE_JITTER * TREMOR[layer] * rng.standard_normal(
+        (n, 3)
+    )
     bristles = max(2, round(width / 1.6))
-    shades = np.repeat(own[:, None], bristles, axis=1)
+    shades = np.repeat(stroke_colours[:, None], bristles, axis=1)
     shades[..., 0] += jitter * BRISTLE_JITTER * rng.standard_normal((n, bristles))
     heights = rng.random((n, bristles)) + np.sin(np.pi * (np.arange(bristles) + 0.5) / bristles)
     marks = draw(paths, lengths, width, bristles, canvas.shape[:2], rng)
@@ -241,7 +245,7 @@ def trace(
     wanted: np.ndarray,  # Lab [H, W, 3].
     angle: np.ndarray,  # [H, W].
     layer: int,
-    width: float,  # Of the brush in pixels.
+    width: float,  # Brush width in pixels.
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paths [n, steps, 2] of strokes as (x, y), in the order of painting, and their lengths [n]."""

@@ -15,11 +15,11 @@ from scipy.sparse.csgraph import connected_components
 
 from genmodels.data.splits import hash_fraction
 
-MIN_SIDE, MAX_SIDE = 64, 1024  # Of pictures that are made or compared.
+MIN_SIDE, MAX_SIDE = 64, 1024  # Sides allowed for pictures that are made or compared.
 REFERENCE_SIDE = 256  # Shifts are told in pixels at this side.
-EDGE_SIGMA = 1.5  # Of the blur before edges are taken, at the reference side.
+EDGE_SIGMA = 1.5  # Sigma of the blur before edge detection, at the reference side.
 REACH = 24  # The largest shift that is looked for, at the reference side.
-MIN_GAIN = 0.035  # Of correlation; a shift that explains no more is none.
+MIN_GAIN = 0.035  # Smallest gain in correlation; a shift that gains less is ignored.
 
 PIXELATED = 4.2
 THUMBNAIL = 16
@@ -34,7 +34,7 @@ class Registration(NamedTuple):
     """How a target lies on its source."""
 
     shift_px: float  # How far it lies beside it, at a side of 256.
-    correlation: float  # Of their edges as they lie, -1 to 1.
+    correlation: float  # Correlation of their edges without a shift, -1 to 1.
     moved_correlation: float  # The same if the target were moved back.
 
     def beside(self, max_shift: float) -> bool:
@@ -50,8 +50,8 @@ class Registration(NamedTuple):
 def check_picture(name: str, image: np.ndarray) -> None:
     """An RGB picture of bytes with usable sides; `name` is for the message."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-        came = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-        raise ValueError(f"{name} must be uint8 [H, W, 3], got {came}")
+        actual = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+        raise ValueError(f"{name} must be uint8 [H, W, 3], got {actual}")
     height, width, channels = image.shape
     if channels != 3 or not MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE:
         raise ValueError(
@@ -134,33 +134,34 @@ def similar(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, second = [], []
     for i in range(len(descriptions) - 1):
         likeness = (descriptions[i + 1 :] @ descriptions[i, 0]).max(axis=1)
-        found = np.flatnonzero(likeness > SAME_PICTURE) + i + 1
-        first.append(np.full(len(found), i))
-        second.append(found)
+        matches = np.flatnonzero(likeness > SAME_PICTURE) + i + 1
+        first.append(np.full(len(matches), i))
+        second.append(matches)
     return np.concatenate([[], *first]).astype(int), np.concatenate([[], *second]).astype(int)
 
 
 def groups(
     names: Sequence[str],
     descriptions: Sequence[np.ndarray],  # Each [n, 2, 256]: of the sources, of the targets.
-    kin: Sequence[str],  # For each, the name of what it belongs to for other reasons, or "".
+    related: Sequence[str],  # For each, the name of an image that it must stay with, or "".
 ) -> list[str]:
-    """For each name the group that must not be divided: the first name, kin's too, of those in it.
+    """The group of each name, which must not be split: the first of the names in it.
 
-    Kin need not be there: what is left of a family has the name that the whole family has.
+    A related image counts towards the group's name even where it is not in `names`, so that a part
+    of a group is named as the whole group is.
     """
     pairs = [similar(each) for each in descriptions]
-    by_kin = {name: index for index, name in enumerate(names)}
-    for index, word in enumerate(kin):
+    index_of = {name: index for index, name in enumerate(names)}
+    for index, word in enumerate(related):
         if word:
-            relative = by_kin.setdefault(word, index)
+            relative = index_of.setdefault(word, index)
             pairs.append((np.array([relative]), np.array([index])))
     first, second = (np.concatenate([[], *side]).astype(int) for side in zip(*pairs, strict=True))
     shape = (len(names), len(names))
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=shape)
     labels = connected_components(graph, directed=False)[1]
     leaders: dict[int, str] = {}
-    for label, name, word in zip(labels.tolist(), names, kin, strict=True):
+    for label, name, word in zip(labels.tolist(), names, related, strict=True):
         leaders[label] = min(leaders.get(label, name), name, word or name)
     return [leaders[label] for label in labels.tolist()]
 
@@ -188,7 +189,7 @@ def splits_of(groups: Sequence[str]) -> dict[str, str]:
     splits = {group: split_of(group) for group in groups}
     for split in ("held_out", "validation"):
         rest = sorted(
-            (group for group, own in splits.items() if own == "train"),
+            (group for group, current in splits.items() if current == "train"),
             key=lambda group: fraction_of(group, "pairs"),
         )
         lacking = LEAST[split] - list(splits.values()).count(split)
@@ -205,10 +206,10 @@ def nearest_across(descriptions: Mapping[str, np.ndarray]) -> tuple[float, dict[
         raise ValueError(f"each split must hold pictures, got none in {', '.join(empty)}")
     best: tuple[float, dict[str, int]] = (-1.0, {})
     splits = list(descriptions)
-    for index, one in enumerate(splits):
+    for index, split in enumerate(splits):
         for other in splits[index + 1 :]:
-            for i, single in enumerate(descriptions[one]):
+            for i, single in enumerate(descriptions[split]):
                 likeness = (descriptions[other] @ single[0]).max(axis=1)
                 if likeness.max() > best[0]:
-                    best = float(likeness.max()), {one: i, other: int(likeness.argmax())}
+                    best = float(likeness.max()), {split: i, other: int(likeness.argmax())}
     return best

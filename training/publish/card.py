@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from genmodels.hub.loading import pipeline_class
 from genmodels.metrics.figures import Figure, interval_shown, reasons, shown
 from genmodels.metrics.registry import headings
-from training.judges.condition_accuracy import obedience
+from training.judges.condition_accuracy import card_section
 
 
 class Card:
@@ -25,7 +25,7 @@ class Card:
     caption: ClassVar[str] = ""  # Below it.
     notice: ClassVar[str]  # What whoever shows its output must know.
     baseline: ClassVar[str] = "nothing done"  # What figures are held beside, if anything.
-    digits: ClassVar[str] = ".3g"  # Of a figure in the table.
+    digits: ClassVar[str] = ".3g"  # Number format of a figure in the table.
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.facts = facts
@@ -52,12 +52,12 @@ class Card:
 
     @property
     def measured_on(self) -> str:
-        """What the table of figures says above it."""
+        """The text above the table of figures."""
         raise NotImplementedError
 
     @property
     def images(self) -> str:
-        """What it was trained on, after their number."""
+        """The noun for its training data, such as images."""
         return "images"
 
     @property
@@ -130,7 +130,7 @@ import genmodels
 
 {table}{reasons(titles, panel)}
 
-`run.json` has the whole panel."""
+`run.json` has all figures."""
 
     def _row(self, title: str, figure: Figure, extra: Iterable[str]) -> str:
         value = shown(figure.get("value"), self.digits)
@@ -142,7 +142,7 @@ import genmodels
 
     def _conditions(self) -> str:
         followed = self.facts.get("conditions_followed")
-        return obedience(followed) if followed else ""
+        return card_section(followed) if followed else ""
 
     def _truncation(self) -> str:
         if not self.facts.get("truncation_sheet"):
@@ -150,7 +150,8 @@ import genmodels
         levels = ", ".join(map(str, self.facts["truncation_sheet"]))
         return f"""## Truncation
 
-The same seeds at truncation {levels}, from top to bottom: less is safer and more alike.
+The same seeds at truncation {levels}, from top to bottom: lower values give safer, more similar
+pictures.
 
 ![samples at truncation {levels}](truncation.png)"""
 
@@ -176,16 +177,15 @@ The same seeds at truncation {levels}, from top to bottom: less is safer and mor
 - {self.notice}"""
 
     def _repeats(self) -> str:
-        """What a split of pictures that repeat each other is worth."""
+        """How many images are repeated within and across the splits."""
         counts = self.facts.get("repeats")
         if counts is None:  # Published before these were counted.
             return ""
         return (
-            f"- {counts['trained_on']} of the {self.images.partition(' ')[0]} to train on repeat "
-            "another of them, to the pixel or mirrored. Of those held out "
-            f"{counts['held_out_exact']} repeat one that is trained on, and "
-            f"{counts['held_out_near']} more do nearly: where these are many, the figures "
-            "flatter.\n"
+            f"- {counts['trained_on']} of the {self.images.partition(' ')[0]} to train on are "
+            "copies of another one, exact or mirrored. Of the held-out ones, "
+            f"{counts['held_out_exact']} are copies of a training image and "
+            f"{counts['held_out_near']} near-copies: if there are many, the figures are too good.\n"
         )
 
     def _training(self) -> str:
@@ -201,18 +201,15 @@ The same seeds at truncation {levels}, from top to bottom: less is safer and mor
 `run.json`.{self._decided()}"""
 
     def _decided(self) -> str:
-        """What else there is to say of the weights that were published."""
+        """Further facts about the published weights."""
         text = ""
         if shares := self.facts.get("layer_shares"):
             words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-            text += (
-                "\n\nHow much of the variety of its pictures each range of layers decides: "
-                f"{words}."
-            )
+            text += f"\n\nShare of the variety that each range of layers controls: {words}."
         if snapshot := self.facts.get("snapshot"):
             text += (
-                "\n\nPublished is the best snapshot of the run by texture, structure and coverage "
-                f"on the held-out images, that after {snapshot['images_seen']:,} images."
+                "\n\nThe weights are of the best snapshot by texture, structure and coverage "
+                f"on the held-out images, after {snapshot['images_seen']:,} images."
             )
         return text
 

@@ -14,7 +14,7 @@ from training.publish.card import Card
 class Evaluation(ABC):
     """How a finished run is measured, and the card that tells of it."""
 
-    name: ClassVar[str]  # In run.json, so that a card can be written anew.
+    name: ClassVar[str]  # Stored in run.json, so that a card can be rewritten.
     card: ClassVar[type[Card]]
 
     @property
@@ -30,7 +30,7 @@ class Evaluation(ABC):
     def measure(
         self,
         pipeline: HubPipeline,  # As it was published.
-        folder: Path,  # Of the repo: for samples.png, worst.png and progress.webp.
+        folder: Path,  # Folder of the repo: for samples.png, worst.png and progress.webp.
         earlier: dict[str, Any],  # Facts of the same weights on the same data; often empty.
     ) -> dict[str, Any]:
         """Draw the folder's pictures; the facts for run.json, "metrics" among them."""
@@ -39,7 +39,7 @@ class Evaluation(ABC):
     def completed(
         cls,
         facts: dict[str, Any],  # As an older version published them.
-        folder: Path,  # Of the published model.
+        folder: Path,  # Folder of the published model.
         data: Path,  # Images that it learnt from ...
         held_out: Path,  # ... and images that it did not.
     ) -> dict[str, Any]:

@@ -52,12 +52,12 @@ def publish(
 
 
 def recard(
-    folder: Path,  # Of a published model.
+    folder: Path,  # Folder of a published model.
     notes: Sequence[Path],  # Markdown files to append to the card.
     data: Path,  # Images that it learnt from, and ...
     held_out: Path,  # ... images that it did not, for what an older version did not measure.
 ) -> None:
-    """Write a model's card anew: from its run.json, completed where an older version wrote less."""
+    """Rewrite a model's card: from its run.json, completed where an older version wrote less."""
     path = folder / "run.json"
     facts = json.loads(path.read_text())
     evaluation = _evaluation_of(facts)

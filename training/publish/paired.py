@@ -1,4 +1,4 @@
-"""What models that learnt from pairs are measured by: translations beside their targets."""
+"""Evaluation of models trained on pairs: translations compared with their targets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,29 +24,29 @@ class TranslationCard(Card):
     """What the cards of all models that translate pictures say."""
 
     task = tag = "image-to-image"
-    alt = "held-out pictures and what it makes of them"
+    alt = "held-out pictures and their translations"
     usage = """from genmodels import images
 
 photo = images.open_rgb("photo.jpg")
 genmodels.load("{model}")(photo).images[0]"""
     notice = (
-        "What it makes carries a recipe and a mark that says that it is partly synthetic. Do not "
-        "present\n  it as an untouched photograph."
+        "Its results are partly synthetic; their metadata says so and holds a recipe. Do not "
+        "present\n  them as untouched photographs."
     )
 
 
 class PairCard(TranslationCard):
-    """The card of a model that learnt from pairs."""
+    """The card of a model trained on pairs."""
 
-    caption = "Held-out pairs that the network never saw: sources, what it makes of them, targets."
+    caption = "Held-out pairs: sources, translations, targets."
     digits = ".4g"
 
     @property
     def measured_on(self) -> str:
-        """How many pairs, and what the baseline is."""
+        """The number of pairs, and the baseline."""
         return f"""{self.panel["n"]} held-out pairs at {self.facts["resolution"]} px, with 95 % \
 intervals over pictures.
-*Nothing done* is the source itself, held against the target."""
+*Nothing done* compares the source itself with the target."""
 
     @property
     def images(self) -> str:
@@ -58,14 +58,11 @@ intervals over pictures.
         """Nothing where no pairs were held out."""
         if not self.panel["n"]:
             return ""
-        return (
-            "The held-out pairs with the largest squared error: sources, what it makes of them, "
-            "targets."
-        )
+        return "The held-out pairs with the largest squared error: sources, translations, targets."
 
 
 class PairEvaluation(Evaluation):
-    """Of networks that learnt from pairs, on those that were held out."""
+    """Evaluation of networks trained on pairs, on held-out pairs."""
 
     name, card = "pairs", PairCard
 
@@ -88,20 +85,20 @@ class PairEvaluation(Evaluation):
         run = self.run
         run.print("measuring on held-out pairs ...")
         sources, targets = run.held_out.sources, run.held_out.targets
-        made = translated(pipeline, sources)
+        translations = translated(pipeline, sources)
         shown = run.shown_pairs()
         _sheet(shown[0], translated(pipeline, shown[0]), shown[1]).save(folder / "samples.png")
-        if len(made):
-            rows = np.argsort(metrics.mse(made, targets).values)[::-1][:SHOWN].copy()
-            _sheet(sources[rows], made[rows], targets[rows]).save(folder / "worst.png")
+        if len(translations):
+            rows = np.argsort(metrics.mse(translations, targets).values)[::-1][:SHOWN].copy()
+            _sheet(sources[rows], translations[rows], targets[rows]).save(folder / "worst.png")
         draw_film(run, folder)
-        return {"metrics": figures(made, targets, sources)}
+        return {"metrics": figures(translations, targets, sources)}
 
 
 def translations(pipeline: HubPipeline, sources: Tensor) -> Sequence[Image.Image]:
     """What it makes of the first of some pictures, uint8 [N, 3, R, R], as its settings say."""
-    made: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
-    return made
+    shown: Sequence[Image.Image] = pipeline(images.to_pil(images.to_float(sources[:SHOWN]))).images
+    return shown
 
 
 def draw_film(run: TranslatorRun, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""How near translated pictures come to their targets: figures with intervals, baselines beside."""
+"""Paired metrics of translated pictures, with intervals and baselines."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,15 +17,15 @@ from genmodels.metrics.registry import METRICS, paired_metrics
 
 def translated(pipeline: ImagePipeline, sources: Tensor) -> Tensor:
     """What the pipeline makes of uint8 sources [N, 3, R, R] at their own size: uint8, the same."""
-    made = []
+    translations = []
     for chunk in sources.split(64) if len(sources) else ():
         pictures = images.to_pil(images.to_float(chunk))
-        made.append(images.from_pil(pipeline(pictures, network_size=0).images))
-    return torch.cat(made) if made else sources
+        translations.append(images.from_pil(pipeline(pictures, network_size=0).images))
+    return torch.cat(translations) if translations else sources
 
 
 def figures(
-    made: Tensor,  # Uint8 [N, 3, R, R].
+    translations: Tensor,  # Uint8 [N, 3, R, R].
     targets: Tensor,  # Uint8 [N, 3, R, R].
     baseline: Tensor,  # What doing nothing gives, the sources: uint8 [N, 3, R, R].
 ) -> dict[str, Any]:
@@ -34,13 +34,13 @@ def figures(
     What is not defined is None, with a "reason": the PSNR of pictures that equal their targets, the
     texture of flat ones.
     """
-    panel: dict[str, Any] = {"n": len(made)}
+    panel: dict[str, Any] = {"n": len(translations)}
     for name in paired_metrics():
-        parts: dict[str, Callable[[], Any]] = {"value": partial(_mean, name, made, targets)}
+        parts: dict[str, Callable[[], Any]] = {"value": partial(_mean, name, translations, targets)}
         if METRICS[name].takes == "pair":
-            parts["interval"] = partial(_interval, name, made, targets)
+            parts["interval"] = partial(_interval, name, translations, targets)
         panel[name] = figure(**parts, baseline=partial(_mean, name, baseline, targets))
-    texture = partial(_texture, made, targets), partial(_texture, baseline, targets)
+    texture = partial(_texture, translations, targets), partial(_texture, baseline, targets)
     panel["swd"] = figure(value=texture[0], baseline=texture[1])
     return panel
 

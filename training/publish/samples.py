@@ -27,46 +27,46 @@ from training.runs.snapshots import Snapshot
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
-MEASURED = ("metrics", "num_samples", "no_worst_samples")  # What is not measured twice.
-PSIS = (0.5, 0.7, 1.0)  # Of the sheet that shows what truncation does.
+MEASURED = ("metrics", "num_samples", "no_worst_samples")  # Reused if the weights are unchanged.
+PSIS = (0.5, 0.7, 1.0)  # Truncation values of the sheet that compares them.
 
 
 class SampleCard(Card):
-    """The card of a model that draws from a seed."""
+    """The card of a model that generates images from a seed."""
 
     task, tag = "unconditional-image-generation", "image-generation"
     usage = '\ngenmodels.load("{model}")(num_images=4, seed=7).images'
     notice = (
-        "Its pictures are generated: they carry a recipe and a mark that says so. Do not present "
+        "Its pictures are generated; their metadata says so and holds a recipe. Do not present "
         "them as\n  photographs."
     )
 
     @property
     def panel(self) -> dict[str, Any]:
-        """The figures that lead the card, those of older cards completed."""
+        """The figures, completed for models published by older versions."""
         shown = [name for name in metrics.FIGURES if METRICS[name].on_cards]
         return undefined(shown, "published before it was measured") | self.facts["metrics"]
 
     @property
     def measured_on(self) -> str:
-        """How many samples, at which truncation, against how many images."""
+        """The number of samples, their truncation, and the number of held-out images."""
         psi = self.facts["metric_sampling"].get("truncation_psi")
         at = "" if psi is None else f" at truncation {psi}"
         n = self.panel["n"]
         resolution = self.facts["resolution"]
         return f"""{n} samples{at} against {n} held-out images at {resolution} px, with 95 %
-intervals. *Real* is the same figure between training and held-out photographs, the value of a
-perfect model. None of these is FID; they compare models on this data at this resolution only."""
+intervals. *Real* is the same figure between training and held-out images, which a perfect model
+would reach. None of these is FID; they compare models on this data at this resolution only."""
 
     @property
     def worst_caption(self) -> str:
-        """Of how many they are the worst."""
+        """Number of samples from which the worst ones were chosen."""
         count = self.facts.get("num_samples") or self.panel["n"]
-        return f"The 16 of {count} samples that are least like any held-out image."
+        return f"The 16 of {count} samples that are least similar to any held-out image."
 
 
 class SampleEvaluation(Evaluation):
-    """Of any pipeline that draws by `pipeline(num_images, seed=seed)`, with conditions or not."""
+    """Evaluation of any pipeline called as `pipeline(num_images, seed=seed)`."""
 
     name, card = "samples", SampleCard
 
@@ -92,7 +92,7 @@ class SampleEvaluation(Evaluation):
     def measure(
         self, pipeline: HubPipeline, folder: Path, earlier: dict[str, Any]
     ) -> dict[str, Any]:
-        """The panel of figures, and what else can be said of a pipeline that has it.
+        """The panel of figures, and further facts about a pipeline.
 
         What was found of the same weights is not measured again: to push is cheap to repeat.
         """
@@ -104,7 +104,7 @@ class SampleEvaluation(Evaluation):
         else:
             facts = self._panel(pipeline, folder)
         followed = earlier.get("conditions_followed") or {}
-        if followed.get("judge_version") != condition_accuracy.JUDGE_VERSION:
+        if followed.get("judge_version") != condition_accuracy.CLASSIFIER_VERSION:
             followed = self._conditions_followed(pipeline)
         facts["conditions_followed"] = followed
         facts["layer_shares"] = earlier.get("layer_shares") or _layer_shares(pipeline)
@@ -161,7 +161,7 @@ class SampleEvaluation(Evaluation):
         run = self.run
         if not run.data.schema:
             return None
-        run.print("training a judge of the conditions ...")
+        run.print("training a classifier of the conditions ...")
         return condition_accuracy.conditions_followed(
             pipeline,
             run.data,

@@ -22,14 +22,16 @@ from training.runs.unpaired import UnpairedRun
 class UnpairedCard(TranslationCard):
     """The card of a model that learnt without pairs."""
 
-    caption = "Photographs that the network never saw, and what it makes of them."
+    caption = "Held-out photographs and their translations."
 
     @property
     def panel(self) -> dict[str, Any]:
-        """Its figures, with those of the photographs and of real pictures of the kind beside."""
-        made, nothing, real = (self.facts["metrics"][x] for x in ("made", "nothing_done", "real"))
-        merged = dict(made)
-        for name, panel in made.items():
+        """Its figures, beside those of the untranslated photographs and of real target pictures."""
+        outputs, nothing, real = (
+            self.facts["metrics"][x] for x in ("made", "nothing_done", "real")
+        )
+        merged = dict(outputs)
+        for name, panel in outputs.items():
             if isinstance(panel, dict):
                 others = {"baseline": nothing.get(name), "real_vs_real": real.get(name)}
                 merged[name] = panel | {k: x["value"] for k, x in others.items() if x is not None}
@@ -37,12 +39,12 @@ class UnpairedCard(TranslationCard):
 
     @property
     def measured_on(self) -> str:
-        """How many pictures of both kinds."""
+        """The number of pictures of both kinds."""
         return f"""{self.panel["n"]} held-out photographs at {self.facts["resolution"]} px, \
 translated, against
-{self.panel["n_targets"]} pictures of the wanted kind that were held out too, with 95 % intervals; \
-the distances are of as many of the ones as of the others.
-*Nothing done* are the photographs themselves, *real* pictures of the kind that were trained on."""
+{self.panel["n_targets"]} held-out pictures of the wanted kind, with 95 % intervals; distances \
+use equally many of both.
+*Nothing done* is the untranslated photograph, *real* are training pictures of the wanted kind."""
 
     @property
     def images(self) -> str:
@@ -51,7 +53,7 @@ the distances are of as many of the ones as of the others.
 
 
 class UnpairedEvaluation(Evaluation):
-    """Of networks that learnt without pairs, on what was held out of both sets."""
+    """Evaluation of networks trained without pairs, on the held-out images of both sets."""
 
     name, card = "unpaired", UnpairedCard
 
@@ -74,13 +76,13 @@ class UnpairedEvaluation(Evaluation):
         run = self.run
         run.print("measuring on held-out pictures ...")
         sources, targets = run.held_out.images, run.held_out_targets.images
-        made = translated(pipeline, sources)
+        translations = translated(pipeline, sources)
         shown = run.shown_pictures()
         both = torch.cat([shown, translated(pipeline, shown)])
         images.grid(both, len(shown)).save(folder / "samples.png")
         draw_film(run, folder)
         panels = {
-            "made": figures(made, sources, targets),
+            "made": figures(translations, sources, targets),
             "nothing_done": figures(sources, sources, targets),
             "real": _real(run.targets.images, targets),
         }

@@ -13,11 +13,11 @@ from genmodels.metrics.figures import UndefinedFigureError, figure
 from genmodels.metrics.figures import figures as named_figures
 from genmodels.metrics.registry import METRICS
 
-KINDS = ("swd", "colour")  # Of two sets; lower is more alike. A KID of so few says nothing.
+KINDS = ("swd", "colour")  # Distances between sets, lower is better. KID needs more images.
 
 
 def figures(
-    made: Tensor,  # Translations, uint8 [N, 3, R, R].
+    translations: Tensor,  # Uint8 [N, 3, R, R].
     sources: Tensor,  # What they were made of, uint8 [N, 3, R, R].
     targets: Tensor,  # Pictures of the wanted kind that no training saw, uint8 [M, 3, R, R].
 ) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def figures(
     Of the larger set, as many as of the smaller one are compared. kept: SSIM of the pictures in
     grey, 1 where nothing but colour was changed; near 0 where the picture is forgotten.
     """
-    n = min(len(made), len(targets))
-    sets = [rows(x[evenly(len(x), n)]) for x in (made, targets)]
-    panel: dict[str, Any] = {"n": len(made), "n_targets": len(targets)}
+    n = min(len(translations), len(targets))
+    sets = [rows(x[evenly(len(x), n)]) for x in (translations, targets)]
+    panel: dict[str, Any] = {"n": len(translations), "n_targets": len(targets)}
     for name in KINDS:
         distance = partial(_distance, name)
         panel |= named_figures(
@@ -36,9 +36,9 @@ def figures(
             value=partial(distance, *sets),
             interval=partial(metrics.subset_intervals, distance, *sets),
         )
-    kept = partial(_kept, made, sources)
+    similarity = partial(_kept, translations, sources)
     panel["kept"] = figure(
-        value=lambda: kept().mean(), interval=lambda: metrics.bootstrap_interval(kept())
+        value=lambda: similarity().mean(), interval=lambda: metrics.bootstrap_interval(similarity())
     )
     return panel
 
@@ -48,11 +48,11 @@ def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
     Without what they do not have: "swd" where a colour is flat in one of them.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name in KINDS:
         with contextlib.suppress(UndefinedFigureError):
-            found |= _distance(name, a, b)
-    return found
+            values |= _distance(name, a, b)
+    return values
 
 
 def _distance(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -61,11 +61,11 @@ def _distance(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     return {name: METRICS[name].function(a, b)}
 
 
-def _kept(made: Tensor, sources: Tensor) -> np.ndarray:
+def _kept(translations: Tensor, sources: Tensor) -> np.ndarray:
     """How much of each picture is left, [N]."""
-    if not len(made):
+    if not len(translations):
         raise UndefinedFigureError("no pictures are held out")
-    values: np.ndarray = METRICS["kept"].function(made, sources).values
+    values: np.ndarray = METRICS["kept"].function(translations, sources).values
     return values
 
 

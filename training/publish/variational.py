@@ -26,7 +26,7 @@ compares models on these images at this size only. Below, samples are drawn at t
 
 
 class VariationalEvaluation(SampleEvaluation):
-    """Of a pipeline that draws at a temperature."""
+    """Evaluation of a pipeline that samples at a temperature."""
 
     name, card = "variational", VariationalCard
 
@@ -34,7 +34,7 @@ class VariationalEvaluation(SampleEvaluation):
         self,
         run: Run,  # Its data and held_out are of an `ImageFolder`.
         bits_per_dim: Mapping[str, float],  # On "train" and "held_out".
-        temperature: float,  # Of the samples that are measured.
+        temperature: float,  # Temperature of the measured samples.
     ) -> None:
         super().__init__(run, {"temperature": temperature})
         self.bits_per_dim = dict(bits_per_dim)

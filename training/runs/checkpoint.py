@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step_00001000` with `state.safetensors` (every tensor) and `state.json`
 (every number, and the hash of the tensors' file). It appears under its name only when complete.
-accelerate's own `save_state` pickles optimizers and random states, hence this.
+accelerate's own `save_state` pickles optimizers and random states, so this module is used.
 """
 
 import json
@@ -69,8 +69,8 @@ def save(
             f"the newest one kept is {newest(folder) or 'none'}"
         ) from error
     # Whatever is newer was passed over as damaged when this run resumed.
-    kept = [old for old in steps(folder) if old <= step][-keep:]
-    for old in set(steps(folder)) - set(kept):
+    retained = [old for old in steps(folder) if old <= step][-keep:]
+    for old in set(steps(folder)) - set(retained):
         shutil.rmtree(folder / f"step_{old:08d}")
 
 
@@ -110,14 +110,14 @@ def load(folder: Path, objects: dict[str, Stateful | Optimizer]) -> dict[str, An
 
 def steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, oldest first."""
-    found = folder.glob("step_" + "[0-9]" * 8)
-    return sorted(int(path.name.removeprefix("step_")) for path in found)
+    folders = folder.glob("step_" + "[0-9]" * 8)
+    return sorted(int(path.name.removeprefix("step_")) for path in folders)
 
 
 def newest(folder: Path) -> Path | None:
     """The newest checkpoint's folder."""
-    found = steps(folder)
-    return folder / f"step_{found[-1]:08d}" if found else None
+    all_steps = steps(folder)
+    return folder / f"step_{all_steps[-1]:08d}" if all_steps else None
 
 
 def _flat_state(thing: Stateful | Optimizer) -> dict[str, Any]:

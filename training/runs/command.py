@@ -31,3 +31,13 @@ def split_folders(data: Path) -> dict[str, Path]:
 def run_training(words: list[str]) -> None:
     """Wait for one training; CalledProcessError if it fails."""
     subprocess.run(words, check=True)
+
+
+def refuse_renamed(
+    flags: Mapping[str, str],  # New names by old ones, each with its dashes.
+) -> None:
+    """Refuse a command line that uses a flag's former name; ValueError gives the new name."""
+    for word in sys.argv[1:]:
+        flag = word.partition("=")[0]
+        if flag in flags:
+            raise ValueError(f"{flag} is now called {flags[flag]}")

@@ -17,16 +17,16 @@ class ConfigRecord:
     def __init__(
         self,
         out: Path,  # The run's folder.
-        flags: dict[str, Any],  # Of this command.
+        flags: dict[str, Any],  # Flags of this command.
         defaults: dict[str, Any],  # A flag that has come since: runs did before what these do now.
         *,
-        tunable: Collection[str],  # What may change, said aloud and recorded.
+        tunable: Collection[str],  # May change; changes are printed and recorded.
         may_change: Collection[str],  # What may change without a word.
-        tell: Callable[[str], None],
+        print_line: Callable[[str], None],
     ) -> None:
         self._path = out / "config.json"
         self._flags = _as_json(flags)
-        self._changes: list[dict[str, Any]] = []  # Of tunable flags, by earlier commands ...
+        self._changes: list[dict[str, Any]] = []  # To tunable flags, by earlier commands ...
         self._changed: dict[str, list[Any]] = {}  # ... and by this one: before and after.
         self.is_accepted = False  # The flags are those of the folder from now on.
         if not self._path.is_file():
@@ -39,7 +39,7 @@ class ConfigRecord:
                 continue
             flag = "--" + key.replace("_", "-")
             if key in tunable:
-                tell(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
+                print_line(f"{flag} is {mine.get(key)} from here on, it was {before.get(key)}")
                 self._changed[key] = [before.get(key), mine.get(key)]
             elif key not in may_change:
                 raise ValueError(

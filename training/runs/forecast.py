@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 PROBE_SECONDS = 2.0  # Long enough to be within a fifth of the truth on a quiet machine.
 
-# What to expect of a run that ends below so many images; the last limit is infinite.
+# What to expect of a run of fewer images than a limit; the last limit is infinite.
 Expectations = Sequence[tuple[float, str]]
 
 
@@ -19,10 +19,10 @@ Expectations = Sequence[tuple[float, str]]
 class Forecast:
     """Estimates; the log's own images/s replaces them once the run is under way."""
 
-    images_per_second: float  # Of all processes together.
+    images_per_second: float  # Over all processes.
     seconds: float  # For the steps still to do.
-    memory_gib: float  # Of one process, networks, optimizers and activations.
-    expectation: str | None  # Of the result at the end.
+    memory_gib: float  # Per process: networks, optimizers and activations.
+    expectation: str | None  # Expected quality of the result.
 
     def __str__(self) -> str:
         hours, minutes = divmod(round(self.seconds / 60), 60)
@@ -36,7 +36,7 @@ class Forecast:
 def forecast(
     update: Callable[..., None],  # Passes, back included, of one micro-batch through the networks.
     *networks: nn.Module,  # Those that are trained; `update` takes copies of them.
-    images_per_update: int,  # Of all processes together.
+    images_per_update: int,  # Over all processes.
     images_left: int,  # Images still to be seen, by all processes.
     images_at_end: int,  # Images seen when the run is done.
     expectations: Expectations = (),  # What to expect of the result.
@@ -62,7 +62,7 @@ def forecast(
 
 
 def take_fastest_threads(network: nn.Module, given: Sequence[Tensor]) -> str:
-    """Set torch's number of threads to what it is or to one, whichever is faster; in words.
+    """Set torch's number of threads to one if that is faster; return a message.
 
     A copy of the network is timed, with both in turn. Beside other work a second thread may cost
     more than it does.

@@ -14,7 +14,7 @@ MIN_HELD_OUT = MIN_SET  # Held-out images without which figures of two sets are 
 
 
 def share_to_hold_out(
-    count: int,  # Of images.
+    count: int,  # Number of images.
     least: int = 0,  # Held-out images without which nothing can be measured.
 ) -> float:
     """8 %, and of a small set so much that about 32 are held out, or half of it.
@@ -52,13 +52,15 @@ def check_apart(data: ImageFolder, held_out: ImageFolder) -> None:
 
 def check_places(out: Path, folders: dict[str, str | None]) -> None:
     """Raise ValueError if a run would learn from its own sheets. The folders, by their flags."""
-    own = out.resolve()
+    out_folder = out.resolve()
     for flag, name in folders.items():
         if name is None or not Path(name).is_dir():
             continue
         folder = Path(name).resolve()
-        inside = [own / place for place in ("samples", "model", "checkpoints", "cache")]
-        if own.is_relative_to(folder) or any(folder.is_relative_to(place) for place in inside):
+        inside = [out_folder / place for place in ("samples", "model", "checkpoints", "cache")]
+        if out_folder.is_relative_to(folder) or any(
+            folder.is_relative_to(place) for place in inside
+        ):
             raise ValueError(
                 f"--out {out} and --{flag.replace('_', '-')} {name} lie in each other: the run's "
                 "own sheets would count as images. Choose an --out elsewhere"
@@ -98,7 +100,7 @@ def few_lines(
     least: int,  # What figures need.
     flag: str = "--held-out",
 ) -> list[str]:
-    """Better said now than after days of training."""
+    """Warnings about small sets, given before training rather than after."""
     if count >= least:
         return []
     return [

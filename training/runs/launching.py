@@ -13,7 +13,7 @@ _FOREIGN = {
 }
 
 
-def mixed_precision(flag: str | None, tell: Callable[[str], None]) -> str:
+def mixed_precision(flag: str | None, print_line: Callable[[str], None]) -> str:
     """The flag, or accelerate's own configuration without one; a contradiction is told.
 
     ValueError for what no script can do.
@@ -26,15 +26,21 @@ def mixed_precision(flag: str | None, tell: Callable[[str], None]) -> str:
             )
     steps = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     if steps not in ("", "1", "auto"):
-        tell(f"accelerate's gradient_accumulation_steps {steps} does not count: say --accumulate")
+        print_line(
+            f"accelerate's gradient_accumulation_steps {steps} does not count: say --accumulate"
+        )
     if (backend := os.environ.get("ACCELERATE_DYNAMO_BACKEND", "NO").upper()) != "NO":
-        tell(f"accelerate's dynamo_backend {backend} does not count: these networks run uncompiled")
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower() or "no"
-    if flag is None and asked not in PRECISIONS:
+        print_line(
+            f"accelerate's dynamo_backend {backend} does not count: these networks run uncompiled"
+        )
+    configured = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower() or "no"
+    if flag is None and configured not in PRECISIONS:
         raise ValueError(
-            f"accelerate's configuration asks for mixed_precision {asked}, these scripts train in "
+            f"accelerate's configuration asks for mixed_precision {configured}; these scripts use "
             f"{' or '.join(PRECISIONS)}: change it, or say --mixed-precision"
         )
-    if flag is not None and asked not in ("no", flag):
-        tell(f"--mixed-precision {flag} counts, not {asked} of accelerate's configuration")
-    return asked if flag is None else flag
+    if flag is not None and configured not in ("no", flag):
+        print_line(
+            f"--mixed-precision {flag} counts, not {configured} of accelerate's configuration"
+        )
+    return configured if flag is None else flag

@@ -15,14 +15,14 @@ _held: WeakValueDictionary[Path, FileLock] = WeakValueDictionary()  # By this pr
 def lock(out: Path) -> FileLock:
     """Make a run's folder and hold it for as long as the lock lives.
 
-    ValueError names the process that holds it already. A lock of a dead process holds nobody up:
+    ValueError names the process that holds it already. A lock of a dead process is ignored:
     the system has let go of it. OSError if the folder cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder = out.resolve()
-        if (own := _held.get(folder)) is not None and (folder / ".lock").exists():
-            return own
+        if (held_lock := _held.get(folder)) is not None and (folder / ".lock").exists():
+            return held_lock
         lock = FileLock(folder / ".lock", blocking=False)
         lock.acquire()
         started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -45,7 +45,7 @@ def lock(out: Path) -> FileLock:
 def _holder(path: Path) -> str:
     """The process that wrote this, in words."""
     try:
-        told = json.loads(path.read_text())
-        return f"process {told['pid']} on {told['host']}, since {told['since']}"
+        record = json.loads(path.read_text())
+        return f"process {record['pid']} on {record['host']}, since {record['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

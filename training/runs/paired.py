@@ -16,7 +16,7 @@ from training.runs.held_out import divide
 from training.runs.run import mix
 from training.runs.translator import SHOWN, TranslatorConfig, TranslatorRun
 
-HINTS_MEAN = 8  # Of their number in a picture that has hints ...
+HINTS_MEAN = 8  # Mean number of hints in a picture that has any ...
 MAX_HINTS = 64  # ... which is at most this.
 
 
@@ -121,13 +121,13 @@ class PairRun(TranslatorRun):
 
 def random_marks(
     chroma: Tensor,  # [N, 2, H, W], of the target.
-    share: float,  # Of the pictures that get hints.
+    share: float,  # Share of the pictures that get hints.
     rngs: Sequence[Generator],  # One for each picture.
 ) -> Tensor:
     """Chroma of hints at random places and where they are: [N, 3, H, W], as a person gives them."""
     marks = torch.zeros(len(chroma), 3, *chroma.shape[2:])
     height, width = chroma.shape[2:]
-    for own, mark, rng in zip(chroma, marks, rngs, strict=True):
+    for image_chroma, mark, rng in zip(chroma, marks, rngs, strict=True):
         if torch.rand((), generator=rng) >= share:
             continue
         chances = torch.empty(()).geometric_(1 / HINTS_MEAN, generator=rng)
@@ -135,6 +135,6 @@ def random_marks(
             top = int(torch.randint(max(1, height - HINT_SIDE), (), generator=rng))
             left = int(torch.randint(max(1, width - HINT_SIDE), (), generator=rng))
             place = (slice(top, top + HINT_SIDE), slice(left, left + HINT_SIDE))
-            mark[:2, *place] = own[:, *place].mean(dim=(1, 2), keepdim=True)
+            mark[:2, *place] = image_chroma[:, *place].mean(dim=(1, 2), keepdim=True)
             mark[2, *place] = 1
     return marks

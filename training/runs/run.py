@@ -42,9 +42,9 @@ from training.runs.held_out import (
 )
 from training.runs.launching import mixed_precision
 from training.runs.lock import lock
-from training.runs.stopping import StopSignals, tell
+from training.runs.stopping import StopSignals, print_line
 
-FREE_SETTINGS = {"dropout", "group_size"}  # Of a network: its weights mean the same with others.
+FREE_SETTINGS = {"dropout", "group_size"}  # Settings with which the same weights still work.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,33 +69,33 @@ class RunConfig:
     held_out: str | None = None  # Images never trained on; default: a share of --data, by name.
     resolution: int = 64  # Side of the images in pixels, 32 or more.
     steps: int = 10_000  # Updates of the generator.
-    budget_seconds: float | None = None  # Finish after this much time; 0 publishes what is there.
+    budget_seconds: float | None = None  # Stop after this time; 0 only publishes.
     batch_size: int = 32  # Images per update, over all processes and micro-batches.
     accumulate: int = 1  # Micro-batches per process and update; saves memory.
-    seed: int = 0  # Of everything random.
-    x_flip: bool = True  # Mirror half of the images; no for text and such.
-    # bf16 where the hardware has it; default: as accelerate is configured, or no.
+    seed: int = 0  # Random seed.
+    x_flip: bool = True  # Mirror half of the images; turn off for text.
+    # bf16 if the hardware supports it; default: accelerate's configuration, else no.
     mixed_precision: Literal["no", "bf16"] | None = None
-    threads: int | None = None  # CPU threads, part of what "bit-equal" means; default: tried.
+    threads: int | None = None  # CPU threads; results depend on them; default: measured.
     save_every: int = 500  # Steps between checkpoints.
-    log_every: int = 50  # Steps between lines of the log.
-    keep_checkpoints: int = 2  # The newest so many stay.
-    name: str | None = None  # Of the model on its card; default: the folder's name.
-    summary: str | None = None  # One line on it for lists of models; default: family and size.
-    data_name: str | None = None  # What the card calls the images and says of their origin.
-    licence: str = "unknown: say with --licence what the images' owners allow"  # On the card.
-    card_notes: tuple[Path, ...] = ()  # Markdown files to append to the card, such as tables.
+    log_every: int = 50  # Steps between log lines.
+    keep_checkpoints: int = 2  # Checkpoints to keep, the newest ones.
+    name: str | None = None  # Model name on its card; default: the folder's name.
+    summary: str | None = None  # One-line summary of the model; default: family and size.
+    data_name: str | None = None  # Name and origin of the images, for the card.
+    licence: str = "unknown: say with --licence what the images' owners allow"  # For the card.
+    card_notes: tuple[Path, ...] = ()  # Markdown files to append to the card.
     push_to_hub: str | None = None  # Publish the finished model as "user/name".
-    private: bool = False  # Whether that repo, when it is new, is private.
+    private: bool = False  # Make the repo private if it is new.
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "accumulate", "save_every", "log_every")
         for field in (*counts, "keep_checkpoints"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
-        if self.resolution < 32:  # The metrics of the card need as much.
+        if self.resolution < 32:  # The metrics of the card need this.
             raise ValueError(f"resolution must be 32 or more, got {self.resolution}")
-        for path in self.card_notes:  # Better now than after days of training.
+        for path in self.card_notes:  # Checked now rather than after days of training.
             if not path.is_file():
                 raise ValueError(f"card_notes must be Markdown files, there is no {path}")
 
@@ -152,7 +152,7 @@ class Run:
             known | {"mixed_precision": "no"},
             tunable=config.tunable,
             may_change=config.may_change,
-            tell=self.print,
+            print_line=self.print,
         )
         self.conditions = conditions
         with self.accelerator.main_process_first():
@@ -192,25 +192,25 @@ class Run:
         self._note_parent(source)
 
     def _note_parent(self, source: str) -> None:
-        """Keep what the parent says of itself: its folder may soon hold this run's own model."""
+        """Record the parent's facts: its folder may soon hold this run's own model."""
         path = self.config.out / "parent.json"
         if path.is_file() or not self.is_main:
             return
-        record = repo.resolve(source) / "run.json"
-        advice = f"start from another model, or without {record.name}"
-        told = read_json(record, advice) if record.is_file() else {}
-        is_path = Path(source).is_dir()  # A path of this machine is nobody else's business.
+        path_of_parent = repo.resolve(source) / "run.json"
+        advice = f"start from another model, or without {path_of_parent.name}"
+        facts = read_json(path_of_parent, advice) if path_of_parent.is_file() else {}
+        is_path = Path(source).is_dir()  # A local path is private.
         parent = {
-            "name": told.get("name", Path(source).name if is_path else source),
-            "data_fingerprint": told.get("data", {}).get("fingerprint"),
-            "images_seen": told.get("images_seen", 0) + (told.get("images_seen_by_parent") or 0),
+            "name": facts.get("name", Path(source).name if is_path else source),
+            "data_fingerprint": facts.get("data", {}).get("fingerprint"),
+            "images_seen": facts.get("images_seen", 0) + (facts.get("images_seen_by_parent") or 0),
         }
         with whole_file(path) as partial:
             partial.write_text(json.dumps(parent, indent=1) + "\n")
 
     @property
     def parent(self) -> dict[str, Any] | None:
-        """What this run's weights came from: name, data_fingerprint, images_seen in all."""
+        """The model this run was initialised from: name, data_fingerprint, total images_seen."""
         path = self.config.out / "parent.json"
         return read_json(path, "delete it") if path.is_file() else None
 
@@ -221,18 +221,18 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that is learnt from."""
+        """SHA-256 of the training data."""
         return str(self.data.fingerprint)
 
     @property
     def images_seen(self) -> int:
-        """Real images that the networks have learnt from."""
+        """Real images that the networks were trained on so far."""
         return self.step * self.config.batch_size
 
     def print(self, text: str) -> None:
-        """One line, from the main process only."""
+        """Print one line, from the main process only."""
         if self.is_main:
-            tell(text)
+            print_line(text)
 
     def resume(self, **state: checkpoint.Stateful | Optimizer) -> None:
         """Name what a checkpoint holds, move networks to the device, restore the newest one."""
@@ -244,7 +244,8 @@ class Run:
         if counters is not None:
             self._check_data(counters["fingerprint"])
             self.step, self.seconds = counters["step"], counters["seconds"]
-            if self.config.threads is None and "threads" in counters:  # Of "bit-equal" a part.
+            # Results are bit-equal only with the same number of threads.
+            if self.config.threads is None and "threads" in counters:
                 torch.set_num_threads(counters["threads"])
             self.print(f"resumed at step {self.step}")
             self._record.accept(self.step, is_main=self.is_main)
@@ -253,8 +254,8 @@ class Run:
 
     def forecast(
         self,
-        update: Callable[..., None],  # Passes of one micro-batch through copies of the networks.
-        *networks: nn.Module,  # All that are trained.
+        update: Callable[..., None],  # One update on a micro-batch, with copies of the networks.
+        *networks: nn.Module,  # All trained networks.
         expectations: Expectations = (),  # What to expect of the result, by images seen.
     ) -> None:
         """Print what the rest of the run will cost and what to expect of it."""
@@ -274,12 +275,12 @@ class Run:
 
     def choose_threads(
         self,
-        network: nn.Module,  # Of those that are trained, one that is worth timing ...
-        *given: Tensor,  # ... and some of what it takes, on the device.
+        network: nn.Module,  # A trained network that is large enough to be timed ...
+        *given: Tensor,  # ... and inputs for it, on the device.
     ) -> None:
-        """On CPUs a new run without --threads takes one thread where more are no faster.
+        """On CPUs, a new run without --threads uses one thread if more are no faster.
 
-        A run that goes on has the number that it began with.
+        A resumed run keeps its number of threads.
         """
         is_new = self.step == 0 and self.config.threads is None
         if is_new and self.world == 1 and self.device.type == "cpu" and torch.get_num_threads() > 1:
@@ -288,7 +289,7 @@ class Run:
             self._started = self._counted = self._logged_at = time.monotonic()
 
     def steps(self) -> Iterator[int]:
-        """The steps still to do, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
+        """The remaining steps, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
 
         The body calls `end_step`; a second Ctrl-C ends at once.
         """
@@ -301,7 +302,7 @@ class Run:
                     self._record.accept(self.step, is_main=self.is_main)
         finally:
             if self._writer is not None:
-                with contextlib.suppress(OSError):  # Told when it happened.
+                with contextlib.suppress(OSError):  # Already reported.
                     self._writer.close()
 
     def parts(self, step: int, purpose: str) -> Iterator[slice]:
@@ -318,7 +319,7 @@ class Run:
     def micro_batches(
         self,
         step: int,
-        purpose: str,  # What is drawn at random is other for each, such as "D" and "G".
+        purpose: str,  # Selects the random numbers, such as "D" and "G".
     ) -> Iterator[MicroBatch]:
         """Parts of the batch of `step` for this process; seeds torch's global source for each."""
         config = self.config
@@ -336,14 +337,14 @@ class Run:
             )
 
     def backward(self, loss: Tensor) -> None:
-        """Add a micro-batch's share to the gradients of the whole batch's mean."""
+        """Accumulate a micro-batch's gradient towards the mean over the whole batch."""
         (loss / self.config.accumulate).backward()
 
     def average(self, network: nn.Module) -> None:
         """Make gradients and buffers the mean over processes.
 
-        By hand rather than by DistributedDataParallel, whose hooks R1's double backward and two
-        forwards per update trip over; one flat message costs no more at these sizes.
+        Not DistributedDataParallel: its hooks fail with R1's double backward and two forwards per
+        update, and one flat message is as fast at these sizes.
         """
         if self.world == 1:
             return
@@ -393,7 +394,7 @@ class Run:
         self.print(f"saved step {self.step}")
 
     def save_sheet(self, samples: Tensor) -> None:
-        """Write a sheet of samples [N, 3, R, R] alone, a frame of the run's film."""
+        """Write only a sheet of samples [N, 3, R, R], a frame of the training film."""
         if not self.is_main:
             return
         sheets = self.config.out / "samples"
@@ -429,7 +430,7 @@ class Run:
                 log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, self.images_seen)
-        except OSError as error:  # Not worth the steps since the last checkpoint.
+        except OSError as error:  # A lost log line must not end the run.
             self.print(f"the log could not be written: {error}")
         shown = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
         self.print(
@@ -439,7 +440,7 @@ class Run:
 
     def _agree_to_stop(self) -> None:
         reasons = [self._signals.has_come, self._is_budget_spent()]
-        if self.world > 1:  # One that stopped alone would leave the others waiting for ever.
+        if self.world > 1:  # A process that stops alone would leave the others waiting.
             counts = self.accelerator.reduce(torch.tensor(reasons, device=self.device).float())
             reasons = (counts > 0).tolist()
         self._is_interrupted, self._is_stopping = reasons[0], any(reasons)
@@ -477,16 +478,16 @@ class Run:
             )
 
 
-def _is_remodelled(parent: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+def _is_remodelled(parent: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Whether a network is for more pixels or other conditions than the one it starts from."""
-    return parent["resolution"] < own["resolution"] or parent["c_dim"] != own["c_dim"]
+    return parent["resolution"] < asked["resolution"] or parent["c_dim"] != asked["c_dim"]
 
 
-def _check_settings(parent: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def _check_settings(parent: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Weights of equal shapes may still be meant for another network."""
-    for key in set(own) - FREE_SETTINGS:
-        if not key.startswith("_") and parent.get(key) != own[key]:
-            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {own[key]!r}")
+    for key in set(settings) - FREE_SETTINGS:
+        if not key.startswith("_") and parent.get(key) != settings[key]:
+            raise ValueError(f"its {key} is {parent.get(key)!r}, asked is {settings[key]!r}")
 
 
 def mix(*key: int | str) -> int:

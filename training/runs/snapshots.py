@@ -27,14 +27,14 @@ FILE = "snapshots.jsonl"
 BEST = "best"  # The folder of the best one's networks, as a model's ...
 FACTS = "snapshot.json"  # ... and in it, what was found of them.
 MAX_JUDGED = 500  # Samples and held-out images each; the order of snapshots is stable from there.
-FIRST_SEED = 4_000_000  # Of the samples: others than the card's, which are to be fresh.
+FIRST_SEED = 4_000_000  # Seed of the first sample; the card uses other seeds.
 SAMENESS_MARGIN = 0.15  # MS-SSIM of random pairs this far above real ones' is a collapse.
 COVERAGE_SHARE = 0.6  # Covering less than this share of what an earlier snapshot did is one, too.
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found of the generator after so many images."""
+    """The figures of the generator after some number of images."""
 
     images_seen: int
     swd: float | None  # Texture; lower is better; None where a colour is flat in all images.
@@ -47,7 +47,7 @@ class Snapshot:
     def score(self) -> float:
         """One number to order snapshots by, lower is better: relative changes weigh the same.
 
-        The structural distance is unbiased and may reach 0 by chance, hence the floor.
+        The structural distance is unbiased and may reach 0 by chance, so it has a floor.
         """
         texture = 1.0 if self.swd is None else self.swd
         return texture * max(self.random_kid, 0.01) / max(self.coverage, 0.01)
@@ -85,12 +85,12 @@ class Snapshots:
         sampling: dict[str, Any],  # Settings of the pipeline for the samples.
     ) -> None:
         self.run, self.every_images, self.sampling = run, every_images, sampling
-        # A run that went back to an older checkpoint judges anew what lies ahead of it.
+        # A run resumed from an older checkpoint measures the later snapshots again.
         self._found = [each for each in self._read() if each.images_seen <= run.images_seen]
 
     @property
     def is_due(self) -> bool:
-        """Whether the step that has just ended completes another so many images."""
+        """Whether a snapshot is due after the step that has just ended."""
         seen, batch_size = self.run.images_seen, self.run.config.batch_size
         return seen // self.every_images > (seen - batch_size) // self.every_images
 
@@ -99,31 +99,31 @@ class Snapshots:
 
         Returns the coverage, on every process; 0 where the images have none.
         """
-        found = self._judge(pipeline, extra_networks) if self.run.is_main else None
-        coverage = 0.0 if found is None else found.coverage
+        snapshot = self._judge(pipeline, extra_networks) if self.run.is_main else None
+        coverage = 0.0 if snapshot is None else snapshot.coverage
         everywhere = torch.tensor(coverage, device=self.run.device)
         return float(self.run.accelerator.reduce(everywhere, "sum"))
 
     def _judge(self, pipeline: HubPipeline, extra_networks: Networks) -> Snapshot | None:
         """None where these images have no such figures, as few ones or flat ones do not."""
         try:
-            found = self._measure(pipeline)
+            snapshot = self._measure(pipeline)
         except UndefinedFigureError as error:
             self.run.print(f"no snapshot at {self.run.images_seen} images: {error}")
             return None
-        earlier = [each for each in self._found if each.images_seen < found.images_seen]
-        is_best = all(found.score < each.score for each in earlier)
+        earlier = [each for each in self._found if each.images_seen < snapshot.images_seen]
+        is_best = all(snapshot.score < each.score for each in earlier)
         if is_best or not (self.run.config.out / BEST).is_dir():  # A kill may have cost it.
-            self._keep(pipeline, extra_networks, found)
-        self._found = [*earlier, found]
+            self._keep(pipeline, extra_networks, snapshot)
+        self._found = [*earlier, snapshot]
         path = self.run.config.out / FILE
         partial = path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self._found))
         partial.replace(path)
-        self.run.print(f"{found}{': the best so far' if is_best else ''}")
-        if wrong := found.alarm(earlier):
+        self.run.print(f"{snapshot}{': the best so far' if is_best else ''}")
+        if wrong := snapshot.alarm(earlier):
             self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
-        return found
+        return snapshot
 
     def choose(
         self, pipeline: HubPipeline, extra_networks: Networks
@@ -170,7 +170,7 @@ class Snapshots:
             real_sameness=float(metrics.ms_ssim_diversity(held_out)),
         )
 
-    def _keep(self, pipeline: HubPipeline, extra_networks: Networks, found: Snapshot) -> None:
+    def _keep(self, pipeline: HubPipeline, extra_networks: Networks, snapshot: Snapshot) -> None:
         """In full precision; whole or not at all."""
         folder = self.run.config.out / BEST
         partial = folder.with_suffix(".partial")
@@ -178,7 +178,7 @@ class Snapshots:
         pipeline.save_pretrained(partial)
         for name, network in extra_networks.items():
             network.save_pretrained(partial / name)
-        (partial / FACTS).write_text(json.dumps(asdict(found)) + "\n")
+        (partial / FACTS).write_text(json.dumps(asdict(snapshot)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 

@@ -39,10 +39,10 @@ class StopSignals:
             raise KeyboardInterrupt
         self.has_come = True
         if self._is_loud:
-            tell(f"{name}: saving, then stopping (again: at once)")
+            print_line(f"{name}: saving, then stopping (again: at once)")
 
 
-def tell(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line, whatever bytes a file's name holds and wherever the terminal has gone.
 
     A run whose terminal is closed goes on to save; what it says is in its log.

@@ -18,21 +18,21 @@ SHOWN = 8  # Pictures on a sheet.
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorConfig(RunConfig):
-    """Flags of the scripts that learn to translate; the defaults are those of pix2pix."""
+    """Flags of the translation scripts; the defaults are those of pix2pix."""
 
     # The published pipeline's own; and the rate falls over the steps.
     may_change: ClassVar = (RunConfig.may_change | {"network_size", "margin"}) - {"steps"}
     tunable: ClassVar = RunConfig.tunable | {"lr", "ema_halflife_images", "steps"}
 
     batch_size: int = 4  # Pictures per update.
-    jitter: float = 0.2  # Pieces are cut out whose side may be less than the whole by this share.
-    lr: float = 2e-4  # Of Adam.
-    beta1: float = 0.5  # Of Adam.
-    decay_from: float = 0.6  # From this part of the steps on the rate falls, to 0 at the end.
-    ema_halflife_images: float = 2_000  # Half-life of the published average.
-    network_size: int = 0  # Shorter side that the published network sees, at most; 0: any.
-    margin: int = 0  # Pixels of the mirror image that it sees around a picture; 16 hide a frame.
-    grain: float = 0.0  # Standard deviation of noise upon what it sees, 0 to 1; for rgb alone.
+    jitter: float = 0.2  # Random crops are smaller than the picture by up to this share.
+    lr: float = 2e-4  # Adam learning rate.
+    beta1: float = 0.5  # Adam beta1.
+    decay_from: float = 0.6  # Share of the steps after which the learning rate falls to 0.
+    ema_halflife_images: float = 2_000  # Half-life of the EMA weights, which are published.
+    network_size: int = 0  # Largest shorter side of the pipeline's input; 0 = any.
+    margin: int = 0  # Mirror padding of the pipeline's input; 16 avoids a border.
+    grain: float = 0.0  # Standard deviation of input noise, 0 to 1; rgb only.
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
 
     def __post_init__(self) -> None:
@@ -48,14 +48,14 @@ class TranslatorConfig(RunConfig):
                 raise ValueError(f"{name} must be from 0 to {high}, got {getattr(self, name)}")
 
     def check_weights(self, *names: str) -> None:
-        """Those of losses: one below 0 would reward what is to be avoided."""
+        """ValueError if a loss weight is negative or infinite."""
         for name in names:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
     @property
     def published(self) -> dict[str, Any]:
-        """What the published pipeline is told, beside its network."""
+        """Arguments of the published pipeline, besides its network."""
         return {
             "network_size": self.network_size,
             "margin": self.margin,
@@ -101,5 +101,5 @@ class TranslatorRun(Run):
 
 
 def side_to_load(resolution: int, jitter: float) -> int:
-    """Of a picture, so that the smallest piece that is cut out of it has the resolution."""
+    """The side to load pictures at, so that the smallest crop has the resolution."""
     return round(resolution / (1 - jitter))

@@ -154,7 +154,7 @@ def hidden(schema: conditions.Schema, c: Tensor, is_known: Tensor) -> Tensor:
 
 
 def kl_weights(
-    kl: Tensor,  # Of each image and group [N, G].
+    kl: Tensor,  # KL per image and group [N, G].
     sizes: Tensor,  # Latents of each group [G].
     warmth: float,  # How far the warm-up is, 0 to 1; at 1 all groups weigh the same.
 ) -> Tensor:

@@ -23,23 +23,23 @@ from genmodels.models.patches.source import (
 )
 
 EXACT_PAIRS = 2.5e7  # Patches of the picture times those of the photo that are all compared.
-BLEND_PIXELS = 20_000  # Up to so many, differences are voted for; above, colours follow these.
-SEARCH_PIXELS = 1_600_000  # Above, a level only carries on what the level before has found.
-FEW = 1 << 16  # Patches of the picture that are compared at a time.
-JOIN = 20  # Pixels around the photo within which what is drawn is blended with it.
-PARTS = 24  # Of a picture's patches: those of one choose at the same time.
+BLEND_PIXELS = 20_000  # Up to here differences are averaged; above, colours follow these.
+SEARCH_PIXELS = 1_600_000  # Above, a level only refines the matches of the level before.
+FEW = 1 << 16  # Patches compared at a time.
+JOIN = 20  # Width in pixels of the blended border around the photo.
+PARTS = 24  # Number of parts a picture's patches are split into; a part is updated at once.
 
 
 @dataclass(frozen=True)
-class Frame:
+class Canvas:
     """The picture to be made, in pixels of the photo's own resolution."""
 
     height: int
     width: int
-    top: int = 0  # Where the photo lies in it, ...
+    top: int = 0  # Position of the photo, ...
     left: int = 0
-    anchored: bool = False  # ... if it does: its pixels are kept then.
-    wrap: bool = False  # The right end meets the left one.
+    anchored: bool = False  # ... if it is kept in the picture.
+    wrap: bool = False  # The right edge continues at the left one.
 
 
 class Level:
@@ -52,49 +52,49 @@ class Level:
     def __init__(
         self,
         photo: Tensor,  # [3, h, w] in [-1, 1], at full resolution.
-        frame: Frame,
+        canvas: Canvas,
         scale: float,  # 1 at the finest level.
         settings: PatchSettings,
         taste: Tensor | None = None,  # [1, 1, rows, columns]: how little each part is liked.
     ) -> None:
-        self.settings, self.frame = settings, frame
+        self.settings, self.canvas = settings, canvas
         self.guide: Tensor | None = None  # [3, H, W]: whose colours to follow when not blended.
-        self._measure(photo, frame, scale)
+        self._measure(photo, canvas, scale)
         self.source = Source(photo, (self.h, self.w), settings, taste)
         h, w, self.ph, self.pw = self.h, self.w, self.source.ph, self.source.pw
         self.gh = self.height - PATCH + 1
-        self.gw = self.width if frame.wrap else self.width - PATCH + 1
-        # Of each patch of the picture: where it lies, in the photo's coordinates, and the row of
+        self.gw = self.width if canvas.wrap else self.width - PATCH + 1
+        # For each patch of the picture: where it lies, in the photo's coordinates, and the row of
         # the photo that has its height.
         self.y = torch.arange(self.gh).repeat_interleave(self.gw) - self.top
         self.x = torch.arange(self.gw).repeat(self.gh) - self.left
         inside = (self.y >= 0) & (self.y <= h - PATCH) & (self.x >= 0) & (self.x <= w - PATCH)
         stretch = (self.ph - 1) / max(self.gh - 1, 1)
         self.rows_wanted = (
-            self.y.clamp(0, h - PATCH) if frame.anchored else (self.y + self.top) * stretch
+            self.y.clamp(0, h - PATCH) if canvas.anchored else (self.y + self.top) * stretch
         ).float()
         self.known = torch.zeros(self.height, self.width, dtype=torch.bool)
         self.base = torch.zeros(3, self.height, self.width)
-        if frame.anchored:
+        if canvas.anchored:
             at = (slice(self.top, self.top + h), slice(self.left, self.left + w))
             self.known[at], self.base[:, at[0], at[1]] = True, self.source.photo
         self.own = torch.where(inside, self.y * self.pw + self.x, -1)
-        if not frame.anchored:
+        if not canvas.anchored:
             self.own.fill_(-1)
         self.open = (self.own < 0).nonzero()[:, 0]  # Patches that are not wholly the photo's.
 
-    def _measure(self, photo: Tensor, frame: Frame, scale: float) -> None:
+    def _measure(self, photo: Tensor, canvas: Canvas, scale: float) -> None:
         """Sizes at this scale: the photo's [h, w] fits in the picture's [height, width] exactly."""
         h, w = photo.shape[1:]
         self.h, self.w = round(h * scale), round(w * scale)
         self.top = self.left = 0
-        if frame.anchored:
-            self.top, self.left = round(frame.top * scale), round(frame.left * scale)
-            self.height = self.top + self.h + round((frame.height - frame.top - h) * scale)
-            self.width = self.left + self.w + round((frame.width - frame.left - w) * scale)
+        if canvas.anchored:
+            self.top, self.left = round(canvas.top * scale), round(canvas.left * scale)
+            self.height = self.top + self.h + round((canvas.height - canvas.top - h) * scale)
+            self.width = self.left + self.w + round((canvas.width - canvas.left - w) * scale)
         else:
-            self.height = max(PATCH, round(frame.height * scale))
-            self.width = max(PATCH, round(frame.width * scale))
+            self.height = max(PATCH, round(canvas.height * scale))
+            self.width = max(PATCH, round(canvas.width * scale))
 
     @property
     def is_exact(self) -> bool:
@@ -137,9 +137,9 @@ class Level:
         picture, or what is near its upper left corner would have the first choice.
         """
         queries = self._queries(picture)
-        keeps_off = self.frame.anchored and len(self.source) < UNIQUE_PATCHES
+        keeps_off = self.canvas.anchored and len(self.source) < UNIQUE_PATCHES
         taken = self.source.taken(self.own)
-        found = torch.empty_like(patches)
+        matches = torch.empty_like(patches)
         order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
         for places in order.split(math.ceil(len(order) / PARTS)):
             few = patches[places]
@@ -150,9 +150,9 @@ class Level:
                 if keeps_off:
                     distances.masked_fill_(self.is_too_near(few[part]), math.inf)
                 chosen.append(distances.argmin(1))
-            found[places] = torch.cat(chosen)
-            taken += self.source.taken(found[places])
-        return found
+            matches[places] = torch.cat(chosen)
+            taken += self.source.taken(matches[places])
+        return matches
 
     def _queries(self, picture: Tensor) -> Tensor:
         """The picture's patches as vectors [gh * gw, k + 1]."""
@@ -174,7 +174,7 @@ class Level:
 
         for step in (1, 2, 4):
             for dy, dx in ((0, step), (0, -step), (step, 0), (-step, 0)):
-                beside = (x + dx) % self.gw if self.frame.wrap else (x + dx).clamp(0, self.gw - 1)
+                beside = (x + dx) % self.gw if self.canvas.wrap else (x + dx).clamp(0, self.gw - 1)
                 other = field[(y + dy).clamp(0, self.gh - 1) * self.gw + beside]
                 offer(other // self.pw - dy, other % self.pw - dx)
             field = field.index_copy(0, self.open, best)
@@ -186,7 +186,7 @@ class Level:
     def _distances(self, queries: Tensor, patches: Tensor) -> Tensor:
         """[n]: how far each query is from its patch of the photo; a copy of all would be large."""
         pairs = zip(queries.split(FEW), patches.split(FEW), strict=True)
-        return torch.cat([(one - self.source.keys[at]).square_().sum(1) for one, at in pairs])
+        return torch.cat([(part - self.source.keys[at]).square_().sum(1) for part, at in pairs])
 
     def carry(self, coarse: "Level", field: Tensor) -> Tensor:
         """The coarser level's field at this one: what lay side by side still does."""
@@ -197,11 +197,11 @@ class Level:
             for at, ratio in zip(fine, ratios, strict=True)
         )
         y = y.clamp(0, coarse.gh - 1)
-        x = x if self.frame.wrap else x.clamp(0, coarse.gw - 1)
+        x = x if self.canvas.wrap else x.clamp(0, coarse.gw - 1)
         at = field[(y * coarse.gw + x % coarse.gw).long()]
         piece = coarse.source.piece_of(at % coarse.pw)
         wide, was = (level.source.widths[piece] for level in (self, coarse))
-        found = []
+        candidates = []
         pairs = (
             (at // coarse.pw, self.h / coarse.h, fine[0], y, ratios[0], self.h),
             (at % coarse.pw - coarse.source.starts[piece], wide / was, fine[1], x, ratios[1], wide),
@@ -209,13 +209,13 @@ class Level:
         for place, zoom, here, there, ratio, size in pairs:
             rest = here + HALF + 0.5 - (there + HALF + 0.5) * ratio  # Lost in rounding.
             exact = (place + HALF + 0.5) * zoom + rest - HALF - 0.5
-            found.append(exact.round().long().clamp_min(0).clamp_max(size - PATCH))
-        carried = found[0] * self.pw + found[1] + self.source.starts[piece]
+            candidates.append(exact.round().long().clamp_min(0).clamp_max(size - PATCH))
+        carried = candidates[0] * self.pw + candidates[1] + self.source.starts[piece]
         return torch.where(self.own >= 0, self.own, carried)
 
     def paint(self, field: Tensor) -> Tensor:
         """The picture [3, H, W] that the patches of a field agree on."""
-        wrap = self.frame.wrap
+        wrap = self.canvas.wrap
         if self.guide is None:
             right, below = differences(self.source.image, False)
             votes = self._vote(field, torch.cat([self.source.image, right, below]))
@@ -224,7 +224,7 @@ class Level:
             colours = screened_poisson(colours, right, below, self.known, wrap=wrap)
         else:
             colours = self._vote(field, self.source.image) + self._drift(field, self.guide)
-            if self.frame.anchored:
+            if self.canvas.anchored:
                 self._join(colours)
         return torch.where(self.known, self.base, colours.clamp_(-1, 1))
 
@@ -235,7 +235,7 @@ class Level:
         """
         rows = slice(max(self.top - JOIN, 0), self.top + self.h + JOIN)
         columns = slice(max(self.left - JOIN, 0), self.left + self.w + JOIN)
-        wrap = self.frame.wrap
+        wrap = self.canvas.wrap
         if wrap:  # The photo may lie at one end, and its surroundings at the other.
             columns = slice(0, self.width)
         part, known = colours[:, rows, columns], self.known[rows, columns]
@@ -271,19 +271,19 @@ class Level:
         theirs = torch.stack([mean[field] for mean in means])
         wanted = _means(self.padded(guide))
         drift = (wanted - theirs.view_as(wanted)).clamp(-0.3, 0.3)
-        if self.frame.wrap:
+        if self.canvas.wrap:
             drift = torch.cat([drift[:, :, 1 - PATCH :], drift], 2)
-        sides = (0 if self.frame.wrap else PATCH - 1,) * 2
+        sides = (0 if self.canvas.wrap else PATCH - 1,) * 2
         drift = F.pad(drift, (*sides, PATCH - 1, PATCH - 1), mode="replicate")
         return _means(drift)
 
     def padded(self, x: Tensor) -> Tensor:
         """x [C, H, W] so that every patch of the picture lies in it, those over its end too."""
-        return torch.cat([x, x[:, :, : PATCH - 1]], 2) if self.frame.wrap else x
+        return torch.cat([x, x[:, :, : PATCH - 1]], 2) if self.canvas.wrap else x
 
     def folded(self, x: Tensor) -> Tensor:
         """The transpose of `padded`."""
-        if not self.frame.wrap:
+        if not self.canvas.wrap:
             return x
         x[:, :, : PATCH - 1] += x[:, :, self.width :]
         return x[:, :, : self.width]

@@ -26,7 +26,7 @@ def screened_poisson(
     *,
     wrap: bool = False,  # The last column's right neighbour is the first.
     screen: float = 0.02,  # Weight of the colours against the differences.
-    iterations: int = 120,  # Of conjugate gradients: how many pixels an edge is spread over.
+    iterations: int = 120,  # Conjugate gradient steps: over how many pixels an edge is spread.
 ) -> Tensor:
     """The blended picture [C, H, W]."""
     free = (~known).to(colours.dtype)

@@ -15,7 +15,7 @@ from torch import Tensor
 PATCH = 7
 HALF = PATCH // 2
 ENOUGH_PATCHES = 20_000  # For the principal components.
-UNIQUE_PATCHES = 4_000  # Up to so many of the photo's are compared with each other.
+UNIQUE_PATCHES = 4_000  # Patches of the photo that are compared with each other, at most.
 CHUNK = 1 << 23  # Distances that are in memory at once.
 
 
@@ -40,7 +40,7 @@ class PatchSettings:
     coarsest: int = 16  # The photo's short side at the first level.
     ratio: float = 0.7  # Between levels.
     components: int = 24  # Principal components of a patch.
-    mean_weight: float = 0.5  # Of a patch's mean colour: blending repairs some of a difference.
+    mean_weight: float = 0.5  # Weight of a patch's mean colour: blending reduces differences.
     sigma: float = 2.0  # Pixels: how far from its centre a patch's vote counts.
 
 
@@ -62,7 +62,7 @@ class Source:
         self.photo = resize(photo, size)
         wide = [max(PATCH + 1, round(self.w * stretch)) for stretch in (1.0, *settings.stretches)]
         self.widths = torch.tensor(wide).repeat_interleave(1 + settings.mirror)
-        self.starts = self.widths.cumsum(0) - self.widths  # Of the pieces, in columns.
+        self.starts = self.widths.cumsum(0) - self.widths  # First column of each piece.
         # [3, h, all widths], filled piece by piece: it may be large, and is not there twice.
         self.image = torch.empty(3, self.h, int(self.widths.sum()))
         places = iter(self.image.split(self.widths.tolist(), 2))
@@ -105,7 +105,7 @@ class Source:
         return (local > spare).repeat(self.ph)
 
     def _in_pieces(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each column [pw]: its piece, its place in it, and the last place of a patch there."""
+        """For each column [pw]: its piece, its position there, and the last position of a patch."""
         column = torch.arange(self.pw)
         piece = self.piece_of(column)
         return piece, column - self.starts[piece], self.widths[piece] - PATCH
@@ -176,10 +176,10 @@ class Source:
             high = (self.row[part, None] - self.row).abs() <= reach
             near = high & ((self.column[part, None] - self.column).abs() <= reach)
             lowest.append(distances.masked_fill_(near, math.inf).amin(1))
-        found = torch.cat(lowest)
-        fine = found.isfinite() & ~self.straddles
-        highest = float(found[fine].max()) if fine.any() else 0.0
-        return torch.where(fine, found, highest)
+        nearest = torch.cat(lowest)
+        fine = nearest.isfinite() & ~self.straddles
+        highest = float(nearest[fine].max()) if fine.any() else 0.0
+        return torch.where(fine, nearest, highest)
 
     def taken(self, field: Tensor) -> Tensor:
         """[ph * pw]: how often a field has each patch of the photo."""
@@ -223,6 +223,6 @@ def distances_to(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]
     squares = keys.square().sum(1)
     for first in range(0, len(queries), size):
         part = slice(first, first + size)
-        own = queries[part].square().sum(1, keepdim=True)
-        found = torch.addmm(squares, queries[part], keys.T, alpha=-2).add_(own)
-        yield part, found.clamp_min_(0)
+        query_squares = queries[part].square().sum(1, keepdim=True)
+        distances = torch.addmm(squares, queries[part], keys.T, alpha=-2).add_(query_squares)
+        yield part, distances.clamp_min_(0)

@@ -25,11 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genmodels.models.patches.field import SEARCH_PIXELS, Frame, Level
+from genmodels.models.patches.field import SEARCH_PIXELS, Canvas, Level
 from genmodels.models.patches.source import HALF, PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
-MIN_SIDE = 16  # Of a photo, in pixels: below, there are no two different patches to speak of.
+MIN_SIDE = 16  # Smallest side of a photo: a smaller one has hardly two different patches.
 NEVER = 1e9  # A cost.
 TASTE = (3, 10)  # Parts of the source that a seed likes more or less, down and across.
 
@@ -38,13 +38,13 @@ Start = Literal["grow", "strip", "path"]
 
 def synthesize(
     photo: Tensor,  # [3, h, w] in [-1, 1], h and w at least MIN_SIDE.
-    frame: Frame,
+    canvas: Canvas,
     start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
     *,
     seed: int,  # 0 to 2**63 - 1.
     settings: PatchSettings | None = None,
 ) -> Iterator[Tensor]:
-    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the frame's size."""
+    """Pictures [3, H, W] in [-1, 1] from coarse to fine; the last has the size of the canvas."""
     settings = settings or PatchSettings()
     check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
@@ -53,7 +53,7 @@ def synthesize(
     field = picture = None
     for scale in scales(min(photo.shape[1:]), start, settings):
         before = level
-        level = Level(photo, frame, scale, settings, taste if before is None else None)
+        level = Level(photo, canvas, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
             if before is None or field is None or picture is None:
                 begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
@@ -76,7 +76,7 @@ def synthesize(
 
 
 def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
-    """Of the levels, from coarse to 1, for a photo of that shorter side."""
+    """Scales of the levels, from coarse to 1, for a photo of this shorter side."""
     # A path needs columns that can be told apart, growth wants patches that see half the picture.
     coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
     steps = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio))
@@ -85,7 +85,7 @@ def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
 
 def megabytes(
     photo: tuple[int, int],  # Height and width.
-    frame: Frame,
+    canvas: Canvas,
     start: Start,
     settings: PatchSettings,
 ) -> int:
@@ -94,7 +94,7 @@ def megabytes(
     most = 0.0
     for scale in scales(min(photo), start, settings):
         source, picture = (
-            math.prod(size) * scale**2 for size in (photo, (frame.height, frame.width))
+            math.prod(size) * scale**2 for size in (photo, (canvas.height, canvas.width))
         )
         # A vector for each patch of both, or else the colours of the source and its field.
         of_each = (130, 310) if picture <= SEARCH_PIXELS else (26, 200)
@@ -125,24 +125,24 @@ def grow_strip(level: Level, rng: torch.Generator) -> Tensor:
     top = (level.height - level.h) // 2  # Below 0 where the picture is lower than the photo.
     rows = slice(max(top, 0), min(top + level.h, level.height))
     base, known = torch.zeros_like(level.base), torch.zeros_like(level.known)
-    kept = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
-    base[:, rows, at : at + width], known[rows, at : at + width] = kept, True
+    strip = level.source.photo[:, rows.start - top : rows.stop - top, column : column + width]
+    base[:, rows, at : at + width], known[rows, at : at + width] = strip, True
     inside = (level.y >= rows.start) & (level.y <= rows.stop - PATCH)
     inside &= (level.x >= at) & (level.x <= at + width - PATCH)
-    own = (level.y - top) * level.pw + level.x - at + column
-    return _grown(level, base, known, torch.where(inside, own, -1))
+    original = (level.y - top) * level.pw + level.x - at + column
+    return _grown(level, base, known, torch.where(inside, original, -1))
 
 
-def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
+def _grown(level: Level, picture: Tensor, known: Tensor, original: Tensor) -> Tensor:
     """The field of a picture that grows from what is known of it, ring by ring.
 
     In each ring the patches that are more than half known, or else the most known ones, choose what
     fits best; the unknown rest of them is painted with the mean of the chosen.
     """
-    field, source = own.clone(), level.source
+    field, source = original.clone(), level.source
     patches = patches_of(source.image)
     squares = patches.square()
-    taken = source.taken(own)
+    taken = source.taken(original)
     while not known.all():
         mask = known.float()[None]
         shown = F.avg_pool2d(level.padded(mask)[None], PATCH, 1).flatten()
@@ -160,7 +160,7 @@ def _grown(level: Level, picture: Tensor, known: Tensor, own: Tensor) -> Tensor:
         ).square()
         cost += level.source.dislike + level.source.crowding(taken)
         cost = cost.masked_fill(level.source.straddles, 2 * NEVER)
-        if level.frame.anchored:
+        if level.canvas.anchored:
             cost = cost.masked_fill(level.is_too_near(ring), NEVER)
         field[ring] = cost.argmin(1)
         taken += source.taken(field[ring])

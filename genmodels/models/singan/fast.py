@@ -70,15 +70,15 @@ class FastTraining(ScaleTraining):
             if self.settings.budget_seconds is not None:
                 self.deadline = p.layouts_share * self.settings.budget_seconds
             return
-        kept: Any = self.model.generators[n]
+        averaged: Any = self.model.generators[n]
         if n == 1:
             self.D = networks.HeightDiscriminator(p.base_channels)
             _init(self.D, self._rng("D", n))
-            _init(kept, self._rng("G", n))
-            nn.init.normal_(kept[-2].weight, 0, 0.01, generator=self._rng("G last", n))
+            _init(averaged, self._rng("G", n))
+            nn.init.normal_(averaged[-2].weight, 0, 0.01, generator=self._rng("G last", n))
         else:
-            kept.load_state_dict(self.model.generators[n - 1].state_dict())
-        self.G = copy.deepcopy(kept)
+            averaged.load_state_dict(self.model.generators[n - 1].state_dict())
+        self.G = copy.deepcopy(averaged)
         self._enter_scale()
         self._set_noise()
         self._start_clock(self.settings.epochs or p.epochs)
@@ -93,11 +93,14 @@ class FastTraining(ScaleTraining):
         with self._threads():
             self._below = [self._enlarged(layout, rng) for layout in self.layouts]
             small = [
-                networks.resize(one, self.model.sizes[0]).clamp(-1, 1) for one in self.examples
+                networks.resize(picture, self.model.sizes[0]).clamp(-1, 1)
+                for picture in self.examples
             ]
-            self._below_examples = [self._enlarged(one, None) for one in small + self.sketches]
+            self._below_examples = [
+                self._enlarged(picture, None) for picture in small + self.sketches
+            ]
             size, wanted = self.model.sizes[self.scale], self.examples + self.examples[1:]
-            self._wanted = [networks.resize(one, size).clamp(-1, 1) for one in wanted]
+            self._wanted = [networks.resize(picture, size).clamp(-1, 1) for picture in wanted]
         self._below_rec, self._z_rec = self._below_examples[0], None
 
     def _enlarged(self, layout: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -205,9 +208,9 @@ class FastTraining(ScaleTraining):
         (adversarial + self.protocol.reconstruction_weight * reconstruction).backward()
         self.opt_G.step()
         decay = min(self.protocol.ema_decay, (self.step + 1) / (self.step + 10))
-        kept = self.model.generators[self.scale].parameters()
+        averaged = self.model.generators[self.scale].parameters()
         with torch.no_grad():
-            for average, weight in zip(kept, self.G.parameters(), strict=True):
+            for average, weight in zip(averaged, self.G.parameters(), strict=True):
                 average.lerp_(weight, 1 - decay)
         self.losses |= {"G": adversarial.item(), "reconstruction": reconstruction.item()}
 
@@ -223,14 +226,14 @@ class FastTraining(ScaleTraining):
         return {"model": self.model} | ({"D": self.D, "G": self.G} if self._is_learning else {})
 
     def _extra_tensors(self) -> dict[str, Tensor]:
-        own = {f"layout.{i}": layout for i, layout in enumerate(self.layouts)}
-        own |= {f"sketch.{i}": sketch for i, sketch in enumerate(self.sketches)}
-        return own | {f"example.{i}": one for i, one in enumerate(self.examples[1:])}
+        tensors = {f"layout.{i}": layout for i, layout in enumerate(self.layouts)}
+        tensors |= {f"sketch.{i}": sketch for i, sketch in enumerate(self.sketches)}
+        return tensors | {f"example.{i}": example for i, example in enumerate(self.examples[1:])}
 
     def _remake_networks(self, tensors: dict[str, Tensor]) -> None:
         def numbered(name: str) -> list[Tensor]:
-            found = part(tensors, f"{name}.")
-            return [found[str(i)] for i in range(len(found))]
+            numbered_tensors = part(tensors, f"{name}.")
+            return [numbered_tensors[str(i)] for i in range(len(numbered_tensors))]
 
         self.layouts, self.sketches = numbered("layout"), numbered("sketch")
         self.examples = [self.reals[-1], *numbered("example")]

@@ -23,9 +23,9 @@ from genmodels.models.singan.scales import ScaleTraining
 from genmodels.models.singan.settings import MODES, Settings
 from genmodels.nn.threads import threads_for
 
-PASSES = 10  # An update costs so many forward passes ...
-OVERHEAD = 300e6  # ... and the time of so many multiplications is lost on calls.
-END = object()  # Of an update.
+PASSES = 10  # Cost of an update in forward passes.
+OVERHEAD = 300e6  # Overhead of an update, in multiplications.
+END = object()  # Marks the end of an update.
 NORM_PASSES = 50  # Pictures from which the averages of averaged weights are taken.
 
 
@@ -56,8 +56,8 @@ class FullTraining(ScaleTraining):
         d_steps, g_steps = self.protocol.d_steps, self.protocol.g_steps
         with self._threads():
             inputs = self._inputs(d_steps + g_steps, rng)
-        updates = [self._update_D(*one, rng) for one in inputs[:d_steps]]
-        updates += [self._update_G(*one) for one in inputs[d_steps:]]
+        updates = [self._update_D(*batch, rng) for batch in inputs[:d_steps]]
+        updates += [self._update_G(*batch) for batch in inputs[d_steps:]]
         for update in updates:
             is_going = True
             while is_going:
@@ -94,7 +94,7 @@ class FullTraining(ScaleTraining):
         self._start_clock(self.settings.epochs or self.protocol.epochs)
 
     def _enter_scale(self) -> None:
-        """What follows from the networks' weights: made anew, not saved."""
+        """Rebuild what is derived from the networks' weights and not saved."""
         n = self.scale
         self.G = self.model.generators[n].train()
         self._make_optimizers()

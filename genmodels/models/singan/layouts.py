@@ -11,10 +11,10 @@ from torch import Tensor
 
 from genmodels.hub.checks import check_whole
 from genmodels.models.patches import synthesis
-from genmodels.models.patches.field import Frame, Level
+from genmodels.models.patches.field import Canvas, Level
 from genmodels.models.patches.source import PATCH, PatchSettings, resize
 
-PROJECTION = (0.55, 0.74, 1.0)  # Of the size: the levels through which a given picture goes ...
+PROJECTION = (0.55, 0.74, 1.0)  # Relative sizes: the levels through which a given picture goes ...
 ROUNDS = 4  # ... and how often its patches are looked for at each.
 FAITHFUL = PatchSettings(reuse=0)  # What the given picture repeats may come again.
 
@@ -32,9 +32,9 @@ def draw(
     """
     check_whole("the photo's shorter side", min(photo.shape[2:]), synthesis.MIN_SIDE, 1 << 16)
     height, width = (max(PATCH, side) for side in size)
-    frame = Frame(height, width, wrap=wrap)
+    canvas = Canvas(height, width, wrap=wrap)
     picture = photo[0]
-    for picture in synthesis.synthesize(photo[0].float().cpu(), frame, "strip", seed=seed):
+    for picture in synthesis.synthesize(photo[0].float().cpu(), canvas, "strip", seed=seed):
         yield picture[None]
     if tuple(picture.shape[1:]) != size:  # Thinner than a patch.
         yield resize(picture, size)[None]
@@ -52,12 +52,12 @@ def project(
     synthesis.check_default_dtype()
     rng = torch.Generator().manual_seed(seed)
     height, width = (max(PATCH, side) for side in size)
-    source, frame = photo[0].float().cpu(), Frame(height, width)
+    source, canvas = photo[0].float().cpu(), Canvas(height, width)
     picture = image[0].float().cpu()
     before: Level | None = None
     field = torch.zeros(0)
     for scale in PROJECTION:
-        level = Level(source, frame, scale, FAITHFUL)
+        level = Level(source, canvas, scale, FAITHFUL)
         picture = resize(picture, (level.height, level.width))
         if before is None:
             field = torch.zeros(level.gh * level.gw, dtype=torch.long)

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from genmodels.hub.checks import check_whole
 from genmodels.hub.modeling import HubModel
 
-BLOCKS = 5  # Convolutions of 3x3 in every network, hence ...
-BORDER = BLOCKS  # ... so many pixels that it takes off each side, padded before it.
+BLOCKS = 5  # 3x3 convolutions in every network.
+BORDER = BLOCKS  # Pixels lost on each side, padded beforehand.
 MAX_SCALES = 24
-MAX_SIDE = 2048  # Of a trained scale; a picture may be larger.
-SLOPE = 0.2  # Of the leaky ReLU below zero.
-STRIP_ELEMENTS = 1 << 22  # Of the largest tensor while sampling: 16 MiB.
+MAX_SIDE = 2048  # Largest side of a trained scale; a picture may be larger.
+SLOPE = 0.2  # Negative slope of the leaky ReLU.
+STRIP_ELEMENTS = 1 << 22  # Elements of the largest tensor while sampling: 16 MiB.
 
 # What the defaults of the constructor describe: a photo of 44x33 px in two scales.
 SIZES = [[25, 33], [33, 44]]
@@ -59,7 +59,7 @@ class Generator(nn.Sequential):
 
     def __init__(
         self,
-        channels: int,  # Of its inner layers.
+        channels: int,  # Channels of the inner layers.
         is_normalised: bool = True,  # Whether batch normalisation follows its inner convolutions.
     ) -> None:
         layers: list[nn.Module] = []
@@ -79,7 +79,7 @@ class Discriminator(nn.Sequential):
 
     def __init__(
         self,
-        channels: int,  # Of its inner layers.
+        channels: int,  # Channels of the inner layers.
     ) -> None:
         layers: list[nn.Module] = []
         for c_in in [3, *[channels] * (BLOCKS - 2)]:
@@ -98,7 +98,7 @@ class HeightDiscriminator(nn.Sequential):
 
     def __init__(
         self,
-        channels: int,  # Of its inner layers.
+        channels: int,  # Channels of the inner layers.
     ) -> None:
         layers: list[nn.Module] = []
         for c_in, step in zip([4, *[channels] * (BLOCKS - 2)], (1, 2, 2, 1), strict=True):
@@ -139,7 +139,7 @@ class SinGAN(HubModel):
     def __init__(
         self,
         sizes: list = SIZES,  # [height, width] of the photo at every scale, coarsest first.
-        channels: list = CHANNELS,  # Of the networks, one for each trained scale; 0: of patches.
+        channels: list = CHANNELS,  # One number per trained scale; 0: made of patches.
     ) -> None:
         super().__init__()
         _check_pyramid(sizes, channels)
@@ -158,8 +158,8 @@ class SinGAN(HubModel):
 
     def shapes(
         self,
-        height: int | None = None,  # Of the picture; None: the photo's.
-        width: int | None = None,  # Of the picture; None: the photo's.
+        height: int | None = None,  # Size of the picture in pixels; None: that of the photo.
+        width: int | None = None,  # Size of the picture in pixels; None: that of the photo.
     ) -> list[tuple[int, int]]:
         """(height, width) of the noise at each trained scale, for a picture of this size."""
         full_height, full_width = self.sizes[-1]
@@ -190,7 +190,7 @@ class SinGAN(HubModel):
 
     def refine(
         self,
-        scale: int,  # Of the network, 0 is the coarsest.
+        scale: int,  # Scale of the network, 0 = coarsest.
         below: Tensor,  # The picture of the scale below at this scale's size, [N, 3, H, W].
         noise: Tensor | None,  # Standard normal, [N, 3, H, W]; None: no noise.
         wrap: bool = False,  # Whether left and right sides are to meet.
@@ -272,8 +272,8 @@ def init(
 
 
 def pyramid_sizes(
-    height: int,  # Of the photo.
-    width: int,  # Of the photo.
+    height: int,  # Size of the photo in pixels.
+    width: int,  # Size of the photo in pixels.
     *,
     max_size: int,  # What the longer side may have at the finest scale.
     min_size: int = 25,  # What the shorter side has at the coarsest scale.

@@ -24,19 +24,19 @@ from genmodels.models.singan import networks
 from genmodels.models.singan.settings import MODES, OPTIMIZERS, Protocol, Settings
 
 MEASURED = 4  # Iterations after which a budget is divided; the first of them is a warm-up.
-NUMBERS = ("scale", "step", "steps", "losses", "scale_started", "deadline")  # Of the state.
+NUMBERS = ("scale", "step", "steps", "losses", "scale_started", "deadline")  # Numbers in the state.
 NEVER = 1e9  # Seconds; JSON knows no infinity.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a training stands; the last event carries the model."""
+    """The progress of a training; the last event has the model."""
 
     scale: int  # The one at work, 0 is the coarsest.
     num_scales: int  # How many there are.
     step: int  # Iterations of this scale behind it (fast, scale 0: pictures made) ...
     steps: int  # ... and planned.
-    losses: dict[str, float]  # Of the last updates: D, penalty, G, reconstruction.
+    losses: dict[str, float]  # Losses of the last updates: D, penalty, G, reconstruction.
     seconds: float  # Since the start, with those of a run that this one resumes.
     eta_seconds: float | None  # Until the end, by the pace so far; None before there is any.
     preview: Image.Image | None = None  # A sample, at the finest scale's size.
@@ -62,7 +62,7 @@ class ScaleTraining(ABC):
         self,
         photo: Tensor,  # [1, 3, H, W] in [-1, 1].
         settings: Settings,
-        sizes: list[list[int]],  # Of all scales ...
+        sizes: list[list[int]],  # [height, width] of all scales ...
         channels: list[int],  # ... and their networks' widths.
     ) -> None:
         self.settings, self.protocol = settings, MODES[settings.mode]
@@ -95,7 +95,7 @@ class ScaleTraining(ABC):
 
     @abstractmethod
     def _enter_scale(self) -> None:
-        """What follows from the networks' weights: made anew, not saved."""
+        """Rebuild what is derived from the networks' weights and not saved."""
 
     @abstractmethod
     def _rate_factor(self) -> float:
@@ -320,5 +320,5 @@ def _restore(optimizer: Optimizer, slots: dict[str, Tensor]) -> None:
     """An optimizer's moments, in their weights' layout: in another one sums may round otherwise."""
     for i, weight in enumerate(optimizer.param_groups[0]["params"]):
         for key, value in part(slots, f"{i}.").items():
-            kept = torch.empty_like(weight).copy_(value) if value.ndim else value
-            optimizer.state[weight][key] = kept.detach()
+            restored = torch.empty_like(weight).copy_(value) if value.ndim else value
+            optimizer.state[weight][key] = restored.detach()

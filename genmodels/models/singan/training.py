@@ -22,8 +22,8 @@ from genmodels.models.singan.settings import MODES, FastProtocol, Settings
 __all__ = ["Progress", "check_photo", "fit_steps"]
 
 EVENT_SECONDS = 0.3  # An iteration that takes longer is interrupted by events ...
-PREVIEW_SECONDS = 2.0  # ... a preview comes after the first one and then so often ...
-SAVE_SECONDS = 20.0  # ... and the state is written so often, and at the end of a scale.
+PREVIEW_SECONDS = 2.0  # Seconds between previews, after the first one.
+SAVE_SECONDS = 20.0  # Seconds between saves; the end of a scale saves too.
 
 
 def fit_steps(

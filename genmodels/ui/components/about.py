@@ -1,4 +1,4 @@
-"""What is told of a model: its training as a film, how it works, what it cannot do."""
+"""About a model: a film of its training, how it works, its limits."""
 
 import gradio as gr
 
@@ -6,19 +6,21 @@ from genmodels import zoo
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.services.models import Card
 
-# Of the model's card, in this order, where it has them.
+# Sections of the model's card that are shown, in this order, where it has them.
 SECTIONS = (
     "Figures",
-    "How well it obeys",
-    "What each wish brings",
+    "Condition accuracy",
+    "How well it obeys",  # Its title on cards of 0.4.
+    "Ablation",
+    "What each wish brings",  # Its title on cards of 0.4.
     "pix2pix against the autoencoder",
 )
 # What a film shows, where that is not the pictures of some random numbers.
-ALT = {"translation": "Held-out photos, what became of them as it learnt, and what was wanted"}
+ALT = {"translation": "Held-out photos, their translations during training, and the targets"}
 
 
 def build(card: Card, use: str) -> tuple[gr.Image, gr.Markdown]:
-    """Lay both out, folded, inside an open tab; `film` and `text` give them another model's."""
+    """Add both accordions, closed, to an open tab; `film` and `text` fill them for a model."""
     with gr.Accordion("Training progress", open=False):
         shown = gr.Image(
             film(card),
@@ -46,7 +48,7 @@ def text(card: Card, use: str) -> str:
     seen = card.facts.get("images_seen_by_parent")
     learnt = f"looked at {seen:,}" if seen else "learnt"
     origin = f"It began as `{parent}`, which had {learnt} before. " if parent else ""
-    figures = "\n\n".join(f"### {name}\n\n{told}" for name, told in _sections(card))
+    figures = "\n\n".join(f"### {name}\n\n{body}" for name, body in _sections(card))
     return words.format(figures=figures, origin=origin, **card.facts)
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services.models import Recipe
 
 MAX_TEXT = 20_000  # Characters of a control's value.
-MAX_PHOTOS = 8  # Of a visitor's photos, the newest, whose keys the browser keeps.
+MAX_PHOTOS = 8  # The browser keeps the keys of a visitor's newest photos, this many.
 
 # Run in the browser, before each function below. Where a browser keeps nothing for a page in a
 # frame, reading throws: then nothing is kept. A Space's own page shows what its frame tells it.
@@ -54,7 +54,7 @@ _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 class Start:
     """What a tab opens with; all of it comes from the browser."""
 
-    recipe: Recipe | None = None  # Of a link or a file: it goes before what was kept.
+    recipe: Recipe | None = None  # From a link or a file; overrides stored values.
     settings: Mapping[str, Any] = field(default_factory=dict)  # By the controls' names.
     drawn: Any = None  # The recipe, or recipes, of what was shown last.
     photos: Sequence[str] = ()  # Keys of the visitor's photos, the newest first.
@@ -82,14 +82,14 @@ class Visit:
         What does not fit is told; a tab that was empty is then filled as for a new visitor.
         """
 
-        @errors_told
+        @show_errors
         def opened(start: Any, is_open: bool, *given: Any) -> tuple[Any, ...]:
             try:
                 return True, *fill(_start(start), *given)
             except ValueError as error:
                 if is_open:
                     raise
-                gr.Warning(told(error), duration=None)
+                gr.Warning(error_text(error), duration=None)
                 return True, *fill(Start(), *given)
 
         inputs, outputs = [self.start, self.is_open, *inputs], [self.is_open, *outputs]
@@ -121,7 +121,7 @@ class Visit:
     def _write(self, part: str, value: str, components: list[Component]) -> None:
         inputs = [self.is_open, *components]  # Before it is filled it has nothing to keep.
         js = self._js(f"if (isOpen) write('{self.tab}-{part}', {value})", "isOpen, ...values")
-        changes = [one.change for one in inputs]  # type: ignore[attr-defined]
+        changes = [component.change for component in inputs]  # type: ignore[attr-defined]
         gr.on(changes, None, inputs, None, js=js, **_PRIVATE)
 
     def _js(self, body: str, arguments: str = "") -> str:
@@ -157,7 +157,7 @@ def follow(page: gr.Blocks, tabs: gr.Tabs, link: gr.Textbox, visits: Sequence[Vi
 def fits(control: Component, value: Any) -> bool:
     """Whether a control can have the value, which is anyone's."""
     if isinstance(control, gr.Radio | gr.Dropdown):
-        return any(type(one) is type(value) and one == value for _, one in control.choices)
+        return any(type(choice) is type(value) and choice == value for _, choice in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
         if type(value) not in (int, float) or not math.isfinite(value):
             return False
@@ -173,11 +173,11 @@ def check(controls: Mapping[str, Component], values: Mapping[str, Any]) -> None:
     """ValueError for a value that its control cannot have, or one that is missing."""
     for name, control in controls.items():
         if name not in values or not fits(control, values[name]):
-            came = repr(values.get(name))[:200]
-            raise ValueError(f"the setting {name} is not one of this page: got {came}")
+            actual = repr(values.get(name))[:200]
+            raise ValueError(f"the setting {name} is not one of this page: got {actual}")
 
 
-def told(error: ValueError) -> str:
+def error_text(error: ValueError) -> str:
     """The error's words as the page shows them; they may quote anyone."""
     text = str(error)
     return html.escape(text[:1].upper() + text[1:])

@@ -1,4 +1,4 @@
-"""A closer look at one picture: large, its file and recipe, and the ways on from it."""
+"""The detail panel: the selected picture, its file and recipe, variations and films."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from genmodels.ui.components import enlarging, films
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures, recipes
 
 NUM_VARIATIONS = 8  # Variations drawn at a time.
@@ -16,49 +16,51 @@ NUM_VARIATIONS = 8  # Variations drawn at a time.
 
 @dataclass(frozen=True)
 class DetailPanel:
-    """What shows the picked picture."""
+    """The components that show the selected picture."""
 
-    name: str  # Begins the names of its elements.
+    name: str  # Prefix of its elements' names.
     picture: gr.Image
     words: gr.Markdown
     file: gr.DownloadButton
     all_files: gr.DownloadButton
     recipe: gr.JSON
-    years: gr.Tab | None  # Shut where a model knows none; None where no model does.
+    years: gr.Tab | None  # Disabled for a model without years; None if no model has any.
     load: Callable[[str], Any]
     switch: gr.Radio  # Whether pictures are shown enlarged.
 
     def follow(
         self,
         gallery: gr.Gallery,
-        told: gr.JSON,  # The recipes, one per picture.
+        records: gr.JSON,  # The recipes, one per picture.
         batches: Sequence[Any] = (),  # The events that fill the gallery.
-        opens_on: int | None = 0,  # Which picture of a batch is shown at first; None: it stays.
+        opens_on: int | None = 0,  # Picture of a batch to show first; None: keep the current one.
     ) -> None:
-        """Show one picture of every batch, then the one that is clicked, as the switch says."""
+        """Show one picture of every batch, then the one clicked, enlarged or not."""
         shown: list[Any] = [self.picture, self.words, self.file, self.all_files, self.recipe]
         if self.years is not None:
             shown.append(self.years)
 
         @self._fitting
-        @errors_told
-        def opened(files: Any, told: Any) -> tuple[Any, ...]:
-            return _portrait(files, told, opens_on or 0)
+        @show_errors
+        def opened(files: Any, records: Any) -> tuple[Any, ...]:
+            return _portrait(files, records, opens_on or 0)
 
         drawn = list(batches)
         if opens_on is not None:
-            drawn = [one.success(opened, [gallery, told], shown, **AT_ONCE) for one in batches]
-        for event in enlarging.follow(self.load, self.switch, gallery, told, drawn):
+            drawn = [
+                batch.success(opened, [gallery, records], shown, **AT_ONCE) for batch in batches
+            ]
+        for event in enlarging.follow(self.load, self.switch, gallery, records, drawn):
             again = self._fitting(_opened_again)
-            event.then(again, [gallery, told, self.recipe], shown, **AT_ONCE)
-        clicked = gallery.select(self._fitting(_clicked), [gallery, told], shown, **AT_ONCE)
+            event.then(again, [gallery, records, self.recipe], shown, **AT_ONCE)
+        clicked = gallery.select(self._fitting(_clicked), [gallery, records], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
         element = f"document.getElementById('{self.name}-detail')"
         scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
         clicked.success(None, js=scroll)
 
     def _fitting(self, update: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
-        """The same without the last update, that of the years, where there are none."""
+        """The same without the last update, that of the years, if there are none."""
         if self.years is not None:
             return update
 
@@ -71,11 +73,11 @@ class DetailPanel:
 
 def build(
     load: Callable[[str], Any],
-    name: str,  # Begins the names of its elements.
+    name: str,  # Prefix of its elements' names.
     switch: gr.Radio,  # Whether pictures are shown enlarged.
-    years: tuple[int, int] | None = None,  # The first and last of the data's, if it knows any.
+    years: tuple[int, int] | None = None,  # The first and the last in the data, if any.
 ) -> DetailPanel:
-    """Lay it out inside an open tab; `follow` then ties it to the gallery it looks at."""
+    """Add the panel to an open tab; `follow` then connects it to a gallery."""
     with gr.Column(elem_id=f"{name}-detail", elem_classes="detail-panel"):
         with gr.Row(elem_classes="portrait"):
             picture = gr.Image(
@@ -97,7 +99,7 @@ def build(
                     )
         with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
             with gr.Tab("Variations"):
-                variations, told, varied = _variations(load, recipe, f"{name}-variations")
+                variations, records, varied = _variations(load, recipe, f"{name}-variations")
             film_panels, years_tab = [], None
             if years is not None:
                 with gr.Tab("Years") as years_tab:
@@ -106,17 +108,19 @@ def build(
                 film_panels.append(films.journey(load, recipe, f"{name}-stops"))
         films.show(film_panels, f"{name}-film")
     panel = DetailPanel(name, picture, words, file, all_files, recipe, years_tab, load, switch)
-    panel.follow(variations, told, [varied], opens_on=None)
+    panel.follow(variations, records, [varied], opens_on=None)
     return panel
 
 
 def _variations(
     load: Callable[[str], Any], recipe: gr.JSON, elem_id: str
 ) -> tuple[gr.Gallery, gr.JSON, Any]:
-    """Variations of the picked picture: the gallery, its recipes, and the event that draws."""
+    """Variations of the selected picture: the gallery, its recipes, the event that draws them."""
     with gr.Row(elem_classes="way"):
         strength = gr.Slider(
-            *(0.05, 1, 0.3),
+            0.05,
+            1,
+            0.3,
             step=0.05,
             label="Variation strength",
             info="Low: the same picture with other details. 1: a different picture.",
@@ -124,53 +128,55 @@ def _variations(
             min_width=200,
         )
         button = gr.Button(f"Draw {NUM_VARIATIONS} variations", size="md", min_width=170, scale=0)
-    gallery, told = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
+    gallery, records = pictures.gallery(elem_id, visible=False), gr.JSON(visible=False)
 
-    @errors_told
+    @show_errors
     def vary(picked: Any, strength: float) -> tuple[Any, Any]:
         if picked is None:
             raise ValueError("pick a picture first")
         recipe = models.as_drawn(recipes.checked(picked))
-        made = load(recipe["model"]).vary(
+        output = load(recipe["model"]).vary(
             seed=recipe["seed"],
             strength=strength,
             num_images=NUM_VARIATIONS,
             **{k: v for k, v in recipe["settings"].items() if not k.startswith("variation_")},
         )
-        shown = pictures.captioned(made.images, made.recipes)
-        return gr.update(value=shown, visible=True), made.recipes
+        shown = pictures.captioned(output.images, output.recipes)
+        return gr.update(value=shown, visible=True), output.recipes
 
     varied = button.click(
-        *(vary, [recipe, strength], [gallery, told]),
+        vary,
+        [recipe, strength],
+        [gallery, records],
         api_visibility="private",
         show_progress_on=button,
         **IN_TURN,
     )
-    return gallery, told, varied
+    return gallery, records, varied
 
 
-@errors_told
-def _opened_again(files: Any, told: Any, picked: Any) -> tuple[Any, ...]:
-    """The picked picture as the gallery shows it now, if it is one of the gallery's."""
-    if files is None and told is None:
-        return _as_it_is()  # There is nothing to pick from.
+@show_errors
+def _opened_again(files: Any, records: Any, picked: Any) -> tuple[Any, ...]:
+    """The selected picture as the gallery shows it now, if it is in the gallery."""
+    if files is None and records is None:
+        return _as_it_is()
     drawn = models.as_drawn(picked)
-    same = [models.as_drawn(recipe) for _, recipe in recipes.of_gallery(files, told)]
-    return _portrait(files, told, same.index(drawn)) if drawn in same else _as_it_is()
+    same = [models.as_drawn(recipe) for _, recipe in recipes.of_gallery(files, records)]
+    return _portrait(files, records, same.index(drawn)) if drawn in same else _as_it_is()
 
 
-@errors_told
-def _clicked(files: Any, told: Any, event: gr.SelectData) -> tuple[Any, ...]:
-    return _portrait(files, told, event.index)
+@show_errors
+def _clicked(files: Any, records: Any, event: gr.SelectData) -> tuple[Any, ...]:
+    return _portrait(files, records, event.index)
 
 
 def _portrait(
     files: Any,  # What the gallery shows: paths and captions, or None.
-    told: Any,  # A recipe for each, None where it shows nothing. Both come from the page: anyone's.
+    records: Any,  # A recipe for each, or None. Both come from the page: untrusted.
     index: int,
 ) -> tuple[Any, ...]:
-    """What is shown of one picture of a gallery."""
-    drawn = recipes.of_gallery(files, told)
+    """The updates that show one picture of a gallery."""
+    drawn = recipes.of_gallery(files, records)
     if not -len(drawn) <= index < len(drawn):
         raise ValueError(f"the gallery shows {len(drawn)} pictures, got number {index}")
     path, recipe = drawn[index]
@@ -184,8 +190,8 @@ def _portrait(
 Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
 [Share link]({pictures.link(recipe)})
 """
-    shown = [(file, one) for file, one in drawn if one is not None]
-    archive = pictures.zipped([file for file, _ in shown], [one for _, one in shown])
+    shown = [(file, record) for file, record in drawn if record is not None]
+    archive = pictures.zipped([file for file, _ in shown], [record for _, record in shown])
     return (
         path,
         words,

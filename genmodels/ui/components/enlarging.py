@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.server.queues import ENLARGING
 from genmodels.ui.services import models, pictures, recipes
 from genmodels.ui.services.models import Card, Recipe
@@ -50,7 +50,7 @@ def follow(
     load: Callable[[str], Any],
     switch: gr.Radio,
     gallery: gr.Gallery,
-    told: gr.JSON,  # The recipes, one per picture.
+    records: gr.JSON,  # The recipes, one per picture.
     drawn: Sequence[Any],  # Events after which the gallery shows pictures as drawn.
 ) -> list[Any]:
     """Show the gallery's pictures as the switch says, after each event and when it is turned.
@@ -58,20 +58,20 @@ def follow(
     Returns the events after which they are shown so.
     """
 
-    @errors_told
-    def show(told: Any, how: Literal["Enlarged", "As drawn"]) -> tuple[Any, Any]:
-        if not told or all(one is None or _is_shown(one, how) for one in _list(told)):
+    @show_errors
+    def show(records: Any, how: Literal["Enlarged", "As drawn"]) -> tuple[Any, Any]:
+        if not records or all(r is None or _is_shown(r, how) for r in _list(records)):
             return None, None
         files: list[Any] = []
         again: list[Recipe | None] = []
-        for one in _list(told):
-            file, recipe = (pictures.nothing(), None) if one is None else _as(load, one, how)
+        for record in _list(records):
+            file, recipe = (pictures.nothing(), None) if record is None else _as(load, record, how)
             files.append((file, None if recipe is None else models.in_words(recipe)))
             again.append(recipe)
         return files, again
 
-    made, remade = gr.Gallery(visible=False, format="png"), gr.JSON(visible=False)
-    shown, ready = [gallery, told], [made, remade]
+    drawn_again, new_records = gr.Gallery(visible=False, format="png"), gr.JSON(visible=False)
+    shown, ready = [gallery, records], [drawn_again, new_records]
     event: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "minimal",
@@ -79,17 +79,17 @@ def follow(
         "trigger_mode": "always_last",
         **ENLARGING.turns,
     }
-    triggers = [switch.input, *(one.success for one in drawn)]
-    events = [trigger(show, [told, switch], ready, **event) for trigger in triggers]
-    asked = [*shown, *ready, switch]
-    return [one.success(None, asked, shown, js=PUT, **_PRIVATE) for one in events]
+    triggers = [switch.input, *(done.success for done in drawn)]
+    events = [trigger(show, [records, switch], ready, **event) for trigger in triggers]
+    inputs = [*shown, *ready, switch]
+    return [done.success(None, inputs, shown, js=PUT, **_PRIVATE) for done in events]
 
 
-def _list(told: Any) -> list[Any]:
+def _list(records: Any) -> list[Any]:
     """The recipes that a page says a gallery shows; None where it shows nothing."""
-    if not isinstance(told, list) or len(told) > recipes.MAX_PICTURES:
+    if not isinstance(records, list) or len(records) > recipes.MAX_PICTURES:
         raise ValueError(f"a gallery shows {recipes.MAX_PICTURES} pictures at most")
-    return [None if one is None else recipes.checked(one) for one in told]
+    return [None if record is None else recipes.checked(record) for record in records]
 
 
 def _is_shown(recipe: Recipe, how: str) -> bool:

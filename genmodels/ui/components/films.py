@@ -1,6 +1,6 @@
-"""Films of drawn pictures: through the years, from one picture to another, and where they play.
+"""Films of pictures: through the years or from picture to picture, and their player.
 
-Each is made by a process of its own, which ends when its visitor leaves.
+Each film is made in a separate process, which ends when its visitor leaves.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image, ImageDraw, ImageFont
 
-from genmodels.ui.components.widgets import IN_TURN, errors_told
+from genmodels.ui.components.widgets import IN_TURN, show_errors
 from genmodels.ui.server import work_folder
 from genmodels.ui.server.queues import FILM
 from genmodels.ui.services import models, pictures, workers
@@ -21,12 +21,12 @@ from genmodels.ui.services.models import Recipe
 
 FORMATS = ("MP4", "GIF", "WebP")
 FPS = 16
-SIDE = 384  # Of a frame as saved; the model's own pixels are in the pictures' files.
+SIDE = 384  # Side of a saved frame; the model's own pixels are in the pictures' files.
 FRAMES_PER_YEAR = 4
-MAX_STOPS = 8  # Pictures that one film passes through.
-MEGABYTES = 400  # That making one takes at most.
+MAX_STOPS = 8  # Most pictures in one film.
+MEGABYTES = 400  # Memory limit for making a film.
 
-# How far a film is, from 0 to 1, and what is being done; None: as before; at last its path.
+# Progress from 0 to 1 and its description, or None for no change; finally the film's path.
 Making = Iterator[tuple[float, str] | str | None]
 
 
@@ -55,10 +55,10 @@ def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int,
         end = gr.Slider(**span, value=last, label="To")
     kind, button = format_and_button()
 
-    @errors_told
+    @show_errors
     def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> Making:
-        asked = (load, _picked(recipe), start, end, kind)
-        yield from workers.run(_years, *asked, megabytes=MEGABYTES)
+        arguments = (load, _picked(recipe), start, end, kind)
+        yield from workers.run(_years, *arguments, megabytes=MEGABYTES)
 
     return Panel(button, [recipe, start, end, kind], draw)
 
@@ -71,7 +71,9 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
         add = gr.Button("Add the selected picture", size="md", min_width=150)
         clear = gr.Button("Start over", size="md", min_width=110, scale=0)
     seconds = gr.Slider(
-        *(1, 4, 2),
+        1,
+        4,
+        2,
         step=0.5,
         label="Seconds per transition",
         info="Add two or more pictures. The film returns to the first.",
@@ -79,21 +81,21 @@ def journey(load: Callable[[str], Any], recipe: gr.JSON, elem_id: str) -> Panel:
     )
     kind, button = format_and_button()
 
-    @errors_told
+    @show_errors
     def add_stop(recipe: Recipe | None, stops: list[Recipe]) -> tuple[Any, Any]:
         stops = _checked([*stops, _picked(recipe)])
         if len({stop["model"] for stop in stops}) > 1:
             raise ValueError("the pictures of a film must be by one model: start over for another")
         again = [load(stop["model"])(1, seed=stop["seed"], **stop["settings"]) for stop in stops]
-        shown = pictures.captioned([one.images[0] for one in again], stops)
+        shown = pictures.captioned([output.images[0] for output in again], stops)
         return gr.update(value=shown, visible=True), stops
 
-    @errors_told
+    @show_errors
     def draw(stops: list[Recipe], seconds: float, kind: str) -> Making:
         if len(stops) < 2:
             raise ValueError("a film needs two or more pictures: pick one, add it, pick another")
-        asked = (load, _checked(stops), seconds, kind)
-        yield from workers.run(_journey, *asked, megabytes=MEGABYTES)
+        arguments = (load, _checked(stops), seconds, kind)
+        yield from workers.run(_journey, *arguments, megabytes=MEGABYTES)
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     add.click(add_stop, [recipe, stops], [chosen, stops], **private, **IN_TURN)
@@ -131,17 +133,19 @@ def show(panels: Sequence[Panel], elem_id: str) -> None:
     for panel in panels:
 
         def draw_and_play(*values: Any, panel: Panel = panel) -> Iterator[tuple[Any, ...]]:
-            progress, told = gr.Progress(), (0.0, "Beginning")
-            for made in panel.draw(*values):
-                if isinstance(made, str):
-                    yield play(made)
+            progress, progress_made = gr.Progress(), (0.0, "Beginning")
+            for update in panel.draw(*values):
+                if isinstance(update, str):
+                    yield play(update)
                     return
-                told = made or told
-                progress(*told)
+                progress_made = update or progress_made
+                progress(*progress_made)
                 yield gr.skip(), gr.skip(), gr.skip()
 
         panel.button.click(
-            *(draw_and_play, panel.inputs, [video, picture, file]),
+            draw_and_play,
+            panel.inputs,
+            [video, picture, file],
             api_visibility="private",
             show_progress_on=panel.button,
             **FILM.turns,
@@ -158,10 +162,10 @@ def _years(load: Callable[[str], Any], recipe: Recipe, start: int, end: int, kin
     years = [start + (end - start) * i / count for i in range(count + 1)]
     yield 0.0, f"Drawing {len(years)} frames"
     pipe = load(recipe["model"])
-    made = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
+    output = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
     captions = [f"{year}" + (", a guess" if year > seen else "") for year in map(round, years)]
     yield 0.5, f"Writing the {kind}"
-    yield shoot(made.images, made.recipes, kind, captions)
+    yield shoot(output.images, output.recipes, kind, captions)
 
 
 def _journey(load: Callable[[str], Any], stops: list[Recipe], seconds: float, kind: str) -> Making:
@@ -170,9 +174,9 @@ def _journey(load: Callable[[str], Any], stops: list[Recipe], seconds: float, ki
     pipe = load(stops[0]["model"])
     for number, pair in enumerate(zip(stops, [*stops[1:], stops[0]], strict=True)):
         yield 0.7 * number / len(stops), f"Drawing {number + 1} of {len(stops)}"
-        made = pipe.interpolate(recipes=pair, frames=round(seconds * FPS))
-        frames += made.images[:-1]  # The last is the next pair's first.
-        recipes += made.recipes[:-1]
+        film = pipe.interpolate(recipes=pair, frames=round(seconds * FPS))
+        frames += film.images[:-1]  # The last is the next pair's first.
+        recipes += film.recipes[:-1]
     yield 0.7, f"Writing the {kind}"
     yield shoot(frames, recipes, kind)
 
@@ -194,9 +198,9 @@ def shoot(
         shown = [_subtitled(*pair) for pair in zip(shown, captions, strict=True)]
     key = hashlib.sha256(json.dumps([list(recipes), list(captions)]).encode()).hexdigest()
     name = f"{recipes[0]['model']}-film.{kind.lower()}"
-    told: dict[str, Any] = {"comment": recipe.film(recipes), "xmp": recipe.XMP}
+    metadata: dict[str, Any] = {"comment": recipe.film(recipes), "xmp": recipe.XMP}
     return work_folder.written_once(
-        key, name, lambda path: images.encode_animation(shown, path, FPS, **told)
+        key, name, lambda path: images.encode_animation(shown, path, FPS, **metadata)
     )
 
 
@@ -224,9 +228,9 @@ def format_and_button() -> tuple[gr.Radio, gr.Button]:
 def _subtitled(frame: Image.Image, text: str) -> Image.Image:
     """The frame with a line of text on a strip below it."""
     height = frame.height // 10 // 2 * 2  # Even, as H.264 wants it.
-    made = Image.new("RGB", (frame.width, frame.height + height), "#18382d")
-    made.paste(frame)
+    frame_with_text = Image.new("RGB", (frame.width, frame.height + height), "#18382d")
+    frame_with_text.paste(frame)
     middle = (frame.width / 2, frame.height + height / 2)
     font = ImageFont.load_default(height * 0.55)
-    ImageDraw.Draw(made).text(middle, text, fill="white", font=font, anchor="mm")
-    return made
+    ImageDraw.Draw(frame_with_text).text(middle, text, fill="white", font=font, anchor="mm")
+    return frame_with_text

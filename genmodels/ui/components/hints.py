@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services import photos
 
 SIDE = 480  # Longer side of the photo as it is drawn on, in pixels.
@@ -34,7 +34,7 @@ ${JSON.parse(value).strokes.map(([colour, points]) => points.map(([x, y]) =>
 </div></div>"""
 
 # A stroke is points that are GAP apart; while it is drawn only dots are added, and the value, which
-# draws the template anew, changes at its end.
+# redraws the template, changes at its end.
 _JS = """
 const GAP = 14
 let stroke = null
@@ -122,11 +122,11 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
         )
     hints = gr.JSON([], label="Hints", visible=False)
 
-    @errors_told
+    @show_errors
     def opened(path: str | None, value: str) -> Any:
         return on(path or default, value)
 
-    @errors_told
+    @show_errors
     def drawn(path: str | None, value: str) -> list[Hint]:
         return read(value, photos.size(path or default))
 
@@ -161,11 +161,13 @@ def read(value: str, size: tuple[int, int]) -> list[Hint]:
     """
     try:
         state = json.loads(value)
-        points = [(float(x), float(y), code) for code, own in state["strokes"] for x, y in own]
+        points = [
+            (float(x), float(y), code) for code, places in state["strokes"] for x, y in places
+        ]
         codes = [state.get("colour", COLOUR), *(code for _, _, code in points)]
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
-        came = f"{value[:80]!r}"
-        raise ValueError(f"strokes must be colours with their points, got {came}") from error
+        actual = f"{value[:80]!r}"
+        raise ValueError(f"strokes must be colours with their points, got {actual}") from error
     if len(points) > MAX_HINTS:
         raise ValueError(f"a photo takes {MAX_HINTS} dots of colour at most, got {len(points)}")
     for code in codes:  # The board writes them into the page.

@@ -1,4 +1,4 @@
-"""The controls of a panorama: the photo, the picture's size and the frame, in step with each other.
+"""The controls of a panorama: the photo, the picture's size and position, kept consistent.
 
 Values are named as the arguments of the tab's drawing, and `size` and `kept`.
 """
@@ -11,7 +11,7 @@ from PIL import Image
 
 from genmodels.ui.components import address, photo_frame, sources, widgets
 from genmodels.ui.components.sources import Source
-from genmodels.ui.components.widgets import errors_told
+from genmodels.ui.components.widgets import show_errors
 from genmodels.ui.services import panoramas, photos, uploads
 from genmodels.ui.services.models import Recipe
 from genmodels.ui.services.panoramas import MODES, SIZES, Place
@@ -33,7 +33,7 @@ class Controls(NamedTuple):
     place: gr.HTML
     mode: gr.Radio
     size: gr.Dropdown
-    pixels: gr.Row  # Of the width and the height, where these are asked for.
+    pixels: gr.Row  # Row with the width and the height, where these can be chosen.
     width: gr.Number
     height: gr.Number
     words: gr.Markdown  # How large the picture will be, and what becomes of the photo.
@@ -45,7 +45,9 @@ class Controls(NamedTuple):
 
     def drawn_by(self) -> dict[str, Any]:
         """The arguments of a drawing after the photo, in their order."""
-        return {name: one for name, one in self.named().items() if name not in ("size", "kept")}
+        return {
+            name: control for name, control in self.named().items() if name not in ("size", "kept")
+        }
 
     def named(self) -> dict[str, Any]:
         """All that has a value, by name."""
@@ -108,28 +110,28 @@ def of_recipe(recipe: Recipe, photo: tuple[int, int] | None) -> dict[str, Any]:
 
     Errors: ValueError for a picture that no visitor of this page could have drawn.
     """
-    made, image = recipe["settings"], recipe.get("image")
+    settings, image = recipe["settings"], recipe.get("image")
     modes = {mode: name for name, mode in MODES.items()}
-    if image is None or made.get("mode") not in modes:
+    if image is None or settings.get("mode") not in modes:
         raise ValueError("the recipe of a panorama must say of what photo and in which way it is")
     size = (image["width"], image["height"])
-    frame_size = (made.get("width"), made.get("height"))
+    frame_size = (settings.get("width"), settings.get("height"))
     if not all(type(side) is int and side > 0 for side in (*size, *frame_size)):
         raise ValueError(f"a panorama and its photo must have pixels, got {frame_size} and {size}")
     names = [name for name in SIZES if photo and panoramas.size_of(name, photo) == frame_size]
     values = DEFAULTS | {
-        "mode": modes[made["mode"]],
+        "mode": modes[settings["mode"]],
         "size": names[0] if names else EXACT,
         "width": frame_size[0],
         "height": frame_size[1],
         "seed": recipe["seed"],
         "kept": True,
     }
-    values |= {name: made[name] for name in ("mirror", "variety") if name in made}
-    if made["mode"] in KEEPING:
-        values["uniqueness"] = made.get("uniqueness", DEFAULTS["uniqueness"])
+    values |= {name: settings[name] for name in ("mirror", "variety") if name in settings}
+    if settings["mode"] in KEEPING:
+        values["uniqueness"] = settings.get("uniqueness", DEFAULTS["uniqueness"])
         spare = [room - side for room, side in zip(frame_size, size, strict=True)]
-        at = [made.get("left"), made.get("top")]
+        at = [settings.get("left"), settings.get("top")]
         if not all(type(x) is int and 0 <= x <= most for x, most in zip(at, spare, strict=True)):
             raise ValueError(f"the photo must lie in the panorama, got {str(at)[:80]}")
         lies = [x / most if most else 0.5 for x, most in zip(at, spare, strict=True)]
@@ -150,10 +152,10 @@ def photo_of(recipe: Recipe, keys: Sequence[str]) -> tuple[str, str | None] | No
 
     The first scene has no path: it is what is drawn where there is no photo.
     """
-    own = uploads.find(keys, lambda path: is_of(recipe, path))
-    if own is not None:
-        return own
-    scene = next((one for one in SCENES if is_of(recipe, str(one))), None)
+    uploaded = uploads.find(keys, lambda path: is_of(recipe, path))
+    if uploaded is not None:
+        return uploaded
+    scene = next((each for each in SCENES if is_of(recipe, str(each))), None)
     if scene is None:
         return None
     if scene == SCENES[0]:
@@ -179,19 +181,21 @@ def _keep_in_step(controls: Controls) -> None:
     """The frame and the words follow the photo, the way, the size and the share."""
     named = controls.named()
 
-    @errors_told
+    @show_errors
     def moved(photo: str | None, *given: Any) -> list[Any]:
         values = dict(zip(named, given, strict=True))
         try:
-            made = shown(photo, values)
-        except ValueError as error:  # Of a number that is still being typed.
+            updates = shown(photo, values)
+        except ValueError as error:  # A number that is still being typed.
             return [gr.skip(), str(error), *(gr.skip() for _ in named)]
         if values["size"] == EXACT:
-            return made[:2] + [
-                made[2 + i] if n == "place" else gr.skip() for i, n in enumerate(named)
+            return updates[:2] + [
+                updates[2 + i] if n == "place" else gr.skip() for i, n in enumerate(named)
             ]
         moving = ("width", "height", "place")
-        return made[:2] + [made[2 + i] if n in moving else gr.skip() for i, n in enumerate(named)]
+        return updates[:2] + [
+            updates[2 + i] if n in moving else gr.skip() for i, n in enumerate(named)
+        ]
 
     changes = [controls.mode.input, controls.size.input, controls.share.input]
     gr.on(
@@ -222,7 +226,7 @@ def _share(size: tuple[int, int], room: Sequence[int], photo: tuple[int, int]) -
     """How large a photo is in a picture if it is to come out at a size: a step if one fits."""
     whole = min(room[0] / photo[0], room[1] / photo[1])
     low, high = (
-        limit((side + half) / own for side, own in zip(size, photo, strict=True)) / whole
+        limit((a + half) / b for a, b in zip(size, photo, strict=True)) / whole
         for limit, half in ((max, -0.5), (min, 0.5))
     )
     steps = [round(SHARE_STEP * i, 2) for i in range(1, round(1 / SHARE_STEP) + 1)]

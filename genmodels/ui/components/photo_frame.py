@@ -17,7 +17,7 @@ _HTML = """<div class="frame" style="aspect-ratio: ${ratio}; --ratio: ${ratio}">
 </div>"""
 
 # Pointer events are a mouse's and a finger's. While it is dragged only the picture's style changes;
-# the value, which draws the template anew, changes at the end.
+# the value, which redraws the template, changes at the end.
 _JS = """
 let from = null
 const clamp = x => Math.min(1, Math.max(0, x))
@@ -87,11 +87,11 @@ def in_words(name: str, photo: tuple[int, int], where: Place, *, by_shape: bool)
     """
     size = panoramas.fitted(photo, where)
     result = f"Result: {where.width} x {where.height} px. "
-    came, put = (f"{width} x {height}" for width, height in (photo, size))
+    original, put = (f"{width} x {height}" for width, height in (photo, size))
     if size == photo:
-        return f"{result}{name} keeps its {came} px."
+        return f"{result}{name} keeps its {original} px."
     if size > photo:
-        return f"{result}{name} ({came}) is enlarged to {put}, to fill it."
+        return f"{result}{name} ({original}) is enlarged to {put}, to fill it."
     reasons = []
     if by_shape and photo[1] > panoramas.HEIGHT:
         reasons.append(
@@ -101,7 +101,7 @@ def in_words(name: str, photo: tuple[int, int], where: Place, *, by_shape: bool)
     if where.share < 1:
         reasons.append(f"it is to take {where.share:.0%} of the room")
     why = " and ".join(reasons) or "it must fit into the picture"
-    return f"{result}{name} ({came}) is reduced to {put}, because {why}."
+    return f"{result}{name} ({original}) is reduced to {put}, because {why}."
 
 
 def _shown(photo: Image.Image, where: Place) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels.ui.components.address import Visit, in_browser, told
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.address import Visit, error_text, in_browser
+from genmodels.ui.components.widgets import AT_ONCE, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import Recipe
 
@@ -24,18 +24,18 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
         )
         drop = pictures.drop()
     link, tab = gr.Textbox(visible=False), gr.Textbox(visible=False)
-    kept = gr.JSON(visible=False)
+    stored = gr.JSON(visible=False)
 
     def opened(recipe: Recipe, photos: Any) -> list[Any]:
         name = tab_of(recipe, takes)
         start = {"recipe": recipe, "photos": photos, "time": time.time()}  # Twice is twice.
         return [
-            *(start if name == one else gr.skip() for one in names),
+            *(start if name == other else gr.skip() for other in names),
             gr.Tabs(selected=name),
             name,
         ]
 
-    @errors_told
+    @show_errors
     def of_file(path: str, photos: Any) -> list[Any]:
         return [None, *opened(pictures.recipe_of_file(path), photos)]  # Room for the next.
 
@@ -46,20 +46,24 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
                 raise ValueError(f"a link must be text, got {type(value).__name__}")
             return opened(pictures.recipe_of_link(value), photos)
         except ValueError as error:
-            gr.Warning(f"The link cannot be opened: {told(error)}", duration=None)
+            gr.Warning(f"The link cannot be opened: {error_text(error)}", duration=None)
             first, *others = names
             return [start, *(gr.skip() for _ in others), gr.Tabs(selected=first), first]
 
     shown = [*(visit.start for visit in visits), tabs, tab]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     dropped = drop.upload(
-        *(of_file, [drop, kept], [drop, *shown]),
+        of_file,
+        [drop, stored],
+        [drop, *shown],
         js=in_browser(names, "return [file, read('photos') || []]", "file"),
         **private,
     )
     dropped.failure(lambda: None, None, drop, **AT_ONCE)
     followed = link.change(
-        *(of_link, [link, kept], shown),
+        of_link,
+        [link, stored],
+        shown,
         js=in_browser(names, "return [link, kept(TABS[0])]", "link"),
         **private,
     )

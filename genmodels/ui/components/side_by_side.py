@@ -8,7 +8,7 @@ import gradio as gr
 
 from genmodels import zoo
 from genmodels.ui.components import widgets
-from genmodels.ui.components.widgets import IN_TURN, errors_told
+from genmodels.ui.components.widgets import IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
 
 CARS, FACES = "cars-dcgan-64", "anime-dcgan-64"  # One network, trained alike.
@@ -31,11 +31,11 @@ def build(load: Callable[[str], Any]) -> None:
         again = gr.Button("Draw both again", size="md")
         gr.Markdown(models.card(FACES).sections.get(NOTES, ""))
 
-    @errors_told
+    @show_errors
     def draw_both() -> list[Any]:
         seed = random.randrange(widgets.MAX_SEED)
         both = [load(name)(COUNT, seed=seed) for name in (CARS, FACES)]
-        return [pictures.captioned(made.images, made.recipes) for made in both]
+        return [pictures.captioned(output.images, output.recipes) for output in both]
 
     for event in (fold.expand, again.click):
         event(draw_both, None, galleries, api_visibility="private", **IN_TURN)

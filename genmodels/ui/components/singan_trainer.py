@@ -16,14 +16,14 @@ from gradio.context import Context
 import genmodels
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import films
-from genmodels.ui.components.widgets import AT_ONCE, MAX_SEED, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, MAX_SEED, show_errors
 from genmodels.ui.server import work_folder
 from genmodels.ui.server.queues import SAMPLING
 from genmodels.ui.services import photos, pictures, workers
 from genmodels.ui.services.jobs import Line, News
 
 NUM_SAMPLES = 4
-FRAMES = 48  # Of a film.
+FRAMES = 48  # Frames of a film.
 MAX_SIZES = (100, 150, 200, 250)
 SWEEP = ASSETS / "singan_sweep.png"  # By training/experiments/sweep_singan.py.
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd", "asgd")
@@ -48,7 +48,9 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
             seconds = gr.Slider(20, 300, 90, step=10, label="Time limit (seconds)", buttons=[])
         with gr.Accordion("Advanced settings", open=False):
             epochs = gr.Slider(
-                *(100, 1000, 600),
+                100,
+                1000,
+                600,
                 step=100,
                 label="Epochs",
                 info="Updates at each scale. Fewer if the time limit ends first.",
@@ -95,17 +97,17 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
                 films.show([films.Panel(shoot, [token, kind], _film)], "singan-film")
             model = gr.DownloadButton("Download the network", size="md", elem_id="network")
 
-    @errors_told
+    @show_errors
     def training(
         path: str | None, max_size: int, seconds: float, epochs: int, optimizer: str
     ) -> Iterator[tuple[Any, ...]]:
-        asked: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
-        asked |= {"epochs": epochs, "optimizer": optimizer}
-        token = start(path, asked)
+        settings: dict[str, Any] = {"max_size": max_size, "budget_seconds": seconds}
+        settings |= {"epochs": epochs, "optimizer": optimizer}
+        token = start(path, settings)
         for update in _followed(token):
             yield token, *update
 
-    @errors_told
+    @show_errors
     def found_again(token: str | None) -> Iterator[tuple[Any, ...]]:
         """The training of before the page was reloaded, if there was one."""
         if not TRAININGS.knows(token):
@@ -114,28 +116,28 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
         for update in _followed(token):
             yield *_running(), gr.update(open=True), *update
 
-    @errors_told
+    @show_errors
     def sampled(token: str | None, wider: float, higher: float, keep: bool, seed: int) -> Any:
-        asked = (_trained(token), wider, higher, keep, seed)
-        files = workers.result(_sample, *asked, megabytes=MEGABYTES)
+        arguments = (_trained(token), wider, higher, keep, seed)
+        files = workers.result(_sample, *arguments, megabytes=MEGABYTES)
         return gr.update(value=files, visible=True)
 
-    @errors_told
-    def first_samples(token: str | None, *asked: Any) -> Any:
+    @show_errors
+    def first_samples(token: str | None, *arguments: Any) -> Any:
         is_trained = TRAININGS.knows(token) and TRAININGS.result(token) is not None
-        return sampled(token, *asked) if is_trained else gr.skip()
+        return sampled(token, *arguments) if is_trained else gr.skip()
 
-    told: dict[str, Any] = {"api_visibility": "private"}
+    private: dict[str, Any] = {"api_visibility": "private"}
     unlimited: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     seed = gr.Number(0, precision=0, visible=False)
     roll = f"() => Math.floor(Math.random() * {MAX_SEED})"
     outputs = [preview, words, trained, model]
     begun = train.click(_running, None, [train, finish], **AT_ONCE)
     dials = [photo, size, seconds, epochs, optimizer]
-    ended = begun.then(training, dials, [token, *outputs], **told, **unlimited)
+    ended = begun.then(training, dials, [token, *outputs], **private, **unlimited)
     page = cast("gr.Blocks", Context.root_block)
     everything = [train, finish, fold, *outputs]
-    again = page.load(found_again, token, everything, **told, **unlimited)
+    again = page.load(found_again, token, everything, **private, **unlimited)
     for event in (ended, again):
         event.then(_idle, None, [train, finish], **AT_ONCE)
     finish.click(_finish, token, None, **AT_ONCE)
@@ -146,7 +148,7 @@ def build(photo: gr.File, token: gr.BrowserState) -> None:
         (sample.click, sampled),
     ):
         rolled = drawn(None, None, seed, js=roll)
-        rolled.then(draw, drawing, samples, show_progress_on=samples, **told, **SAMPLING.turns)
+        rolled.then(draw, drawing, samples, show_progress_on=samples, **private, **SAMPLING.turns)
 
 
 def _followed(token: str | None) -> Iterator[tuple[Any, ...]]:
@@ -160,28 +162,28 @@ def _followed(token: str | None) -> Iterator[tuple[Any, ...]]:
         yield shown, news.words, gr.update(visible=is_done), archive
 
 
-def start(path: str | None, asked: dict[str, Any]) -> str:
+def start(path: str | None, settings: dict[str, Any]) -> str:
     """The token of a training with these settings. Errors: ValueError."""
     path = path or str(photos.SCENES[0])
     photo = photos.opened(path)
-    folder = _folder(photo, asked)
+    folder = _folder(photo, settings)
 
     def work(finish: threading.Event) -> Iterator[News | None]:
         if _is_kept(folder):
             yield News("This network is there already.", result=str(folder))
             return
-        told = (path, asked, str(folder))
-        yield from workers.run(_train, *told, megabytes=MEGABYTES, finish=finish)
+        arguments = (path, settings, str(folder))
+        yield from workers.run(_train, *arguments, megabytes=MEGABYTES, finish=finish)
 
-    return TRAININGS.submit(work, asked["budget_seconds"])
+    return TRAININGS.submit(work, settings["budget_seconds"])
 
 
-def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
+def _train(path: str, settings: dict[str, Any], folder: str) -> Iterator[News]:
     """In a process of its own: how it goes; at last the folder of the network."""
     at, shown = "", 0.0
     finish, photo = workers.finishing, photos.opened(path)
     try:
-        for event in genmodels.SinGANPipeline.fit_steps(photo, **asked, finish=finish):
+        for event in genmodels.SinGANPipeline.fit_steps(photo, **settings, finish=finish):
             preview = None
             if event.preview is not None:
                 preview = work_folder.png(event.preview, "preview")
@@ -201,7 +203,7 @@ def _train(path: str, asked: dict[str, Any], folder: str) -> Iterator[News]:
 
 
 def _saved(pipe: Any, folder: Path) -> str:
-    """The network in its folder, and beside it as a ZIP; nobody sees a part of them."""
+    """The network in its folder, and beside it as a ZIP; each appears as a whole."""
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
     named = part / folder.name  # As the folder that a visitor unpacks.
     pipe.save_pretrained(named)
@@ -218,9 +220,9 @@ def _words(at: str, seconds_left: float | None) -> str:
     return f"{at[:1].upper()}{at[1:]}{left}"
 
 
-def _folder(photo: Any, asked: dict[str, Any]) -> Path:
+def _folder(photo: Any, settings: dict[str, Any]) -> Path:
     """Where the network of a photo and these settings is, or will be."""
-    key = json.dumps([asked, photo.size]).encode()
+    key = json.dumps([settings, photo.size]).encode()
     name = hashlib.sha256(key + photo.tobytes()).hexdigest()[:12]
     return work_folder.path() / f"singan-{name}"
 
@@ -245,18 +247,20 @@ def _sample(folder: str, wider: float, higher: float, keep: bool, seed: int) -> 
     """In a process of its own: the pictures' paths."""
     pipe = _load(folder)
     height, width = pipe.generator.sizes[-1]
-    made = pipe(
+    output = pipe(
         NUM_SAMPLES,
         width=round(width * wider),
         height=round(height * higher),
         seed=seed,
         start_scale=min(1, len(pipe.generator.channels) - 1) if keep else 0,
     )
-    names = (f"{pipe.source}-seed-{one['seed']}" for one in made.recipes)
-    yield [work_folder.png(picture, name) for picture, name in zip(made.images, names, strict=True)]
+    names = (f"{pipe.source}-seed-{record['seed']}" for record in output.recipes)
+    yield [
+        work_folder.png(picture, name) for picture, name in zip(output.images, names, strict=True)
+    ]
 
 
-@errors_told
+@show_errors
 def _film(token: str | None, kind: str) -> films.Making:
     yield from workers.run(_animate, _trained(token), kind, megabytes=MEGABYTES)
 
@@ -265,9 +269,9 @@ def _animate(folder: str, kind: str) -> films.Making:
     """In a process of its own."""
     pipe = _load(folder)
     yield 0.0, f"Drawing {FRAMES} frames"
-    made = pipe.animate(FRAMES)
+    output = pipe.animate(FRAMES)
     yield 0.7, f"Writing the {kind}"
-    yield films.shoot(made.images, made.recipes, kind)
+    yield films.shoot(output.images, output.recipes, kind)
 
 
 def _load(folder: str) -> Any:

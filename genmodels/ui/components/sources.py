@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from genmodels.ui.components.widgets import AT_ONCE, errors_told, picked
+from genmodels.ui.components.widgets import AT_ONCE, picked, show_errors
 from genmodels.ui.services import photos
 
 
@@ -38,27 +38,27 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
         elem_classes="pictures examples",
     )
 
-    @errors_told
+    @show_errors
     def dropped(path: str) -> tuple[str, None]:
         photos.opened(path)  # Or it is refused, and the photo stays.
         return path, None
 
-    @errors_told
+    @show_errors
     def photographed(taken: dict[str, Any] | None) -> str | None:
         if taken is None:
             return None
         photos.opened(taken["path"])
         return str(taken["path"])
 
-    @errors_told
+    @show_errors
     def example(event: gr.SelectData) -> str:
         return photos.copied(picked(examples, event))
 
     # Queued, as an error would not be told otherwise.
-    told: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    taken = drop.upload(dropped, drop, [photo, drop], **told)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    taken = drop.upload(dropped, drop, [photo, drop], **private)
     taken.failure(lambda: None, None, drop, **AT_ONCE)
-    events = [taken, gallery.select(example, None, photo, **told)]
+    events = [taken, gallery.select(example, None, photo, **private)]
     if has_camera:
         with gr.Accordion("Camera", open=False):
             camera = gr.Image(
@@ -70,5 +70,5 @@ def build(examples: Sequence[Path], use: str, *, has_camera: bool = False) -> So
                 elem_id=f"{use}-camera",
             )
         # What a camera gives is a file like any other; Gradio does not look into it.
-        events.append(camera.input(photographed, camera, photo, preprocess=False, **told))
+        events.append(camera.input(photographed, camera, photo, preprocess=False, **private))
     return Source(photo, events)

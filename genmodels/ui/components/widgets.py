@@ -1,4 +1,4 @@
-"""What tabs share: the seed's row, and how errors are told."""
+"""Shared by tabs: the seed row, and how errors are shown."""
 
 import functools
 import inspect
@@ -61,34 +61,34 @@ def picked(things: Sequence[T], event: gr.SelectData) -> T:
     return things[event.index]
 
 
-def errors_told(handler: Callable[P, T]) -> Callable[P, T]:
-    """The handler, telling a ValueError to the visitor; anything else is our fault and loud.
+def show_errors(handler: Callable[P, T]) -> Callable[P, T]:
+    """Wrap a handler so that a ValueError is shown to the visitor; other errors are bugs.
 
-    Its arguments are checked against their annotations first: anyone can send anything.
+    Its arguments are checked against their annotations first, since they are untrusted.
     """
     checked = pydantic.validate_call(config=_STRICT)(handler)
     names = list(inspect.signature(handler).parameters)
 
     @functools.wraps(handler)
-    def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _telling(names):
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _errors_as_messages(names):
             return checked(*args, **kwargs)
 
     @functools.wraps(handler)
-    def told_on_the_way(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with _telling(names):
+    def run_generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with _errors_as_messages(names):
             yield from cast("Iterator[Any]", checked(*args, **kwargs))
 
-    return told_on_the_way if inspect.isgeneratorfunction(handler) else told
+    return run_generator if inspect.isgeneratorfunction(handler) else run
 
 
 @contextmanager
-def _telling(names: list[str]) -> Iterator[None]:
-    """Tell a ValueError; `names` are those of the handler's arguments, by their place."""
+def _errors_as_messages(names: list[str]) -> Iterator[None]:
+    """Show a ValueError as a message; `names` are the handler's arguments in order."""
     try:
         yield
     except gr.Error:
-        raise  # It is told already.
+        raise  # Already a message.
     except pydantic.ValidationError as error:
         raise messages.refusal(messages.misfit(error, names)) from error
     except ValueError as error:

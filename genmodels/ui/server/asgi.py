@@ -43,8 +43,8 @@ def app_kwargs(page: Blocks) -> dict[str, Any]:
 async def _sweep(page: Blocks) -> None:
     """Keep the work folder within its limits."""
     while True:
-        kept = {file for block in page.blocks.values() for file in block.keep_in_cache}
-        await asyncio.to_thread(work_folder.sweep, kept)
+        cached = {file for block in page.blocks.values() for file in block.keep_in_cache}
+        await asyncio.to_thread(work_folder.sweep, cached)
         await asyncio.to_thread(_forget, page)
         await asyncio.sleep(SWEEP_SECONDS)
 

@@ -65,7 +65,7 @@ class Blocks(gr.Blocks):
     async def postprocess_data(
         self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
     ) -> Any:
-        """As Gradio's, of pictures that are files: it would write one anew while it is read."""
+        """Like Gradio's, for pictures that are files: Gradio would rewrite one while it is read."""
         predictions = await anyio.to_thread.run_sync(_with_files, predictions)
         return await super().postprocess_data(block_fn, predictions, state)
 
@@ -89,8 +89,8 @@ def check(block_fn: BlockFunction, inputs: object, state: SessionState) -> None:
         raise ValueError(f"data must be a list of {len(blocks)} values, got {quoted(inputs)}")
     for block, value in zip(blocks, inputs, strict=False):  # More is ignored, as Gradio does.
         if isinstance(block, Component) and not block.stateful:
-            own = state.get(block._id, block)  # As this visitor sees it.
-            _check_value(own, value)
+            current = state.get(block._id, block)  # As this visitor sees it.
+            _check_value(current, value)
 
 
 def check_event(event: EventData | None) -> None:
@@ -115,9 +115,9 @@ def _with_files(value: Any) -> Any:
 
 def _check_value(block: Component, value: Any) -> None:
     name = getattr(block, "label", None) or block.elem_id or type(block).__name__
-    for one in _dicts(value, depth=0):
-        if {"path", "meta"} <= set(one):  # Gradio takes it for a file, wherever it stands.
-            _check_file(name, one)
+    for part in _dicts(value, depth=0):
+        if {"path", "meta"} <= set(part):  # Gradio takes it for a file, wherever it stands.
+            _check_file(name, part)
     match block:
         case gr.Number() | gr.Slider():
             _check_number(name, block, value)
@@ -127,7 +127,9 @@ def _check_value(block: Component, value: Any) -> None:
             choices = [choice for _, choice in block.choices]
             chosen = value if isinstance(value, list) and _takes_many(block) else [value]
             shown = ", ".join(map(str, choices))
-            _expect(all(_is_among(one, choices) for one in chosen), name, f"one of {shown}", value)
+            _expect(
+                all(_is_among(part, choices) for part in chosen), name, f"one of {shown}", value
+            )
         case gr.Textbox() | gr.HTML():
             is_text = isinstance(value, str) and len(value) <= MAX_TEXT
             _expect(value is None or is_text, name, f"text of {MAX_TEXT} characters at most", value)
@@ -158,7 +160,7 @@ def _check_number(name: str, block: gr.Number | gr.Slider, value: Any) -> None:
 
 
 def _check_files(name: str, block: Component, value: Any) -> None:
-    """Of a component that holds files: everything that could be one is one."""
+    """Check a component that holds files: every value that could be a file is one."""
     if value is None:
         return
     is_list = isinstance(block.data_model, type) and issubclass(block.data_model, GradioRootModel)
@@ -166,9 +168,9 @@ def _check_files(name: str, block: Component, value: Any) -> None:
     parts = value if is_list else [value]
     _expect(len(parts) <= MAX_FILES, name, f"{MAX_FILES} files at most", value)
     for part in parts:
-        for one in _dicts(part, depth=0):
-            if {"path", "url"} & set(one) or (one is value and isinstance(block, gr.Image)):
-                _check_file(name, one)
+        for entry in _dicts(part, depth=0):
+            if {"path", "url"} & set(entry) or (entry is value and isinstance(block, gr.Image)):
+                _check_file(name, entry)
 
 
 def _check_file(name: str, file: dict[str, Any]) -> None:
@@ -195,10 +197,10 @@ def _dicts(value: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _is_among(value: Any, choices: list[Any]) -> bool:
-    """Of the choices, and as they are: 1 is not True."""
+    """Whether a value is one of the choices, of the same type: 1 is not True."""
     return any(type(value) is type(choice) and value == choice for choice in choices)
 
 
-def _expect(fits: bool, name: str, expected: str, came: Any) -> None:
+def _expect(fits: bool, name: str, expected: str, value: Any) -> None:
     if not fits:
-        raise ValueError(f"{name} must be {expected}, got {quoted(came)}")
+        raise ValueError(f"{name} must be {expected}, got {quoted(value)}")

@@ -27,7 +27,7 @@ _PAGE = (
     "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     f"object-src 'none'; base-uri 'self'; form-action 'self'; {_FRAMES}"
 )
-_FILE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # If someone opens it by itself.
+_FILE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # For a file opened on its own.
 _ALWAYS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",

@@ -1,4 +1,4 @@
-"""`/healthz`: whether the page still draws, for a host that would start it anew.
+"""`/healthz`: whether the page still draws, for a host that would restart it.
 
 A queue that has stopped still takes events, and nothing else shows it. So an event that does
 nothing goes through it, by the same addresses as a visitor's.
@@ -50,14 +50,14 @@ class Health:
         async with self._asking:
             if self._answer is None or time.monotonic() - self._answer[0] > KEPT_SECONDS:
                 self._answer = time.monotonic(), await _look(request.app)
-        told = self._answer[1]
-        return JSONResponse(told, 200 if told["draws"] else 503, {"cache-control": "no-store"})
+        state = self._answer[1]
+        return JSONResponse(state, 200 if state["draws"] else 503, {"cache-control": "no-store"})
 
 
 async def _look(app: Any) -> dict[str, Any]:
     page = app.get_blocks()
     waits = _longest_wait(page)
-    told: dict[str, Any] = {"draws": True, "longest_wait_seconds": round(waits, 1)}
+    state: dict[str, Any] = {"draws": True, "longest_wait_seconds": round(waits, 1)}
     start = time.monotonic()
     try:
         async with asyncio.timeout(SECONDS):
@@ -68,8 +68,8 @@ async def _look(app: Any) -> dict[str, Any]:
         reason = (
             "" if waits < MAX_WAIT else f"the queue is full, and stands for {waits:.0f} seconds"
         )
-    told["seconds"] = round(time.monotonic() - start, 3)
-    return told if not reason else told | {"draws": False, "reason": reason}
+    state["seconds"] = round(time.monotonic() - start, 3)
+    return state if not reason else state | {"draws": False, "reason": reason}
 
 
 async def _through(app: Any, page: gr.Blocks) -> str:

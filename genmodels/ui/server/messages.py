@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import gradio as gr
 import pydantic
 
-MAX_QUOTED = 200  # Characters of what came.
-MAX_LENGTH = 800  # Of a message.
+MAX_QUOTED = 200  # Largest number of quoted characters.
+MAX_LENGTH = 800  # Longest message in characters.
 FAULT = "Something went wrong on the server, which its log has. Reload the page, and try again."
 
 _LONG_QUOTE = re.compile(rf"""(?<!\w)(['"])((?:(?!\1).){{{MAX_QUOTED}}})(?:(?!\1).)+(?:\1|$)""")
@@ -22,8 +22,8 @@ def plain(text: str) -> str:
     """A message as one short line that is no markup: `<`, `>` and `&` are escaped."""
     line = "".join(c if c.isprintable() else " " for c in text[: 10 * MAX_LENGTH])
     line = _LONG_QUOTE.sub(r"\1\2...\1", line)
-    words, got, came = line.partition(" got ")
-    line = _cut(words + got + _cut(came, MAX_QUOTED), MAX_LENGTH)
+    words, got, actual = line.partition(" got ")
+    line = _cut(words + got + _cut(actual, MAX_QUOTED), MAX_LENGTH)
     return html.escape(line[:1].upper() + line[1:], quote=False)
 
 
@@ -37,7 +37,7 @@ def quoted(value: object) -> str:
 
 def misfit(
     error: pydantic.ValidationError,
-    names: Sequence[str] = (),  # Of the arguments, where those of a call were checked.
+    names: Sequence[str] = (),  # Names of the arguments, if those of a call were checked.
 ) -> str:
     """The first value that is of another type than wanted, in a sentence."""
     first = error.errors(include_url=False, include_context=False)[0]
@@ -47,8 +47,8 @@ def misfit(
     ]
     expected = first["msg"].removeprefix("Input should be ")
     expected = expected.replace("a valid integer", "a whole number").replace("a valid ", "a ")
-    came = "" if first["type"] == "missing" else f", got {quoted(first['input'])}"
-    return f"{'.'.join(where) or 'it'} must be {expected}{came}"
+    actual = "" if first["type"] == "missing" else f", got {quoted(first['input'])}"
+    return f"{'.'.join(where) or 'it'} must be {expected}{actual}"
 
 
 def refusal(text: str) -> gr.Error:

@@ -1,4 +1,4 @@
-"""Kinds of work: each has its own queue, so that nobody who draws cars waits for a panorama.
+"""Kinds of work: each has its own queue, so that drawing cars does not wait for a panorama.
 
 Gradio queues events by their `concurrency_id` and shows everybody who waits their place and the
 time. But it has one limit for all queues together, after which it answers 503 to everyone. `limit`
@@ -35,7 +35,7 @@ FILM = Kind("film", "films", 1, 24)
 SAMPLING = Kind("sampling", "requests for pictures", 1, 24)  # From a network of the visitor's own.
 _ALL = (LIGHT, ENLARGING, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING)
 KINDS = {kind.name: kind for kind in _ALL}
-OTHERS = Kind("", "requests", 1, 64)  # Of an event that names no kind: each is one by itself.
+OTHERS = Kind("", "requests", 1, 64)  # For events without a kind: each has its own queue.
 
 
 def limit(page: gr.Blocks) -> None:
@@ -53,7 +53,7 @@ def limit(page: gr.Blocks) -> None:
             kind = KINDS.get(str(name), OTHERS)
             if len(line.queue) >= kind.max_waiting:
                 took = queue.process_time_per_fn
-                spans = [took[one.fn].avg_time for one in line.queue if one.fn in took]
+                spans = [took[queued.fn].avg_time for queued in line.queue if queued.fn in took]
                 return False, full(kind, len(line.queue), spans), "error"
         return await push(body=body, request=request, username=username)
 
@@ -61,11 +61,11 @@ def limit(page: gr.Blocks) -> None:
 
 
 def full(kind: Kind, waiting: int, seconds: Sequence[float]) -> str:
-    """What someone is told for whom there is no room; `seconds` is what some who wait will take."""
-    told = "later"
+    """The message for a full queue; `seconds` are the durations of some of the waiting events."""
+    when = "later"
     if seconds:
-        told = f"in {in_words(sum(seconds) / len(seconds) * waiting / kind.at_once)}"
-    return f"{waiting} {kind.plural} are waiting already: try again {told}"
+        when = f"in {in_words(sum(seconds) / len(seconds) * waiting / kind.at_once)}"
+    return f"{waiting} {kind.plural} are waiting already: try again {when}"
 
 
 def in_words(seconds: float) -> str:

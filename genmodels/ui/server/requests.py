@@ -22,7 +22,7 @@ from genmodels.ui.server import messages, uploads_limit, work_folder
 from genmodels.ui.server.messages import quoted
 
 MAX_JSON = 512 * 1024  # Bytes of a body: a gallery of 36 pictures with their recipes has 70 kB.
-MAX_DEPTH = 32  # Of values in values.
+MAX_DEPTH = 32  # Deepest nesting of values.
 MAX_ADDRESS = 16_384  # Bytes of path and query: a link's recipe has 1 kB.
 BODY_SECONDS = 60.0  # In which a JSON body must have come.
 MAX_DRAINED = 64 * 1024 * 1024  # Bytes of a refused body that are read, for the answer to be heard.
@@ -66,7 +66,7 @@ class CheckedRequests:
         except ClientDisconnect:
             return  # Nobody is left to be told.
         except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # Of Gradio's own routes, of which some do not expect what they get.
+            # Gradio's own routes, some of which do not expect what they get.
             if request.is_answered or isinstance(error, ConnectionError):
                 raise
             await request.refuse(Refusal(400, "the page cannot make sense of this request"))
@@ -136,10 +136,10 @@ class _Request:
 
     def length(self) -> int:
         """How long the body says that it is; 0 if it does not."""
-        told = self.headers.get("content-length", "0")
-        if not re.fullmatch(r"\d{1,15}", told):
-            raise Refusal(400, f"content-length must be a number, got {quoted(told)}")
-        return int(told)
+        header = self.headers.get("content-length", "0")
+        if not re.fullmatch(r"\d{1,15}", header):
+            raise Refusal(400, f"content-length must be a number, got {quoted(header)}")
+        return int(header)
 
     async def json(self) -> dict[str, Any]:
         """The body's JSON object, which is kept to be read `again`."""
@@ -213,7 +213,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def _check_reading(request: _Request) -> None:
-    """Of what is read: that the session is known, and that a file is one of the page's."""
+    """Check a GET: the session is known, and a file is one of the page's."""
     queue = request.page._queue
     if request.path == f"{_API}/queue/data":
         session = _query(request, "session_hash")
@@ -246,7 +246,7 @@ def _check_session(session: object) -> None:
 
 
 def _check_body(request: _Request, body: dict[str, Any]) -> None:
-    """Of a call of a handler: that there is one, and that it gets a list of values."""
+    """Check a call of a handler: the handler exists and gets a list of values."""
     path = request.path.rstrip("/")
     if path == f"{_API}/reset":
         return
@@ -285,7 +285,7 @@ def _handler(request: _Request, path: str, body: dict[str, Any]) -> Any:
         handler = handlers[index]
     else:
         name = path.rpartition("/")[2]
-        named = [one for one in handlers.values() if one.api_name == name]
+        named = [known for known in handlers.values() if known.api_name == name]
         if not named or (
             path.startswith(f"{_API}/call/v2/") and named[0].api_visibility == "private"
         ):
@@ -313,8 +313,8 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [
             part
-            for one in level
-            if isinstance(one, dict | list)
-            for part in (one.values() if isinstance(one, dict) else one)
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
         ]
     return depth

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 MAX_FILE = "30mb"  # As Gradio's launch takes it.
-MAX_BYTES = 320 * MEGABYTE  # Of one request: thirty photos of 10 MB.
+MAX_BYTES = 320 * MEGABYTE  # Largest request: thirty photos of 10 MB.
 MAX_FILES = 64  # In one request.
 MAX_VISITORS = 10_000  # Whose allowance is remembered; who was away for longest is forgotten.
 
@@ -100,8 +100,10 @@ class Limits:
 def address(request: "_Request") -> str:
     """Where a request comes from: behind a Space's proxy, what that says of it."""
     client = request.scope.get("client") or ("",)
-    told = request.headers.get("x-forwarded-for", "")
-    return told.rpartition(",")[2].strip() if told and "SPACE_ID" in os.environ else client[0]
+    forwarded = request.headers.get("x-forwarded-for", "")
+    if forwarded and "SPACE_ID" in os.environ:
+        return forwarded.rpartition(",")[2].strip()
+    return client[0]
 
 
 def _delimiter(content_type: str) -> bytes:

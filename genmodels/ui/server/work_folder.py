@@ -23,7 +23,7 @@ from PIL import Image
 
 MAX_AGE = 6 * 3600.0  # Seconds since something was used last: then it goes.
 MIN_AGE = 600.0  # Seconds for which nothing goes that was used, however full the folder is.
-MAX_BYTES = 4 << 30  # Of all together; the longest unused go first.
+MAX_BYTES = 4 << 30  # All files together; the least recently used are deleted first.
 MAX_ENTRIES = 20_000
 MAX_PATH = 4096  # Characters.
 
@@ -132,7 +132,7 @@ class Entry(NamedTuple):
 
 
 def sweep(
-    kept: Collection[str] = (),  # Files that stay, as the page shows them for ever.
+    kept: Collection[str] = (),  # Files to keep, because the page always shows them.
 ) -> list[Path]:
     """Delete what was not used for long, and then the longest unused, until the limits are kept.
 

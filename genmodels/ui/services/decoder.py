@@ -1,6 +1,6 @@
 """Visitors' photos are decoded in another process: what breaks Pillow breaks one photo.
 
-There is one such process for each of ours, started with the first photo, and anew when it has died.
+There is one such process for each of ours, started with the first photo, restarted if it dies.
 Beside what Pillow itself takes, a photo of 12 megapixels comes some 60 ms later.
 """
 
@@ -21,7 +21,7 @@ _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME
 
 
 class Decoder:
-    """The process, and who asks it; they take turns."""
+    """The process and its requests, one at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -32,17 +32,17 @@ class Decoder:
         self, path: str | Path, *, max_pixels: int, keep_alpha: bool, formats: Sequence[str]
     ) -> Image.Image:
         """As `decoding.open_rgb`."""
-        asked = {"path": str(path), "max_pixels": max_pixels, "keep_alpha": keep_alpha}
-        told, pixels = self._ask({**asked, "formats": list(formats), "only_size": False})
-        return Image.frombytes(told["mode"], told["size"], pixels)
+        request = {"path": str(path), "max_pixels": max_pixels, "keep_alpha": keep_alpha}
+        answer, pixels = self._ask({**request, "formats": list(formats), "only_size": False})
+        return Image.frombytes(answer["mode"], answer["size"], pixels)
 
     def size(self, path: str | Path, *, formats: Sequence[str]) -> tuple[int, int]:
         """As `decoding.upright_size`."""
-        asked = {"path": str(path), "formats": list(formats), "only_size": True}
-        width, height = self._ask(asked)[0]["size"]
+        request = {"path": str(path), "formats": list(formats), "only_size": True}
+        width, height = self._ask(request)[0]["size"]
         return width, height
 
-    def _ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         with self._turn:
             process = self._running()
             assert process.stdin is not None
@@ -50,21 +50,21 @@ class Decoder:
             alarm = threading.Timer(SECONDS, process.kill)
             alarm.start()
             try:
-                process.stdin.write(json.dumps(asked).encode() + b"\n")
+                process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
-                told = json.loads(line) if line.endswith(b"\n") else {}
-                pixels = process.stdout.read(told.get("bytes", 0))
+                answer = json.loads(line) if line.endswith(b"\n") else {}
+                pixels = process.stdout.read(answer.get("bytes", 0))
             except BrokenPipeError:
-                told, pixels = {}, b""
+                answer, pixels = {}, b""
             finally:
                 alarm.cancel()
-            if not told or len(pixels) < told.get("bytes", 0):
+            if not answer or len(pixels) < answer.get("bytes", 0):
                 self._stop()
-                raise ValueError(f"{asked['path']}: decoding it takes too much memory or time")
-        if "error" in told:
-            raise ValueError(told["error"])
-        return told, pixels
+                raise ValueError(f"{request['path']}: decoding it takes too much memory or time")
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer, pixels
 
     def _running(self) -> subprocess.Popen[bytes]:
         """The process; of this process, which may be a copy of that which had one."""

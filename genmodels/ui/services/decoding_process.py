@@ -12,11 +12,11 @@ from typing import Any
 from genmodels.data import decoding
 
 MAX_MEMORY = 1536 << 20  # Bytes of address space: 24 megapixels of 16 bits take half of it.
-MAX_SECONDS = 10  # Of the processor, for one photo.
+MAX_SECONDS = 10  # CPU time for one photo.
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer requests until the input is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -25,19 +25,22 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = int(used.ru_utime + used.ru_stime) + 1 + MAX_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
-        told, pixels = _answer(json.loads(line))
-        out.write(json.dumps(told).encode() + b"\n")
+        answer, pixels = _answer(json.loads(line))
+        out.write(json.dumps(answer).encode() + b"\n")
         out.write(pixels)
         out.flush()
 
 
-def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    path, formats = asked["path"], tuple(asked["formats"])
+def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    path, formats = request["path"], tuple(request["formats"])
     try:
-        if asked["only_size"]:
+        if request["only_size"]:
             return {"size": decoding.upright_size(path, formats=formats)}, b""
         photo = decoding.open_rgb(
-            path, max_pixels=asked["max_pixels"], keep_alpha=asked["keep_alpha"], formats=formats
+            path,
+            max_pixels=request["max_pixels"],
+            keep_alpha=request["keep_alpha"],
+            formats=formats,
         )
         pixels = photo.tobytes()
     except (OSError, SyntaxError, ValueError) as error:

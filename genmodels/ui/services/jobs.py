@@ -63,7 +63,7 @@ class Job:
             self.changed.notify_all()
 
     def is_forgotten(self, grace: float) -> bool:
-        """Whether nobody has followed it for so many seconds."""
+        """Whether it has had no follower for this many seconds."""
         return self.follower is None and time.monotonic() - self.left > grace
 
     def seconds_left(self) -> float:
@@ -80,7 +80,7 @@ class Line:
         self,
         max_waiting: int = 8,
         max_kept: int = 64,  # Jobs that are over and can still be asked for.
-        grace: float = 60.0,  # Seconds for which a job goes on with nobody there.
+        grace: float = 60.0,  # Seconds for which a job goes on without a follower.
     ) -> None:
         self.max_waiting, self.max_kept, self.grace = max_waiting, max_kept, grace
         self._lock = threading.Lock()
@@ -99,7 +99,7 @@ class Line:
                 )
             job = Job(work, seconds)
             self._jobs[job.token] = job
-            over = [token for token, one in self._jobs.items() if one.is_over]
+            over = [token for token, known in self._jobs.items() if known.is_over]
             for token in over[: max(0, len(over) - self.max_kept)]:
                 del self._jobs[token]
             self._waiting.append(job)
@@ -107,7 +107,7 @@ class Line:
         return job.token
 
     def follow(self, token: Any) -> Iterator[News]:
-        """The news of a job until it is over, at least once a second; who comes later takes over.
+        """The news of a job until it is over, at least once a second; a new follower replaces it.
 
         Errors: ValueError for a token of no job, and the job's own.
         """
@@ -129,7 +129,7 @@ class Line:
                 job.left, job.follower = time.monotonic(), None
 
     def finish(self, token: Any) -> None:
-        """Ask a job to end with what it has; one that has not begun ends with nothing."""
+        """Ask a job to finish early with its current result; one that has not begun has none."""
         job = self._find(token)
         job.finish.set()
         with self._lock:
@@ -157,11 +157,11 @@ class Line:
     def _wait_of(self, job: Job) -> float:
         """Seconds until a waiting job begins, about."""
         before = [] if self._running is None else [self._running]
-        for one in self._waiting:
-            if one is job:
+        for waiting in self._waiting:
+            if waiting is job:
                 break
-            before.append(one)
-        return sum(one.seconds_left() for one in before)
+            before.append(waiting)
+        return sum(earlier.seconds_left() for earlier in before)
 
     def _place_of(self, job: Job) -> str:
         with self._lock:

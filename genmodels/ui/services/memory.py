@@ -10,7 +10,7 @@ PATIENCE_SECONDS = 600.0
 
 
 class Budget:
-    """Memory that tasks share; who asks first is served first, however much that is."""
+    """Memory shared by tasks, granted in the order of requests whatever their size."""
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes
@@ -20,7 +20,7 @@ class Budget:
 
     @property
     def free(self) -> int:
-        """Megabytes that nobody has taken."""
+        """Megabytes that are not reserved."""
         return self._free
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The zoo as the page sees it: facts without torch, and pipelines that load on first use."""
+"""The embedded models for the page: facts without torch, and pipelines loaded on first use."""
 
 import functools
 import json
@@ -24,10 +24,10 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class Card:
-    """What the page says of one embedded model."""
+    """An embedded model, as the page shows it."""
 
     name: str  # As `genmodels.load` knows it.
-    family: str  # DCGAN, StyleGAN2: what it is called in labels.
+    family: str  # Name in labels, such as DCGAN or StyleGAN2.
     facts: dict[str, Any]  # The run.json of its training.
     schema: conditions.Schema  # The conditions that it takes; empty if none.
     generator: dict[str, Any]  # The config of its generator; empty if it has none.
@@ -70,11 +70,11 @@ def card(name: str) -> Card:
 
 def cards(use: str) -> list[Card]:
     """The embedded models for one use, "cars" say, the most capable first."""
-    found = [card(name) for name in zoo.names() if name.startswith(f"{use}-")]
-    if not found:
+    available = [card(name) for name in zoo.names() if name.startswith(f"{use}-")]
+    if not available:
         raise ValueError(f"{zoo.FOLDER} must hold a model whose name starts with {use}-, has none")
-    order = {card.name: (len(card.schema), card.facts["resolution"], card.name) for card in found}
-    return sorted(found, key=lambda card: order[card.name], reverse=True)
+    order = {c.name: (len(c.schema), c.facts["resolution"], c.name) for c in available}
+    return sorted(available, key=lambda card: order[card.name], reverse=True)
 
 
 def choices(cards: Iterable[Card], condition: str) -> list[Any]:
@@ -114,9 +114,9 @@ def in_words(recipe: Recipe) -> str:
     """What a picture was asked to be, or else its seed; a guess beyond the data is called one."""
     recipe = as_drawn(recipe)
     settings, schema = recipe["settings"], card(recipe["model"]).schema
-    asked = settings.get("condition", {})
+    conditions = settings.get("condition", {})
     words = []
-    for name, value in asked.items():
+    for name, value in conditions.items():
         last = schema[name].get("max")
         is_guess = last is not None and value > last
         text = f"{value:.0f}" if isinstance(value, float) else str(value)
@@ -131,9 +131,9 @@ def in_words(recipe: Recipe) -> str:
 def warm_up(use: str) -> None:
     """Load the first model for a use and draw once, so that the first visitor need not wait."""
     first = cards(use)[0]
-    made = load(first.name)(1, seed=0)
+    output = load(first.name)(1, seed=0)
     if first.is_small:
-        load(UPSCALER)(made.images)
+        load(UPSCALER)(output.images)
 
 
 @functools.lru_cache(maxsize=MAX_LOADED)

@@ -33,7 +33,7 @@ SIZES: dict[str, tuple[int, int]] = {  # A shape, or exact pixels.
     "Desktop 1920 x 1080": (1920, 1080),
     "Phone 1080 x 1920": (1080, 1920),
 }
-MAX_PIXELS = 4_200_000  # Of a picture: what there is memory for.
+MAX_PIXELS = 4_200_000  # Largest picture that fits into memory.
 HEIGHT = 432  # Pixels, of what has only a shape: seconds, on two cores.
 
 _kept: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
@@ -43,7 +43,7 @@ _keeping = threading.Lock()
 class Place(NamedTuple):
     """Where the photo lies in the picture."""
 
-    width: int  # Of the picture, in pixels.
+    width: int  # Width of the picture in pixels.
     height: int
     share: float  # How large the photo is: 1 as large as fits.
     across: float  # 0 at the left, 1 at the right.
@@ -56,8 +56,8 @@ def check(place: Place) -> None:
         if not (isinstance(side, int) and MIN_SIDE <= side <= 16_384):
             raise ValueError(f"the {name} must be {MIN_SIDE} to 16384 pixels, got {side}")
     if place.width * place.height > MAX_PIXELS:
-        came = f"{place.width} x {place.height}"
-        raise ValueError(f"a picture may have at most {MAX_PIXELS} pixels here, got {came}")
+        actual = f"{place.width} x {place.height}"
+        raise ValueError(f"a picture may have at most {MAX_PIXELS} pixels here, got {actual}")
     if not 0.05 <= place.share <= 1:  # Nor is NaN.
         raise ValueError(f"the photo's size in the picture must be 0.05 to 1, got {place.share}")
 
@@ -99,22 +99,22 @@ def steps(
     from genmodels.pipelines import pipeline_patches
 
     key = recipe.pixels_sha256(photo) + json.dumps(settings, sort_keys=True)
-    kept = _take(key)
-    if kept is None:
+    stored = _take(key)
+    if stored is None:
         pixels = (photo.size, photo.tobytes())
         megabytes = pipeline_patches.megabytes(photo.size, settings)
-        for made in workers.run(_draw, pixels, settings, megabytes=megabytes):  # Or refuses.
-            match made:
+        for result in workers.run(_draw, pixels, settings, megabytes=megabytes):  # Or refuses.
+            match result:
                 case None:
                     yield gr.skip(), None
                 case str():
-                    yield made, None
+                    yield result, None
                 case _:
-                    kept = made
-        if kept is None:
+                    stored = result
+        if stored is None:
             raise ValueError(workers.BROKEN_OFF)
-    _keep(key, kept)
-    yield kept
+    _keep(key, stored)
+    yield stored
 
 
 def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> Iterator[Any]:
@@ -124,17 +124,17 @@ def _draw(pixels: tuple[tuple[int, int], bytes], settings: dict[str, Any]) -> It
     photo = Image.frombytes("RGB", *pixels)
     for picture in genmodels.load("patches").steps(photo, **settings):
         if recipe.KEY in picture.info:
-            made = recipe.read(picture)
-            yield pictures.saved(picture, made), made
+            record = recipe.read(picture)
+            yield pictures.saved(picture, record), record
         else:
             yield work_folder.png(photos.preview(picture), "preview")
 
 
-def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
+def before(photo: Image.Image, recipe: dict[str, Any]) -> Image.Image:
     """What was there before an extension: the photo in its place, on grey."""
-    settings = made["settings"]
+    settings = recipe["settings"]
     canvas = Image.new("RGB", (settings["width"], settings["height"]), "#8a857d")
-    size = made["image"]["width"], made["image"]["height"]
+    size = recipe["image"]["width"], recipe["image"]["height"]
     at = settings.get("left"), settings.get("top")
     if None in at:  # Nothing lies there as it was.
         at = ((canvas.width - size[0]) // 2, (canvas.height - size[1]) // 2)
@@ -144,8 +144,8 @@ def before(photo: Image.Image, made: dict[str, Any]) -> Image.Image:
 
 def _take(key: str) -> tuple[str, dict[str, Any]] | None:
     with _keeping:
-        kept = _kept.get(key)
-    return kept if kept is not None and work_folder.is_kept(Path(kept[0])) else None
+        stored = _kept.get(key)
+    return stored if stored is not None and work_folder.is_kept(Path(stored[0])) else None
 
 
 def _keep(key: str, drawn: tuple[str, dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ SCENES = sorted((ASSETS / "scenes").glob("*.jpg"))
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PHOTO = 24_000_000  # Pixels of an upload.
 PREVIEW_SIDE = 1600  # Longer side: a phone is not sent two pictures of 10 MB to look at.
-MIN_SIDE = 16  # Of an upload, in pixels.
+MIN_SIDE = 16  # Smallest side of an upload in pixels.
 MAX_STRETCH = 20  # Longer side to shorter: networks see strips at their width, however long.
 
 
@@ -29,12 +29,12 @@ def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), Path(path).name)) from error
     if min(photo.size) < MIN_SIDE:
-        least, came = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
-        raise ValueError(f"a photo must be {least} pixels or more, got {came}")
+        least, actual = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
+        raise ValueError(f"a photo must be {least} pixels or more, got {actual}")
     if max(photo.size) > MAX_STRETCH * min(photo.size):
-        came = f"{photo.width} x {photo.height}"
+        actual = f"{photo.width} x {photo.height}"
         raise ValueError(
-            f"a photo may be {MAX_STRETCH} times as long as it is wide at most, got {came}"
+            f"a photo may be {MAX_STRETCH} times as long as it is wide at most, got {actual}"
         )
     return photo
 

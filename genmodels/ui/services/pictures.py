@@ -18,7 +18,7 @@ from genmodels.ui.services import models, photos
 from genmodels.ui.services.models import Recipe
 
 MAX_REDRAWN = 128  # Pictures that are kept in memory, some 10 MB.
-MAX_PIXELS = photos.MAX_PHOTO  # Of a dropped file, as of a photo: what we make is no larger.
+MAX_PIXELS = photos.MAX_PHOTO  # Largest dropped file, as for a photo: the page makes none larger.
 
 
 def gallery(elem_id: str, columns: int = 4, *, visible: bool = True) -> gr.Gallery:
@@ -157,8 +157,8 @@ def redrawn(load: Callable[[str], Any], recipe: Recipe, *, enlarge: bool) -> tup
     It is drawn, and enlarged, unless that was done lately.
     """
     content, text = _redrawn(load, json.dumps(recipe), enlarge)
-    made = json.loads(text)
-    return work_folder.png_file(content, _name(made)), made
+    file_recipe = json.loads(text)
+    return work_folder.png_file(content, _name(file_recipe)), file_recipe
 
 
 @functools.lru_cache(maxsize=MAX_REDRAWN)
@@ -178,8 +178,8 @@ def _name(recipe: Recipe) -> str:
     return f"{drawn['model']}-seed-{drawn['seed']}{'' if drawn is recipe else '-enlarged'}"
 
 
-def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
-    """Tell the visitor whether a picture that was drawn again is the very one."""
+def report_difference(recipe: Recipe, remade: Recipe) -> None:
+    """Tell the visitor whether a redrawn picture has the same pixels."""
     if remade.get("pixels_sha256") == recipe.get("pixels_sha256"):
         gr.Info("The same picture, pixel for pixel.")
     else:
@@ -187,7 +187,7 @@ def tell_whether_same(recipe: Recipe, remade: Recipe) -> None:
 
 
 def wanting(recipe: Recipe) -> str:
-    """What is said where the photo that a picture was made from is not here."""
+    """The message if the photo that a picture was made from is not here."""
     image = recipe["image"]
     return (
         f"**This picture was made from a photo of {image['width']} x {image['height']} pixels, "
@@ -196,14 +196,14 @@ def wanting(recipe: Recipe) -> str:
     )
 
 
-def settled(wanted: Any, made: Any) -> tuple[Any, Any]:
+def settled(wanted: Any, drawn: Any) -> tuple[Any, Any]:
     """Tell whether what was drawn is the saved picture that was wanted; then none is wanted.
 
     Both come from the page. The second output takes away the notice that a photo was missing.
     """
-    if isinstance(wanted, dict) and isinstance(made, dict):
-        if wanted.get("image") != made.get("image"):
+    if isinstance(wanted, dict) and isinstance(drawn, dict):
+        if wanted.get("image") != drawn.get("image"):
             gr.Warning("This is another photo than the saved picture was made from.")
-        elif wanted.get("settings") == made.get("settings"):
-            tell_whether_same(wanted, made)
+        elif wanted.get("settings") == drawn.get("settings"):
+            report_difference(wanted, drawn)
     return None, gr.update(visible=False)

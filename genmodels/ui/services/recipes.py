@@ -1,6 +1,6 @@
 """Recipes that come back from a page: anyone can send any, so each is checked whole.
 
-A checked recipe is built anew from what fits, so that nothing else of what came is kept, shown or
+A checked recipe is rebuilt from its valid parts, so that nothing else from it is kept, shown or
 written.
 """
 
@@ -22,7 +22,7 @@ from genmodels.ui.services.models import Card, Recipe
 MAX_SEED = 2**63 - 257  # The pipelines' own.
 MAX_SETTINGS = 32
 MAX_PICTURES = 64  # In a gallery.
-MAX_SIDE = 2048  # Of a picture that is drawn from a seed.
+MAX_SIDE = 2048  # Largest side of a picture drawn from a seed.
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+_-]{1,40}$")]
@@ -75,55 +75,55 @@ def checked(recipe: object) -> Recipe:
 
 def _checked(recipe: object, kind: type[_Recipe]) -> Recipe:
     try:
-        came = kind.model_validate(recipe)
+        parsed = kind.model_validate(recipe)
     except pydantic.ValidationError as error:
         raise ValueError(f"the recipe does not fit: {messages.misfit(error)}") from error
-    card = models.card(came.model)
+    card = models.card(parsed.model)
     pipeline, weights, known, is_from_seed = _own(zoo.FOLDER / card.name)
-    if (came.pipeline, came.weights_sha256) != (pipeline, weights):
+    if (parsed.pipeline, parsed.weights_sha256) != (pipeline, weights):
         raise ValueError(f"the recipe is of another {card.name} than the one on this page")
     if is_from_seed != (kind is _Recipe):
         needed = "a seed alone" if is_from_seed else "a picture"
         raise ValueError(f"{card.label} draws from {needed}, and the recipe does not say so")
-    unknown = sorted(set(came.settings) - known)
+    unknown = sorted(set(parsed.settings) - known)
     if unknown:
         raise ValueError(f"{card.label} knows no settings {messages.quoted(unknown)}")
-    return came.model_dump() | {
-        "settings": {name: _setting(card, name, value) for name, value in came.settings.items()}
+    return parsed.model_dump() | {
+        "settings": {name: _setting(card, name, value) for name, value in parsed.settings.items()}
     }
 
 
-def of_gallery(files: object, told: object) -> list[tuple[str, Recipe | None]]:
+def of_gallery(files: object, given: object) -> list[tuple[str, Recipe | None]]:
     """What a gallery shows: the files of pictures that hold these very recipes, and the recipes.
 
     None of a recipe is a place where it shows nothing. `ValueError` for all else: files and
     recipes both come from the page.
     """
-    if not isinstance(files, list) or not isinstance(told, list) or len(files) != len(told):
+    if not isinstance(files, list) or not isinstance(given, list) or len(files) != len(given):
         raise ValueError("a gallery must have a recipe for each of its pictures: draw them again")
     if len(files) > MAX_PICTURES:
         raise ValueError(f"a gallery shows {MAX_PICTURES} pictures at most, got {len(files)}")
     drawn = [
-        (file, None if one is None else checked(one))
-        for (file, _), one in zip(files, told, strict=True)
+        (file, None if record is None else checked(record))
+        for (file, _), record in zip(files, given, strict=True)
     ]
-    for file, one in drawn:
-        if one is not None and pictures.recipe_of_file(file) != one:
+    for file, record in drawn:
+        if record is not None and pictures.recipe_of_file(file) != record:
             raise ValueError("a picture of the gallery holds another recipe than its own")
     return drawn
 
 
 @functools.lru_cache(maxsize=64)
 def _own(folder: Path) -> tuple[str, str, frozenset[str], bool]:
-    """Of an embedded model: its pipeline's class, the hash of its weights, its settings' names.
+    """An embedded model's pipeline class, the hash of its weights, its settings' names.
 
     At last, whether it draws from a seed alone.
     """
     pipe = models.load(folder.name)
     names = set(inspect.signature(type(pipe).__call__).parameters)
     # What is between two pictures is a frame of a film, which no gallery shows.
-    own = names - {"self", "image", "num_images", "seed", "toward", "toward_strength"}
-    return type(pipe).__name__, pipe.weights_sha256, frozenset(own), "image" not in names
+    setting_names = names - {"self", "image", "num_images", "seed", "toward", "toward_strength"}
+    return type(pipe).__name__, pipe.weights_sha256, frozenset(setting_names), "image" not in names
 
 
 def _setting(card: Card, name: str, value: Any) -> Any:

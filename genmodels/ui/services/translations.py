@@ -1,4 +1,4 @@
-"""The translation lab: its tasks, their networks, and what these make of visitors' photos."""
+"""Image translation: the tasks, their networks, and translations of visitors' photos."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ TASKS = {"comic": "Comic", "monet": "Monet", "colorize": "Colorize"}  # By how a
 FACES = sorted((ASSETS / "faces").glob("*.jpg"))
 MAX_FILES = 30  # Photos at once.
 MEGABYTES = 900  # That one photo takes at most, whatever its size.
-# What a picture is held against, if not another network's; in grey is what one that colours sees.
+# What a picture is compared with, besides another network's; a colouring network sees the grey one.
 THE_PHOTO, IN_GREY = "the photo", "the photo in grey"
 
 Load = Callable[[str], Any]
@@ -35,7 +35,7 @@ class Dials(NamedTuple):
 class Made(NamedTuple):
     """A translated photo."""
 
-    before: str  # Path of what it is held against, and ...
+    before: str  # Path of the picture to compare with.
     after: str  # ... of what became of it, both as large as a screen shows them.
     file: str  # Path of the PNG, of all pixels.
     recipe: Recipe
@@ -44,11 +44,11 @@ class Made(NamedTuple):
 
 def tasks() -> dict[str, list[Card]]:
     """The networks of each task, by its name for people; of the tasks for which there is one."""
-    found = {}
+    cards_by_task = {}
     for use, title in TASKS.items():
         if any(name.startswith(f"{use}-") for name in zoo.names()):
-            found[title] = models.cards(use)
-    return found
+            cards_by_task[title] = models.cards(use)
+    return cards_by_task
 
 
 def translated(load: Load, path: str | Path | None, model: str, against: str, dials: Dials) -> Made:
@@ -56,18 +56,18 @@ def translated(load: Load, path: str | Path | None, model: str, against: str, di
 
     ValueError for a photo that cannot be read, or a name that is no network's.
     """
-    known = [card.name for own in tasks().values() for card in own]
+    known = [card.name for cards in tasks().values() for card in cards]
     for name in {model, against} - {THE_PHOTO, IN_GREY, *known}:
         raise ValueError(f"model must be one of {', '.join(known)}, got {name!r}")
-    asked = (load, path or example(model), model, against, dials)
-    return workers.result(_translated, *asked, megabytes=MEGABYTES)
+    arguments = (load, path or example(model), model, against, dials)
+    return workers.result(_translated, *arguments, megabytes=MEGABYTES)
 
 
 def each(load: Load, path: str | Path | None, dials: Dials) -> list[tuple[str, str]]:
     """A photo, or each task's example, through the first networks: files with captions."""
-    asked = {title: own[0].name for title, own in tasks().items()}
-    paths = {title: path or example(name) for title, name in asked.items()}
-    return workers.result(_each, load, paths, asked, dials, megabytes=MEGABYTES)
+    models = {title: cards[0].name for title, cards in tasks().items()}
+    paths = {title: path or example(name) for title, name in models.items()}
+    return workers.result(_each, load, paths, models, dials, megabytes=MEGABYTES)
 
 
 def example(model: str) -> Path:
@@ -76,16 +76,16 @@ def example(model: str) -> Path:
     return firsts[model.partition("-")[0]]
 
 
-def held_against(card: Card) -> list[tuple[str, str]]:
+def comparisons(card: Card) -> list[tuple[str, str]]:
     """What a network's pictures can be held against, the first at first: labels and values."""
-    (own,) = (cards for cards in tasks().values() if card.name in {one.name for one in cards})
-    others = [(one.label, one.name) for one in own if one.name != card.name]
+    (cards,) = (cards for cards in tasks().values() if card.name in {each.name for each in cards})
+    others = [(other.label, other.name) for other in cards if other.name != card.name]
     grey = [("The photo in grey", IN_GREY)] if takes_hints(card) else []
     return [*grey, ("The photo", THE_PHOTO), *others]
 
 
 def takes_hints(card: Card) -> bool:
-    """Whether a network listens to colours of places."""
+    """Whether a network takes colour hints."""
     return card.facts.get("predicts") == "chroma"
 
 
@@ -105,9 +105,9 @@ def many(
         raise ValueError(f"bring 1 to {MAX_FILES} photos at once, got {len(paths)}")
     done: tuple[int, str | None] = (0, None)
     with tempfile.TemporaryDirectory(dir=work_folder.path()) as folder:
-        asked = (load, list(paths), model, dials, folder)
-        for made in workers.run(_many, *asked, megabytes=MEGABYTES):
-            done = done if made is None else made
+        arguments = (load, list(paths), model, dials, folder)
+        for archive in workers.run(_many, *arguments, megabytes=MEGABYTES):
+            done = done if archive is None else archive
             yield done
 
 
@@ -135,13 +135,13 @@ def _translated(
 
 
 def _each(
-    load: Load, paths: dict[str, str | Path], asked: dict[str, str], dials: Dials
+    load: Load, paths: dict[str, str | Path], models: dict[str, str], dials: Dials
 ) -> Iterator[list[tuple[str, str]]]:
-    made = []
-    for title, name in asked.items():
+    files = []
+    for title, name in models.items():
         photo = photos.opened(paths[title], keep_alpha=True)
-        made.append((pictures.saved(*_through(load(name), photo, dials)), title))
-    yield made
+        files.append((pictures.saved(*_through(load(name), photo, dials)), title))
+    yield files
 
 
 def _many(
@@ -162,8 +162,8 @@ def _many(
 
 def _through(pipe: Any, photo: Image.Image, dials: Dials) -> tuple[Image.Image, Recipe]:
     hints = dials.hints if pipe.config.predicts == "chroma" else ()
-    made = pipe(photo, strength=dials.strength, detail=dials.detail, hints=hints)
-    return made.images[0], made.recipes[0]
+    output = pipe(photo, strength=dials.strength, detail=dials.detail, hints=hints)
+    return output.images[0], output.recipes[0]
 
 
 def _shown(picture: Image.Image) -> str:

@@ -35,14 +35,14 @@ def keep(path: str | None) -> str:
 def path(key: str) -> str | None:
     """Where the photo lies; None where it was deleted, or the key is not one of ours."""
     with _keeping:
-        found = _paths.get(key)
-    return found if found is not None and Path(found).is_file() else None
+        stored = _paths.get(key)
+    return stored if stored is not None and Path(stored).is_file() else None
 
 
 def find(keys: Sequence[str], is_it: Callable[[str], bool]) -> tuple[str, str] | None:
     """The key and the path of the visitor's first photo that it is."""
     for key in keys:
-        found = path(key)
-        if found is not None and is_it(found):
-            return key, found
+        stored = path(key)
+        if stored is not None and is_it(stored):
+            return key, stored
     return None

@@ -30,9 +30,9 @@ from genmodels.ui.services.memory import POLL_SECONDS, Budget
 # With the page's own process (0.5 GB), the server of processes (0.4 GB) and what an upload takes
 # while it is decoded, all stays below 3 GB.
 BUDGET = Budget(1800)
-MAX_SECONDS = 900.0  # Of any task.
+MAX_SECONDS = 900.0  # Time limit of any task.
 TRIM_SECONDS = 20.0
-NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Of a task; the page has 0.
+NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Niceness of a task; the page has 0.
 IMPORTED = [
     "gradio",
     "genmodels.pipelines.pipeline_autoencoder",
@@ -47,7 +47,7 @@ CONTEXT: Any = multiprocessing.get_context("forkserver" if HAS_SERVER else "spaw
 TOO_LARGE = "that takes more memory than there is here: ask for a smaller picture"
 BROKEN_OFF = "the work broke off before it was done: try again, or ask for less"
 
-finishing = threading.Event()  # In a task's process: set when it is to end with what it has.
+finishing = threading.Event()  # In a task's process: set to make it finish early.
 
 _running: set[Any] = set()
 
@@ -83,8 +83,8 @@ def run(
 
 def result(task: Callable[..., Iterator[Any]], *arguments: Any, megabytes: int) -> Any:
     """What the task yields last. Errors: as of `run`."""
-    *_, made = run(task, *arguments, megabytes=megabytes)
-    return made
+    *_, last = run(task, *arguments, megabytes=megabytes)
+    return last
 
 
 def start_server() -> None:
@@ -190,9 +190,9 @@ def _limit_memory(megabytes: int) -> None:
         return
     import resource
 
-    found = re.search(r"VmData:\s+(\d+) kB", status.read_text())
-    if found is not None:
-        limit = (int(found[1]) << 10) + (megabytes << 20)
+    match = re.search(r"VmData:\s+(\d+) kB", status.read_text())
+    if match is not None:
+        limit = (int(match[1]) << 10) + (megabytes << 20)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -8,7 +8,7 @@ import gradio as gr
 
 from genmodels.ui.components import about, address, detail_panel, enlarging, side_by_side, widgets
 from genmodels.ui.components.address import Start, Visit
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import YEARS_BEYOND, Card, Recipe
 
@@ -38,13 +38,13 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             controls, seed_row = _controls(cards, default, years)
         controls["shown_as"] = shown_as
         with gr.Column():
-            close_up = detail_panel.build(load, USE, shown_as, years)
+            detail = detail_panel.build(load, USE, shown_as, years)
             side_by_side.build(load)
             explained = about.build(default, USE)
     recipes = gr.JSON(visible=False)
-    *settings, _, _ = controls.values()  # Of a drawing: all but "kept" and "shown_as".
+    *settings, _, _ = controls.values()  # The settings of a drawing: all but "kept" and "shown_as".
 
-    @errors_told
+    @show_errors
     def cars_sample(
         model: str,
         num_images: int,
@@ -59,10 +59,10 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         Picture i uses seed + i. truncation_psi (StyleGAN2 only): 0 is the average car, 1 full
         variety. body: "any" or a type that the model has learnt; year counts if any_year is false.
         """
-        asked = ({} if body == ANY else {"body": body}) | ({} if any_year else {"year": year})
-        options = _options(cards[model], truncation_psi, asked)
-        made = load(model)(num_images, seed=seed, **options)
-        return pictures.captioned(made.images, made.recipes), made.recipes
+        condition = ({} if body == ANY else {"body": body}) | ({} if any_year else {"year": year})
+        options = _options(cards[model], truncation_psi, condition)
+        output = load(model)(num_images, seed=seed, **options)
+        return pictures.captioned(output.images, output.recipes), output.recipes
 
     def fill(start: Start) -> tuple[Any, ...]:
         """The picture of a recipe, what was there before a reload, or a batch of the visitor's own.
@@ -71,24 +71,31 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         """
         seed = random.randrange(widgets.MAX_SEED)
         first = (
-            *(default.name, FIRST_BATCH, seed, PSI, ANY, True, years[1], False),
+            default.name,
+            FIRST_BATCH,
+            seed,
+            PSI,
+            ANY,
+            True,
+            years[1],
+            False,
             enlarging.ENLARGED,
         )
         values: dict[str, Any] = dict(zip(controls, first, strict=True))
         if start.recipe is not None:
-            made = [pictures.again(load, start.recipe, _models())]
-            values |= _settings_of(models.as_drawn(made[0][1]), cards, years)
-            values["shown_as"] = enlarging.of_recipe(made[0][1])
-            pictures.tell_whether_same(start.recipe, made[0][1])
+            redrawn = [pictures.again(load, start.recipe, _models())]
+            values |= _settings_of(models.as_drawn(redrawn[0][1]), cards, years)
+            values["shown_as"] = enlarging.of_recipe(redrawn[0][1])
+            pictures.report_difference(start.recipe, redrawn[0][1])
         else:
             if start.settings:
                 address.check(controls, start.settings)
                 values |= {name: start.settings[name] for name in controls}
-            before = [models.as_drawn(one) for one in _batch(start.drawn)]
-            made = [pictures.again(load, one, _models()) for one in before]
-        if made:
-            shown, told = [one for one, _ in made], [one for _, one in made]
-            drawn: tuple[Any, Any] = pictures.captioned(shown, told), told
+            before = [models.as_drawn(recipe) for recipe in _batch(start.drawn)]
+            redrawn = [pictures.again(load, recipe, _models()) for recipe in before]
+        if redrawn:
+            shown, records = [image for image, _ in redrawn], [recipe for _, recipe in redrawn]
+            drawn: tuple[Any, Any] = pictures.captioned(shown, records), records
         else:
             drawn = cars_sample(*list(values.values())[:-2])
         card = cards[values["model"]]
@@ -113,7 +120,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         another.then(cars_sample, settings, drawn, trigger_mode="always_last", **within),
         visit.opens(fill, [*controls.values(), *explained, *drawn], **drawing),
     ]
-    close_up.follow(gallery, recipes, batches)
+    detail.follow(gallery, recipes, batches)
     visit.keep(controls, drawn=recipes)
 
 
@@ -122,7 +129,7 @@ def _controls(
 ) -> tuple[dict[str, Any], widgets.SeedRow]:
     """The controls, in the order of `cars_sample`, as the card's model needs them."""
     model = gr.Radio(
-        [(one.label, one.name) for one in cards.values()],
+        [(each.label, each.name) for each in cards.values()],
         value=card.name,
         label="Model",
         info=card.facts["summary"],
@@ -131,7 +138,9 @@ def _controls(
     bodies = [ANY, *models.choices(cards.values(), "body")]
     body = gr.Dropdown(bodies, value=ANY, label="Body", visible="body" in card.schema)
     year = gr.Slider(
-        *(years[0], years[1] + YEARS_BEYOND, years[1]),
+        years[0],
+        years[1] + YEARS_BEYOND,
+        years[1],
         step=1,
         label="Model year",
         info=f"Past {years[1]} the model has seen no cars: it extrapolates.",
@@ -143,7 +152,9 @@ def _controls(
     year.input(None, None, any_year, js="() => false")  # Who chooses a year wants it.
     seed_row = widgets.seed_row()
     truncation_psi = gr.Slider(
-        *(0, 1, PSI),
+        0,
+        1,
+        PSI,
         step=0.05,
         label="Truncation",
         info="0: the average car. 1: full variety, with more failures.",
@@ -175,12 +186,12 @@ def _abilities(card: Card) -> dict[str, dict[str, Any]]:
     }
 
 
-def _options(card: Card, truncation_psi: float, asked: dict[str, Any]) -> dict[str, Any]:
+def _options(card: Card, truncation_psi: float, condition: dict[str, Any]) -> dict[str, Any]:
     """The arguments that the card's pipeline knows."""
-    unknown = [name for name in asked if name not in card.schema]
+    unknown = [name for name in condition if name not in card.schema]
     if unknown:
         raise ValueError(f"{card.label} takes no {' or '.join(unknown)}: leave it at {ANY}")
-    conditions = {"condition": asked} if card.schema else {}
+    conditions = {"condition": condition} if card.schema else {}
     return conditions | ({"truncation_psi": truncation_psi} if card.has_truncation else {})
 
 
@@ -203,16 +214,16 @@ def _settings_of(recipe: Recipe, cards: dict[str, Card], years: tuple[int, int])
     """The controls' values that draw the picture of a recipe, as far as they can."""
     if recipe["model"] not in cards:
         return {}
-    made = recipe["settings"]
-    asked = made.get("condition", {})
-    year = round(asked.get("year", years[1]))
-    is_on_slider = "year" in asked and years[0] <= year <= years[1] + YEARS_BEYOND
+    settings = recipe["settings"]
+    condition = settings.get("condition", {})
+    year = round(condition.get("year", years[1]))
+    is_on_slider = "year" in condition and years[0] <= year <= years[1] + YEARS_BEYOND
     return {
         "model": recipe["model"],
         "num_images": 1,
         "seed": recipe["seed"],
-        "truncation_psi": made.get("truncation_psi", PSI),
-        "body": asked.get("body", ANY),
+        "truncation_psi": settings.get("truncation_psi", PSI),
+        "body": condition.get("body", ANY),
         "any_year": not is_on_slider,
         "year": year if is_on_slider else years[1],
         "kept": True,

@@ -11,14 +11,14 @@ from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import address, compare, panorama_controls, photo_frame, singan_trainer
 from genmodels.ui.components.address import Start, Visit
 from genmodels.ui.components.panorama_controls import DEFAULTS, KEEPING, Controls
-from genmodels.ui.components.widgets import AT_ONCE, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, show_errors
 from genmodels.ui.services import panoramas, photos, pictures, uploads
 from genmodels.ui.services.models import Recipe
 from genmodels.ui.services.panoramas import MODES, Place
 from genmodels.ui.services.photos import SCENES
 
 MODEL = "patches"
-# A picture of some megapixels takes a while: nobody who draws cars should wait for it.
+# A picture of some megapixels takes a while: drawing cars should not wait for it.
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "panorama", "concurrency_limit": 1}
 BUSY = (gr.update(visible=False), gr.update(visible=True))  # The buttons that draw and stop.
 IDLE = (gr.update(visible=True), gr.update(visible=False))
@@ -61,14 +61,14 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             with gr.Accordion("How it works", open=False):
                 gr.Markdown((ASSETS / "panorama.md").read_text())
     by_name = gr.Button(visible=False)  # Nobody sees it: its click is the API's `/panorama`.
-    key = gr.Textbox(visible=False)  # Of the visitor's photo.
+    key = gr.Textbox(visible=False)  # Key of the visitor's photo.
     wanted = gr.JSON(visible=False)  # The recipe of a saved picture that is to be drawn again.
     again = gr.JSON(visible=False)  # What the tab opens with, where the controls say otherwise.
     turn = gr.JSON(visible=False)  # Another one: another picture is to be drawn.
     current = gr.State({})  # Its turn, for a drawing to see whether it is still asked for.
     finished = gr.State(NOTHING)  # What was drawn last: picture, words and file.
 
-    @errors_told
+    @show_errors
     def panorama(
         photo: str | None,
         mode: str = DEFAULTS["mode"],
@@ -99,13 +99,13 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 hidden = gr.update(visible=False)
                 yield picture, "Drawing ...", hidden, *(gr.skip() for _ in range(3))
                 spent = f"{time.monotonic() - start:.1f} s"
-        told = f"{width} x {height} pixels, seed {seed}, {spent}. "
-        told += f"[Share link]({pictures.link(recipe)})"
+        words = f"{width} x {height} pixels, seed {seed}, {spent}. "
+        words += f"[Share link]({pictures.link(recipe)})"
         both = panoramas.before(original, recipe), picture
         done = gr.update(value=picture, visible=True)
-        yield picture, told, done, recipe, both, _strip(picture, MODES[mode])
+        yield picture, words, done, recipe, both, _strip(picture, MODES[mode])
 
-    @errors_told
+    @show_errors
     def drawn(
         turn: Any,
         current: Any,
@@ -148,7 +148,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     draw_after(seed_row.draw(seed_row.dice.click).then)
     draw_after(seed_row.seed.submit)
 
-    @errors_told
+    @show_errors
     def brought(photo: str, wanted: Any, *given: Any) -> list[Any]:
         """Another photo: in the middle, or where it lay in the saved picture that wants it."""
         values = dict(zip(controls.named(), given, strict=True)) | {"place": photo_frame.MIDDLE}
@@ -182,12 +182,12 @@ def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
     key, photo, notice = "", None, None
     wanted, again, made_by = start.recipe, None, gr.skip()
     if start.recipe is not None:
-        found = panorama_controls.photo_of(pictures.checked(start.recipe, [MODEL]), start.photos)
-        size = None if found is None else photos.size(found[1] or SCENES[0])
+        located = panorama_controls.photo_of(pictures.checked(start.recipe, [MODEL]), start.photos)
+        size = None if located is None else photos.size(located[1] or SCENES[0])
         values = panorama_controls.of_recipe(start.recipe, size)
-        key, photo = found or ("", None)
-        notice = pictures.wanting(start.recipe) if found is None else None
-        made_by = start.recipe if found is None else made_by
+        key, photo = located or ("", None)
+        notice = pictures.wanting(start.recipe) if located is None else None
+        made_by = start.recipe if located is None else made_by
     elif start.settings:
         values = {name: start.settings.get(name) for name in DEFAULTS}
         key = str(start.settings.get("photo") or "")
@@ -203,25 +203,25 @@ def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
     shown = panorama_controls.shown(photo, values)
     hidden, is_drawn = gr.update(visible=False), notice is None
     empty = [gr.skip()] * 6 if is_drawn else [*NOTHING, None, hidden, NOTHING]
-    told = gr.update(value=notice, visible=not is_drawn)
+    notice_update = gr.update(value=notice, visible=not is_drawn)
     *buttons, _, turn = _begin(current)
     if not is_drawn:
         buttons, turn = [*IDLE], gr.skip()
-    return *empty, photo, key, wanted, told, made_by, *shown, *buttons, again, turn
+    return *empty, photo, key, wanted, notice_update, made_by, *shown, *buttons, again, turn
 
 
 def _drawn_before(controls: Controls, start: Start) -> dict[str, Any] | None:
     """The photo's key and the settings of what was drawn before a reload, if its photo is here."""
     recipe = pictures.checked(start.drawn, [MODEL])
-    found = panorama_controls.photo_of(recipe, start.photos)
-    if found is None:
+    located = panorama_controls.photo_of(recipe, start.photos)
+    if located is None:
         return None
-    values = panorama_controls.of_recipe(recipe, photos.size(found[1] or SCENES[0]))
-    return {"photo": found[0], "settings": {name: values[name] for name in controls.drawn_by()}}
+    values = panorama_controls.of_recipe(recipe, photos.size(located[1] or SCENES[0]))
+    return {"photo": located[0], "settings": {name: values[name] for name in controls.drawn_by()}}
 
 
 def _check_again(again: Any) -> None:
-    """Of what a browser says was drawn before: that it has a photo's key and settings."""
+    """Check the browser's record of an earlier drawing: a photo's key and settings."""
     parts = again if isinstance(again, dict) else {}
     is_key = isinstance(parts.get("photo"), str | None)
     if not is_key or not isinstance(parts.get("settings"), dict):

@@ -10,7 +10,7 @@ import gradio as gr
 from genmodels.ui.assets import ASSETS
 from genmodels.ui.components import address, detail_panel, enlarging, layers, widgets
 from genmodels.ui.components.address import Start, Visit
-from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, errors_told
+from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
 from genmodels.ui.services.models import Card, Recipe
 
@@ -54,7 +54,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
                 model, rows, columns, truncation_psi = _settings(cards, default)
         with gr.Column():
             years = models.span_of_years(cards.values())
-            close_up = detail_panel.build(load, "mixing", shown_as, years)
+            detail = detail_panel.build(load, "mixing", shown_as, years)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown((ASSETS / "style_mixing.md").read_text())
     recipes = gr.JSON(visible=False)
@@ -63,9 +63,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         "first": first, "last": last, "truncation_psi": truncation_psi, "size": size,
         "shown_as": shown_as,
     }  # fmt: skip
-    *inputs, _, _ = controls.values()  # Of a drawing: all but "size" and "shown_as".
+    *inputs, _, _ = controls.values()  # The settings of a drawing: all but "size" and "shown_as".
 
-    @errors_told
+    @show_errors
     def style_mix(
         model: str,
         row_seeds: str,
@@ -84,14 +84,20 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         """
         seeds = _seeds(row_seeds, "rows"), _seeds(column_seeds, "columns")
         span = layers.span(cards[model], layers_taken, first, last)
-        shown, told = _table(load(model), *seeds, span, truncation_psi)
-        return gr.update(value=shown, columns=len(seeds[1]) + 1), told
+        shown, records = _table(load(model), *seeds, span, truncation_psi)
+        return gr.update(value=shown, columns=len(seeds[1]) + 1), records
 
     def fill(start: Start) -> tuple[Any, ...]:
         """The two pictures of a recipe and their mix, the table of before a reload, or another."""
         seeds = (", ".join(map(str, random.sample(range(widgets.MAX_SEED), SIZE))) for _ in "rc")
         first = (
-            *(default.name, *seeds, "middle", min(3, end), min(6, end), PSI, SIZE),
+            default.name,
+            *seeds,
+            "middle",
+            min(3, end),
+            min(6, end),
+            PSI,
+            SIZE,
             enlarging.ENLARGED,
         )
         values: dict[str, Any] = dict(zip(controls, first, strict=True))
@@ -102,11 +108,11 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         elif start.settings:
             address.check(controls, start.settings)
             values |= {name: start.settings[name] for name in controls}
-        shown, told = style_mix(*list(values.values())[:-2])
+        shown, records = style_mix(*list(values.values())[:-2])
         if start.recipe is not None:  # Its own may be of conditions that no seed here gives.
-            pictures.tell_whether_same(start.recipe, remade)
+            pictures.report_difference(start.recipe, remade)
             shown["value"][-1:] = pictures.captioned([mixed], [remade])
-            told[-1] = remade
+            records[-1] = remade
         chosen = (values[name] for name in ("model", "layers_taken", "first", "last"))
         explained, *_ = explain(*chosen)
         free = {"visible": values["layers_taken"] == layers.FREE}
@@ -114,7 +120,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             gr.update(value=value, **(free if name in ("first", "last") else {}))
             for name, value in values.items()
         ]
-        return *filled, explained, shown, told
+        return *filled, explained, shown, records
 
     def explain(model: str, which: str, first: int, last: int) -> tuple[Any, ...]:
         card, is_free = cards[model], which == layers.FREE
@@ -126,7 +132,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
     live = {"show_progress": "minimal", "trigger_mode": "always_last", **IN_TURN}
     within = {"api_visibility": "private", **live}
     # What the visitor changes is drawn at once; what the page sets is drawn already.
-    changes = [one.input for one in (model, which, first, last, truncation_psi)]
+    changes = [control.input for control in (model, which, first, last, truncation_psi)]
     seeded = [
         roll.click(None, [size, *lists], lists, js=_ROLL),
         size.input(None, [size, *lists], lists, js=_FIT),
@@ -139,8 +145,8 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         visit.opens(fill, [*controls.values(), diagram, *drawn], **live),
         *(event.then(style_mix, inputs, drawn, **within) for event in seeded),
     ]
-    gr.on([one.input for one in choice], explain, choice, [diagram, first, last], **AT_ONCE)
-    close_up.follow(table, recipes, batches, opens_on=-1)
+    gr.on([control.input for control in choice], explain, choice, [diagram, first, last], **AT_ONCE)
+    detail.follow(table, recipes, batches, opens_on=-1)
     visit.keep(controls)
 
 
@@ -150,7 +156,7 @@ def _cards() -> dict[str, Card]:
 
 def _settings(cards: dict[str, Card], card: Card) -> list[Any]:
     """What is seldom changed: the model, the rows' and the columns' seeds, the truncation."""
-    choices = [(one.label, one.name) for one in cards.values()]
+    choices = [(each.label, each.name) for each in cards.values()]
     return [
         gr.Radio(choices, value=card.name, label="Model"),
         gr.Textbox(label="Seeds of the rows", max_lines=1, info="Enter draws them."),
@@ -161,19 +167,19 @@ def _settings(cards: dict[str, Card], card: Card) -> list[Any]:
 
 def _settings_of(recipe: Recipe, cards: dict[str, Card]) -> dict[str, Any]:
     """The controls' values for a table of one mixed picture and the two that it is mixed of."""
-    made = recipe["settings"]
-    span = tuple(made["mix_layers"])
+    settings = recipe["settings"]
+    span = tuple(settings["mix_layers"])
     named = (
         name for name in layers.NAMED if layers.span(cards[recipe["model"]], name, 0, 0) == span
     )
     return {
         "model": recipe["model"],
         "row_seeds": str(recipe["seed"]),
-        "column_seeds": str(made["mix_seed"]),
+        "column_seeds": str(settings["mix_seed"]),
         "layers_taken": next(named, layers.FREE),
         "first": span[0],
         "last": span[1],
-        "truncation_psi": made.get("truncation_psi", PSI),
+        "truncation_psi": settings.get("truncation_psi", PSI),
     }
 
 
@@ -183,14 +189,14 @@ def _table(
     """The pictures for the gallery, row by row after the columns' own, and their recipes."""
     settings = {"truncation_psi": truncation_psi}
     heads = [pipe(1, seed=seed, **settings) for seed in columns]
-    made = []
+    cells = []
     for row in rows:
-        made.append(pipe(1, seed=row, **settings))
+        cells.append(pipe(1, seed=row, **settings))
         for head, column in zip(heads, columns, strict=True):
             condition = head.recipes[0]["settings"]["condition"]
             mixed = {"mix_seed": column, "mix_condition": condition, "mix_layers": span}
-            made.append(pipe(1, seed=row, **mixed, **settings))
-    outputs = [*heads, *made]
+            cells.append(pipe(1, seed=row, **mixed, **settings))
+    outputs = [*heads, *cells]
     recipes = [output.recipes[0] for output in outputs]
     shown = pictures.captioned([output.images[0] for output in outputs], recipes)
     return [(pictures.nothing(), None), *shown], [None, *recipes]
