@@ -192,7 +192,7 @@ class MappingNetwork(nn.Module):
         state = {name: value for name, value in state.items() if name != "embed.weight"}
         if self.embed is None:
             state.pop("embed.bias", None)
-        first = self.layers[0].weight.detach().clone()
+        first = self.layers[0].get_parameter("weight").detach().clone()
         theirs = state["layers.0.weight"]
         shared = min(first.shape[1], theirs.shape[1])
         # Inputs are divided by the square root of their number, which may be another here.

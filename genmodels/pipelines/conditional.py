@@ -20,17 +20,17 @@ class ConditionalPipeline(HubPipeline):
     @abstractmethod
     def pictures(
         self,
-        asked: Sequence[dict[str, Any]],  # The settings of a call, and a seed, for each.
+        calls: Sequence[dict[str, Any]],  # Keyword arguments of `__call__`, and a seed, for each.
     ) -> ImageOutput:
         """One picture for each of the settings, in their order."""
 
     def vary(
         self,
         *,
-        seed: int,  # Of the picture to vary.
+        seed: int,  # Seed of the picture to vary.
         strength: float = 0.3,  # 0: the same again, 1: another picture.
         num_images: int = 8,  # How many, 1 to 256.
-        **settings: Any,  # Of the call.
+        **settings: Any,  # Keyword arguments of `__call__`.
     ) -> ImageOutput:
         """Pictures around one, the same ones each time."""
         variations = sampling.around(seed, strength, num_images)
@@ -42,7 +42,7 @@ class ConditionalPipeline(HubPipeline):
         seeds: Sequence[int] = (),  # Two or more pictures to pass through, in this order ...
         recipes: Sequence[dict[str, Any]] = (),  # ... or any pictures, by their recipes.
         frames: int = 24,  # From one picture to the next; the last picture is one more.
-        **settings: Any,  # Of the call, for seeds; a condition left out stays the first picture's.
+        **settings: Any,  # As for `__call__`; a condition defaults to the first picture's.
     ) -> ImageOutput:
         """The pictures on the way, ready for a film: frames for each but the last, and that one."""
         if recipes:
@@ -54,7 +54,7 @@ class ConditionalPipeline(HubPipeline):
         settings["condition"] = self._condition(settings.get("condition"), seeds[0])
         return self.pictures([settings | step for step in way])
 
-    def _condition(self, asked: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    def _condition(self, condition: dict[str, Any] | None, seed: int) -> dict[str, Any]:
         """The condition of a seed's picture: what is asked, completed by the seed."""
         seed = check_whole("seed", seed, 0, sampling.MAX_SEED)
-        return conditions.draw(self.schema, plain(asked), random.Random(seed))
+        return conditions.draw(self.schema, plain(condition), random.Random(seed))
