@@ -23,7 +23,7 @@ from tests.support.looking import (
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
-IMAGES = "#pictures .grid-container img"
+IMAGES = "#cars-pictures .grid-container img"
 # Contrast (WCAG 2) of an element's text with the first opaque background behind it.
 CONTRAST = """element => {
     const numbers = color => color.match(/[\\d.]+/g).map(Number)
@@ -52,7 +52,11 @@ def test_a_first_batch_is_there_without_a_click(visit):
 def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
     page = shown_as_drawn(visit())
     first = seen(page)
-    conditions = [page.get_by_label("Body"), page.locator("#year"), page.get_by_label("Any model")]
+    conditions = [
+        page.get_by_label("Body"),
+        page.locator("#condition-year"),
+        page.get_by_label("Any model"),
+    ]
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_visible()
     page.get_by_label("Body").click()

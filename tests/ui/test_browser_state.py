@@ -139,7 +139,7 @@ def test_an_address_opens_its_tab_and_draws_no_other(visit):
     page = visit("/?tab=translation")
     drawn(page, "translation")
     selected(page, "Translation")
-    assert page.locator("#pictures img").count() == 0
+    assert page.locator("#cars-pictures img").count() == 0
 
 
 def test_a_new_visitor_starts_anew(visit):
