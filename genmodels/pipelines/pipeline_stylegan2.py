@@ -1,7 +1,7 @@
 """Sampling from StyleGAN2."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from genmodels.data import images
 from genmodels.hub import recipe
-from genmodels.hub.checks import check_range, check_whole
+from genmodels.hub.checks import check_range, check_whole, quoted
 from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import ImageOutput
 from genmodels.hub.weights import unwrapped
 from genmodels.models import stylegan2
 from genmodels.nn.threads import threads_for
-from genmodels.pipelines import batches, sampling
+from genmodels.pipelines import batches, blending, sampling
 from genmodels.pipelines.conditional import ConditionalPipeline
 from genmodels.pipelines.stylegan2_styles import LAYERS, Styles, check_schema, layers
 
@@ -38,6 +38,7 @@ class StyleGAN2Pipeline(ConditionalPipeline):
         self,
         generator: stylegan2.Generator,
         conditions: dict[str, Any] | None = None,  # What c means: the schema of `conditions`.
+        parents: list[dict[str, Any]] | None = None,  # What `blend` made it of: names and hashes.
     ) -> None:
         super().__init__()
         self.register_modules(generator=generator)
@@ -183,6 +184,33 @@ class StyleGAN2Pipeline(ConditionalPipeline):
             raise ValueError("all these pictures are the same: they have no variance to share")
         coarse, both = (covariance / variance).tolist()
         return {"coarse": coarse, "middle": both - coarse, "fine": 1 - both}
+
+    def blend(
+        self,
+        other: "StyleGAN2Pipeline",  # Fine-tuned from this model, or both from a third.
+        swap_resolution: int = 16,  # Layers up to this side in pixels are this model's, ...
+        *,
+        shares: Mapping[int, float] | None = None,  # ... or the other's share by side, 0 to 1.
+    ) -> "StyleGAN2Pipeline":
+        """A new model: this one's layout, by seed and condition, in the other's fine layers.
+
+        The fewer pixels `swap_resolution` has, the more is the other's. It draws, saves and is
+        pushed like any other; `parents` in its config says what it was made of. ValueError where
+        the two were trained apart. Pinkney and Adler 2020 (arXiv:2010.05334).
+        """
+        network = self.networks["generator"]
+        if shares is None:
+            sides = [4 * 2**i for i in range(len(network.blocks))]
+            if swap_resolution not in sides[:-1]:
+                came = quoted(swap_resolution)
+                raise ValueError(f"swap_resolution must be among {sides[:-1]}, got {came}")
+            shares = {side: 1.0 for side in sides if side > swap_resolution}
+        generator = blending.blended(network, other.networks["generator"], shares)
+        parents: list[dict[str, Any]] = [
+            {"name": pipe.source, "weights_sha256": pipe.weights_sha256} for pipe in (self, other)
+        ]
+        parents[1]["shares"] = {str(side): share for side, share in shares.items()}
+        return StyleGAN2Pipeline(generator, self.schema, parents)
 
     def layers(self, names: str | Sequence[int]) -> tuple[int, int]:
         """The first and last style of a range: of "coarse", "middle", "fine", or of itself."""
