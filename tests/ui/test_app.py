@@ -31,6 +31,11 @@ from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 ROWS = [{"body": "suv", "year": 2000}, {"body": "van", "year": 2004}, {"body": "van", "year": 2008}]
+FACES = [
+    {"gender": "female", "eye_openness": 0.1}, {"gender": "male", "eye_openness": 0.4},
+    {"gender": "male", "eye_openness": 0.9},
+]  # fmt: skip
+DISASTERS = [{"disaster": "flood"}, {"disaster": "wildfire"}]
 ASKED = {
     "model": "cars-stylegan2-toy", "num_images": 2, "seed": 7, "truncation_psi": 0.7,
     "body": "any", "any_year": True, "year": 2008,
@@ -51,11 +56,12 @@ def add_to_zoo(folder, pipeline, resolution):
 def toys(tmp_path_factory):
     """A zoo of untrained networks: StyleGAN2 with conditions, DCGAN, and three that translate."""
     folder = tmp_path_factory.mktemp("zoo")
-    schema = conditions.infer(ROWS, ["body", "year"])
     torch.manual_seed(0)
-    c_dim = conditions.size(schema)
-    G = stylegan2.Generator(16, 4, 4, c_dim, base_channels=4, max_channels=8)
-    add_to_zoo(folder / "cars-stylegan2-toy", genmodels.StyleGAN2Pipeline(G, schema), 16)
+    for use, rows in (("cars", ROWS), ("faces", FACES), ("disasters", DISASTERS)):
+        schema = conditions.infer(rows, list(rows[0]))
+        c_dim = conditions.size(schema)
+        G = stylegan2.Generator(16, 4, 4, c_dim, base_channels=4, max_channels=8)
+        add_to_zoo(folder / f"{use}-stylegan2-toy", genmodels.StyleGAN2Pipeline(G, schema), 16)
     G = dcgan.Generator(16, z_dim=4, base_channels=4)
     for parameter in G.parameters():  # Freshly initialised, it draws plain grey.
         torch.nn.init.normal_(parameter)
@@ -105,7 +111,8 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         for event in app.build().fns.values()
         if event.api_visibility != "private"
     }
-    assert list(public) == ["cars_sample", "style_mix", "translate", "panorama"]
+    samples = ["cars_sample", "faces_sample", "disasters_sample"]
+    assert list(public) == [*samples, "style_mix", "translate", "panorama"]
     assert all(public.values())
 
 
@@ -119,6 +126,28 @@ def test_the_api_draws_pictures_whose_files_hold_their_recipes(client):
             assert picture.size == (16, 16)
             assert np.asarray(picture).std() > 1
     assert [file.name for file in files] == [f"cars-stylegan2-toy-seed-{s}.png" for s in (7, 8)]
+
+
+def test_the_api_of_a_tab_has_the_conditions_of_its_models(client):
+    asked = {"model": "faces-stylegan2-toy", "num_images": 2, "seed": 7, "gender": "male"}
+    _, recipes = client.predict(
+        **asked, any_eye_openness=False, eye_openness=0.25, api_name="/faces_sample"
+    )
+    for told in recipes:
+        assert told["settings"]["condition"] == {"gender": "male", "eye_openness": 0.25}
+    shown, recipes = client.predict(**asked, api_name="/faces_sample")
+    assert len({told["settings"]["condition"]["eye_openness"] for told in recipes}) == 2
+    assert re.fullmatch(r"male, eye openness 0\.\d\d", shown[0]["caption"])
+    for wrong, message in (
+        ({"gender": "none"}, "'gender' must be one of"),
+        ({"any_eye_openness": False, "eye_openness": 99.0}, "'eye_openness' must be between"),
+        ({"model": "cars-stylegan2-toy"}, "model must be one of faces-stylegan2-toy"),
+    ):
+        with pytest.raises(AppError, match=message):
+            client.predict(**{**asked, **wrong}, api_name="/faces_sample")
+    disasters = {"model": "disasters-stylegan2-toy", "num_images": 1, "seed": 7}
+    _, (told,) = client.predict(**disasters, disaster="flood", api_name="/disasters_sample")
+    assert told["settings"]["condition"] == {"disaster": "flood"}
 
 
 def test_the_same_request_gives_the_same_pixels_and_the_pipeline_gives_them_too(client):

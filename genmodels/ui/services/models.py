@@ -148,7 +148,11 @@ def in_words(recipe: Recipe) -> str:
     recipe = as_drawn(recipe)
     settings, schema = recipe["settings"], card(recipe["model"]).schema
     conditions = settings.get("condition", {})
-    words = [_value_in_words(name, schema[name], value) for name, value in conditions.items()]
+    words = [
+        _value_in_words(name, entry, conditions[name])
+        for name, entry in schema.items()
+        if name in conditions
+    ]
     if "mix_seed" in settings:
         words.append(
             "layers {} to {} of seed {}".format(*settings["mix_layers"], settings["mix_seed"])
