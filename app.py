@@ -72,7 +72,7 @@ def build() -> gr.Blocks:
 
 
 def _get_ready() -> None:
-    models.warm_up(cars.USE)
+    models.warm_up(cars.SUBJECT.use)
     workers.keep_ready()
 
 

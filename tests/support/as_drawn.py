@@ -8,9 +8,11 @@ import json
 import random
 from typing import Any
 
+from genmodels import zoo
 from genmodels.ui.services import models
 
 MAX_SEED = 2**31 - 1
+SUBJECTS = ("cars", "faces", "disasters")  # Tabs of pictures drawn from a seed.
 # Run before each page: what the page has kept by itself since then stays.
 SCRIPT = """for (const [tab, settings] of Object.entries(SETTINGS)) {
     const key = `genmodels-${tab}-settings`
@@ -21,20 +23,21 @@ SCRIPT = """for (const [tab, settings] of Object.entries(SETTINGS)) {
 
 def settings() -> dict[str, dict[str, Any]]:
     """By tabs, the values of all controls: those of a new visitor, but for the switch."""
-    cards = models.cards("cars")
-    years = models.span_of_years(cards)
-    assert years is not None
+    from genmodels.ui.components import condition_controls  # Brings gradio.
+
+    kept: dict[str, dict[str, Any]] = {}
+    for use in SUBJECTS:
+        if any(name.startswith(f"{use}-") for name in zoo.names()):
+            cards = {card.name: card for card in models.cards(use)}
+            common = {"num_images": 8, "seed": _seed(), "truncation_psi": 0.7, "kept": False}
+            conditions = condition_controls.of(cards).defaults
+            kept[use] = common | conditions | {"model": next(iter(cards))}
     rows, columns = (", ".join(str(_seed()) for _ in range(4)) for _ in range(2))
-    cars = {
-        "model": cards[0].name, "num_images": 8, "seed": _seed(), "truncation_psi": 0.7,
-        "body": "any", "any_year": True, "year": years[1], "kept": False,
+    kept["mixing"] = {
+        "model": kept["cars"]["model"], "row_seeds": rows, "column_seeds": columns,
+        "truncation_psi": 0.8, "layers_taken": "middle", "first": 3, "last": 6, "size": 4,
     }  # fmt: skip
-    mixing = {
-        "model": cards[0].name, "row_seeds": rows, "column_seeds": columns, "truncation_psi": 0.8,
-        "layers_taken": "middle", "first": 3, "last": 6, "size": 4,
-    }  # fmt: skip
-    kept = {"shown_as": "As drawn"}
-    return {"cars": cars | kept, "mixing": mixing | kept}
+    return {tab: values | {"shown_as": "As drawn"} for tab, values in kept.items()}
 
 
 def script() -> str:

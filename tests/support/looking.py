@@ -32,12 +32,12 @@ SPREAD = """gallery => {
 }"""
 
 
-def seen(page, count=8, before=(), gallery="pictures"):
+def seen(page, count=8, before=(), gallery="cars-pictures"):
     """The addresses of the gallery's pictures, once there are so many and not those before."""
     return page.wait_for_function(SEEN, arg=[gallery, count, list(before)]).json_value()
 
 
-def spread(page, gallery="pictures"):
+def spread(page, gallery="cars-pictures"):
     """How far apart the darkest and the brightest green of each picture are: 0 is one colour."""
     return page.evaluate(SPREAD, gallery)
 
@@ -53,7 +53,7 @@ def type_in(field, value):
     expect(field).to_have_value(str(value))
 
 
-def pick(page, number, gallery="pictures", panel="cars-detail"):
+def pick(page, number, gallery="cars-pictures", panel="cars-detail"):
     """Click a picture, the first is 0, and wait until it is the large one."""
     thumbnail = page.locator(f"#{gallery} .grid-container button").nth(number)
     address = thumbnail.locator("img").get_attribute("src")

@@ -171,9 +171,11 @@ def test_models_are_listed_by_what_they_can_do_and_quote_their_cards(toys):
     assert not second.has_truncation
     assert first.sections["Figures"] == "Its figures."
     assert (first.num_layers, second.num_layers) == (6, 0)
-    assert models.span_of_years([first, second]) == (2000, 2008)
+    assert models.span([first, second], "year") == (2000, 2008, True)
+    assert models.span([first, second], "body") is None
     assert models.choices([first, second], "body") == ["suv", "van"]
-    assert models.choices([first, second], "year") == list(range(2000, 2009))
+    assert models.choices([first, second], "year") == []
+    assert models.condition_names([second, first]) == ["body", "year"]
     with pytest.raises(ValueError, match="name starts with boats-"):
         models.cards("boats")
 

@@ -16,7 +16,7 @@ from tests.support.looking import pick, recipe_as_drawn, saved, seen, spread, ty
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
-IMAGES = "#pictures .grid-container img"
+IMAGES = "#cars-pictures .grid-container img"
 # Contrast (WCAG 2) of an element's text with the first opaque background behind it.
 CONTRAST = """element => {
     const numbers = color => color.match(/[\\d.]+/g).map(Number)
@@ -59,7 +59,11 @@ def test_two_new_visitors_at_once_find_and_draw_pictures_of_their_own(visit):
 def test_what_is_asked_for_is_drawn_and_another_model_offers_what_it_can(visit):
     page = visit()
     first = seen(page)
-    conditions = [page.get_by_label("Body"), page.locator("#year"), page.get_by_label("Any model")]
+    conditions = [
+        page.get_by_label("Body"),
+        page.locator("#condition-year"),
+        page.get_by_label("Any model"),
+    ]
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_visible()
     expect(page.get_by_label("Any model year")).to_be_checked()

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.browser
 SIZES = "all => all.map(one => one.naturalWidth)"
 
 
-def turned(page, to, before, count=8, gallery="pictures"):
+def turned(page, to, before, count=8, gallery="cars-pictures"):
     page.get_by_label(to, exact=True).filter(visible=True).check()
     return seen(page, count, before=before, gallery=gallery)
 
 
-def sizes(page, gallery="pictures"):
+def sizes(page, gallery="cars-pictures"):
     return set(page.locator(f"#{gallery} .grid-container img").evaluate_all(SIZES))
 
 

@@ -257,7 +257,7 @@ def test_an_address_opens_its_tab_and_no_other_and_a_photo_that_is_gone_is_asked
     page = visit("/?tab=translation")
     drawn(page, "translation")
     selected(page, "Translation")
-    assert page.locator("#pictures img").count() == 0
+    assert page.locator("#cars-pictures img").count() == 0
     work_in_translation(page, photo)
     page.evaluate("""() => {
       const kept = JSON.parse(sessionStorage.getItem('genmodels-translation-settings'))

@@ -136,12 +136,13 @@ def test_what_is_no_recipe_at_all_is_refused(came):
 
 def test_the_message_about_a_forged_recipe_is_short_and_no_markup(drawn):
     forged = {**drawn.recipes[0], "model": "<form>" * 10**5}
+    _, _, clicked = looking()
     with pytest.raises(gr.Error) as refused:
-        detail_panel._clicked(None, None, gr.SelectData(None, {"index": 0, "value": 0}))
+        clicked.fn(None, None, gr.SelectData(None, {"index": 0, "value": 0}))
     assert "<" not in refused.value.message
     with pytest.raises(gr.Error) as refused:
         told = [forged]
-        detail_panel._clicked([("x", None)], told, gr.SelectData(None, {"index": 0, "value": 0}))
+        clicked.fn([("x", None)], told, gr.SelectData(None, {"index": 0, "value": 0}))
     assert "<" not in refused.value.message
     assert len(refused.value.message) < 1500
 
@@ -241,19 +242,29 @@ def test_archives_of_the_same_recipes_and_other_files_are_two(drawn, folder):
     assert pictures.zipped([files[1], files[0], files[2]], drawn.recipes) != first
 
 
-@pytest.mark.parametrize("years", [None, (1990, 2012)])
-def test_a_picture_of_a_family_without_years_is_looked_at_without_them(drawn, folder, years):
-    with gr.Blocks() as page:
-        switch, gallery, told = gr.Radio(["as drawn"]), gr.Gallery(), gr.JSON()
-        panel = detail_panel.build(models.load, "faces", switch, years)
-        panel.follow(gallery, told)
+YEARS = detail_panel.Sweep("Years", models.Span(1990, 2012, True))
+EYES = detail_panel.Sweep("Eyes", models.Span(0.0, 1.0, False))
+
+
+@pytest.mark.parametrize("sweeps", [{}, {"year": YEARS}, {"year": YEARS, "eye_openness": EYES}])
+def test_a_picture_has_a_film_for_each_condition_of_numbers(drawn, folder, sweeps):
+    page, _, clicked = looking(sweeps)
     labels = {block.label for block in page.blocks.values() if isinstance(block, gr.Tab)}
-    assert labels == {"Variations", "Film"} | ({"Years"} if years else set())
-    (clicked,) = (fn for fn in page.fns.values() if ("select", gallery) in events(page, fn))
+    assert labels == {"Variations", "Film"} | {sweep.title for sweep in sweeps.values()}
     shown = pictures.captioned(drawn.images, drawn.recipes)
     updates = clicked.fn(shown, drawn.recipes, gr.SelectData(None, {"index": 1, "value": 1}))
     assert len(updates) == len(clicked.outputs)
     assert updates[4] == drawn.recipes[1]
+
+
+def looking(sweeps=()):
+    """A page with a detail panel, its gallery, and the function of a click on a picture."""
+    with gr.Blocks() as page:
+        switch, gallery, told = gr.Radio(["as drawn"]), gr.Gallery(), gr.JSON()
+        panel = detail_panel.build(models.load, "faces", switch, dict(sweeps))
+        panel.follow(gallery, told)
+    (clicked,) = (fn for fn in page.fns.values() if ("select", gallery) in events(page, fn))
+    return page, gallery, clicked
 
 
 def events(page, fn):

@@ -1,17 +1,24 @@
 """The detail panel: the selected picture, its file and recipe, variations and films."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from genmodels.ui.components import enlarging, films
 from genmodels.ui.components.widgets import AT_ONCE, IN_TURN, show_errors
 from genmodels.ui.services import models, pictures, recipes
+from genmodels.ui.services.models import Span
 
 NUM_VARIATIONS = 8  # Variations drawn at a time.
+
+
+class Sweep(NamedTuple):
+    """A kind of film: through the numbers of a condition."""
+
+    title: str  # A short one: on a phone Gradio hides what does not fit one line.
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class DetailPanel:
     file: gr.DownloadButton
     all_files: gr.DownloadButton
     recipe: gr.JSON
-    years: gr.Tab | None  # Disabled for a model without years; None if no model has any.
+    sweeps: Mapping[str, gr.Tab]  # By condition: disabled for a model without it.
     load: Callable[[str], Any]
     switch: gr.Radio  # Whether pictures are shown enlarged.
 
@@ -37,13 +44,27 @@ class DetailPanel:
     ) -> None:
         """Show one picture of every batch, then the one clicked, enlarged or not."""
         shown: list[Any] = [self.picture, self.words, self.file, self.all_files, self.recipe]
-        if self.years is not None:
-            shown.append(self.years)
+        shown += self.sweeps.values()
+        conditions = tuple(self.sweeps)
 
-        @self._fitting
         @show_errors
         def opened(files: Any, records: Any) -> tuple[Any, ...]:
-            return _portrait(files, records, opens_on or 0)
+            return _portrait(files, records, opens_on or 0, conditions)
+
+        @show_errors
+        def opened_again(files: Any, records: Any, picked: Any) -> tuple[Any, ...]:
+            """The selected picture as the gallery shows it now, if it is in the gallery."""
+            if files is None and records is None:
+                return _as_it_is(conditions)
+            drawn = models.as_drawn(picked)
+            same = [models.as_drawn(recipe) for _, recipe in recipes.of_gallery(files, records)]
+            if drawn not in same:
+                return _as_it_is(conditions)
+            return _portrait(files, records, same.index(drawn), conditions)
+
+        @show_errors
+        def clicked(files: Any, records: Any, event: gr.SelectData) -> tuple[Any, ...]:
+            return _portrait(files, records, event.index, conditions)
 
         drawn = list(batches)
         if opens_on is not None:
@@ -51,31 +72,19 @@ class DetailPanel:
                 batch.success(opened, [gallery, records], shown, **AT_ONCE) for batch in batches
             ]
         for event in enlarging.follow(self.load, self.switch, gallery, records, drawn):
-            again = self._fitting(_opened_again)
-            event.then(again, [gallery, records, self.recipe], shown, **AT_ONCE)
-        clicked = gallery.select(self._fitting(_clicked), [gallery, records], shown, **AT_ONCE)
+            event.then(opened_again, [gallery, records, self.recipe], shown, **AT_ONCE)
+        selected = gallery.select(clicked, [gallery, records], shown, **AT_ONCE)
         # On a phone the large picture may be screens away.
         element = f"document.getElementById('{self.name}-detail')"
         scroll = f"() => {element}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
-        clicked.success(None, js=scroll)
-
-    def _fitting(self, update: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
-        """The same without the last update, that of the years, if there are none."""
-        if self.years is not None:
-            return update
-
-        @functools.wraps(update)
-        def without_years(*values: Any) -> tuple[Any, ...]:
-            return update(*values)[:-1]
-
-        return without_years
+        selected.success(None, js=scroll)
 
 
 def build(
     load: Callable[[str], Any],
     name: str,  # Prefix of its elements' names.
     switch: gr.Radio,  # Whether pictures are shown enlarged.
-    years: tuple[int, int] | None = None,  # The first and the last in the data, if any.
+    sweeps: Mapping[str, Sweep] | None = None,  # By condition: the films through its numbers.
 ) -> DetailPanel:
     """Add the panel to an open tab; `follow` then connects it to a gallery."""
     with gr.Column(elem_id=f"{name}-detail", elem_classes="detail-panel"):
@@ -97,17 +106,17 @@ def build(
                     recipe = gr.JSON(
                         show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
                     )
-        with gr.Tabs():  # Short names: on a phone Gradio hides what does not fit one line.
+        with gr.Tabs():
             with gr.Tab("Variations"):
                 variations, records, varied = _variations(load, recipe, f"{name}-variations")
-            film_panels, years_tab = [], None
-            if years is not None:
-                with gr.Tab("Years") as years_tab:
-                    film_panels.append(films.through_years(load, recipe, years))
+            film_panels, sweep_tabs = [], {}
+            for condition, (title, span) in (sweeps or {}).items():
+                with gr.Tab(title) as sweep_tabs[condition]:
+                    film_panels.append(films.sweep(load, recipe, condition, span))
             with gr.Tab("Film"):
                 film_panels.append(films.journey(load, recipe, f"{name}-stops"))
         films.show(film_panels, f"{name}-film")
-    panel = DetailPanel(name, picture, words, file, all_files, recipe, years_tab, load, switch)
+    panel = DetailPanel(name, picture, words, file, all_files, recipe, sweep_tabs, load, switch)
     panel.follow(variations, records, [varied], opens_on=None)
     return panel
 
@@ -155,25 +164,11 @@ def _variations(
     return gallery, records, varied
 
 
-@show_errors
-def _opened_again(files: Any, records: Any, picked: Any) -> tuple[Any, ...]:
-    """The selected picture as the gallery shows it now, if it is in the gallery."""
-    if files is None and records is None:
-        return _as_it_is()
-    drawn = models.as_drawn(picked)
-    same = [models.as_drawn(recipe) for _, recipe in recipes.of_gallery(files, records)]
-    return _portrait(files, records, same.index(drawn)) if drawn in same else _as_it_is()
-
-
-@show_errors
-def _clicked(files: Any, records: Any, event: gr.SelectData) -> tuple[Any, ...]:
-    return _portrait(files, records, event.index)
-
-
 def _portrait(
     files: Any,  # What the gallery shows: paths and captions, or None.
     records: Any,  # A recipe for each, or None. Both come from the page: untrusted.
     index: int,
+    conditions: Sequence[str] = (),  # Those through which there are films.
 ) -> tuple[Any, ...]:
     """The updates that show one picture of a gallery."""
     drawn = recipes.of_gallery(files, records)
@@ -181,7 +176,7 @@ def _portrait(
         raise ValueError(f"the gallery shows {len(drawn)} pictures, got number {index}")
     path, recipe = drawn[index]
     if recipe is None:
-        return _as_it_is()
+        return _as_it_is(conditions)
     drawn_as = models.as_drawn(recipe)
     card = models.card(drawn_as["model"])
     enlarged = "" if drawn_as is recipe else f", enlarged by {recipe['model']}"
@@ -198,9 +193,9 @@ Seed {drawn_as["seed"]}, drawn by {card.label}{enlarged}.
         gr.update(value=path, visible=True),
         gr.update(value=archive, visible=len(shown) > 1),
         recipe,
-        gr.update(interactive="year" in card.schema),
+        *(gr.update(interactive=name in card.schema) for name in conditions),
     )
 
 
-def _as_it_is() -> tuple[Any, ...]:
-    return tuple(gr.skip() for _ in range(6))
+def _as_it_is(conditions: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(gr.skip() for _ in range(5 + len(conditions)))

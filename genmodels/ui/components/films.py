@@ -1,4 +1,4 @@
-"""Films of pictures: through the years or from picture to picture, and their player.
+"""Films of pictures: through a condition or from picture to picture, and their player.
 
 Each film is made in a separate process, which ends when its visitor leaves.
 """
@@ -17,12 +17,12 @@ from genmodels.ui.server import work_folder
 from genmodels.ui.server.queues import FILM
 from genmodels.ui.services import models, pictures, workers
 from genmodels.ui.services import recipes as page_recipes
-from genmodels.ui.services.models import Recipe
+from genmodels.ui.services.models import Recipe, Span
 
 FORMATS = ("MP4", "GIF", "WebP")
 FPS = 16
 SIDE = 384  # Side of a saved frame; the model's own pixels are in the pictures' files.
-FRAMES_PER_YEAR = 4
+FRAMES_PER_STEP = {True: 4, False: 2}  # Of a slider of whole numbers, such as years, or of others.
 MAX_STOPS = 8  # Most pictures in one film.
 MEGABYTES = 400  # Memory limit for making a film.
 
@@ -39,26 +39,26 @@ class Panel:
     draw: Callable[..., Making]  # From the values of the inputs.
 
 
-def through_years(load: Callable[[str], Any], recipe: gr.JSON, years: tuple[int, int]) -> Panel:
-    """The picked car, model year by model year, and on past the last of the data's `years`."""
-    first, last = years[0], years[1] + models.YEARS_BEYOND
-    gr.Markdown(f"It has seen no car after {years[1]}: the years that follow are a guess.")
+def sweep(load: Callable[[str], Any], recipe: gr.JSON, name: str, span: Span) -> Panel:
+    """The selected picture, number by number of a condition; whole numbers go on past the data."""
+    if span.last > span.high:
+        gr.Markdown(f"The model has seen nothing after {span.high}: what follows is a guess.")
     with gr.Row():
-        span: dict[str, Any] = {
-            "minimum": first,
-            "maximum": last,
-            "step": 1,
+        limits: dict[str, Any] = {
+            "minimum": span.low,
+            "maximum": span.last,
+            "step": span.step,
             "buttons": [],
             "min_width": 200,
         }
-        start = gr.Slider(**span, value=first, label="From")
-        end = gr.Slider(**span, value=last, label="To")
+        start = gr.Slider(**limits, value=span.low, label="From")
+        end = gr.Slider(**limits, value=span.last, label="To")
     kind, button = format_and_button()
 
     @show_errors
-    def draw(recipe: Recipe | None, start: int, end: int, kind: str) -> Making:
-        arguments = (load, _picked(recipe), start, end, kind)
-        yield from workers.run(_years, *arguments, megabytes=MEGABYTES)
+    def draw(recipe: Recipe | None, start: float, end: float, kind: str) -> Making:
+        arguments = (load, _picked(recipe), name, start, end, kind)
+        yield from workers.run(_sweep, *arguments, megabytes=MEGABYTES)
 
     return Panel(button, [recipe, start, end, kind], draw)
 
@@ -152,20 +152,30 @@ def show(panels: Sequence[Panel], elem_id: str) -> None:
         )
 
 
-def _years(load: Callable[[str], Any], recipe: Recipe, start: int, end: int, kind: str) -> Making:
-    """In a process of its own: a car, model year by model year."""
+def _sweep(
+    load: Callable[[str], Any], recipe: Recipe, name: str, start: float, end: float, kind: str
+) -> Making:
+    """In a process of its own: one picture, number by number of a condition."""
     card = models.card(recipe["model"])
-    if "year" not in card.schema:
-        raise ValueError(f"{card.label} knows no years")
-    seen = card.schema["year"]["max"]
-    count = max(abs(end - start) * FRAMES_PER_YEAR, 1)
-    years = [start + (end - start) * i / count for i in range(count + 1)]
-    yield 0.0, f"Drawing {len(years)} frames"
+    span = models.span([card], name)
+    if span is None:
+        raise ValueError(f"{card.label} knows no {models.title(name).lower()}")
+    if not (span.low <= start <= span.last and span.low <= end <= span.last):
+        raise ValueError(f"it goes from {span.low} to {span.last}, got {start} to {end}")
+    count = max(round(abs(end - start) / span.step) * FRAMES_PER_STEP[span.is_whole], 1)
+    values = [start + (end - start) * i / count for i in range(count + 1)]
+    yield 0.0, f"Drawing {len(values)} frames"
     pipe = load(recipe["model"])
-    output = pipe.sweep(seed=recipe["seed"], name="year", values=years, **recipe["settings"])
-    captions = [f"{year}" + (", a guess" if year > seen else "") for year in map(round, years)]
+    output = pipe.sweep(seed=recipe["seed"], name=name, values=values, **recipe["settings"])
     yield 0.5, f"Writing the {kind}"
+    captions = [_caption(name, value, span) for value in values]
     yield shoot(output.images, output.recipes, kind, captions)
+
+
+def _caption(name: str, value: float, span: Span) -> str:
+    if not span.is_whole:
+        return f"{models.title(name)} {value:.2f}"
+    return f"{round(value)}" + (", a guess" if round(value) > span.high else "")
 
 
 def _journey(load: Callable[[str], Any], stops: list[Recipe], seconds: float, kind: str) -> Making:

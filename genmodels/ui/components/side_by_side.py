@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from genmodels import zoo
 from genmodels.ui.components import widgets
 from genmodels.ui.components.widgets import IN_TURN, show_errors
 from genmodels.ui.services import models, pictures
@@ -18,7 +17,7 @@ COUNT = 8
 
 def is_there() -> bool:
     """Whether the zoo has both."""
-    return {CARS, FACES} <= set(zoo.names())
+    return models.is_there(CARS) and models.is_there(FACES)
 
 
 def build(load: Callable[[str], Any]) -> None:

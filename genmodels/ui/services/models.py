@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import genmodels
 from genmodels import zoo
@@ -20,6 +20,24 @@ YEARS_BEYOND = 8  # How far past the last year of its data a model may be asked 
 Recipe = dict[str, Any]
 
 _loading = threading.Lock()
+
+
+class Span(NamedTuple):
+    """The numbers of a condition."""
+
+    low: float
+    high: float
+    is_whole: bool  # As years are.
+
+    @property
+    def step(self) -> float:
+        """Between two numbers on a slider."""
+        return 1 if self.is_whole else round((self.high - self.low) / 20, 3)
+
+    @property
+    def last(self) -> float:
+        """How far a model may be asked to guess: years go on past the data."""
+        return self.high + YEARS_BEYOND if self.is_whole else self.high
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,11 @@ def card(name: str) -> Card:
     return _card(zoo.FOLDER / name)
 
 
+def is_there(name: str) -> bool:
+    """Whether the zoo has the model."""
+    return name in zoo.names()
+
+
 def cards(use: str) -> list[Card]:
     """The embedded models for one use, "cars" say, the most capable first."""
     available = [card(name) for name in zoo.names() if name.startswith(f"{use}-")]
@@ -77,17 +100,27 @@ def cards(use: str) -> list[Card]:
     return sorted(available, key=lambda card: order[card.name], reverse=True)
 
 
+def condition_names(cards: Iterable[Card]) -> list[str]:
+    """What any of the models can be asked for, in the order of the first that knows it."""
+    return list(dict.fromkeys(name for card in cards for name in card.schema))
+
+
 def choices(cards: Iterable[Card], condition: str) -> list[Any]:
-    """What any of the models can be asked for under a condition; of numbers, the whole ones."""
+    """The classes that any of the models knows under a condition; none for one of numbers."""
     known = [card.schema[condition] for card in cards if condition in card.schema]
-    spans = [entry.get("values") or range(entry["min"], entry["max"] + 1) for entry in known]
-    return sorted({value for span in spans for value in span})
+    return sorted({value for entry in known for value in entry.get("values", [])})
 
 
-def span_of_years(cards: Iterable[Card]) -> tuple[int, int] | None:
-    """The first year that any of the models has seen, and the last; None if none knows years."""
-    years = choices(cards, "year")
-    return (years[0], years[-1]) if years else None
+def span(cards: Iterable[Card], condition: str) -> Span | None:
+    """The numbers that any of the models has seen under a condition; None for one of classes."""
+    known = [card.schema[condition] for card in cards if condition in card.schema]
+    known = [entry for entry in known if "min" in entry]
+    if not known:
+        return None
+    low, high = min(entry["min"] for entry in known), max(entry["max"] for entry in known)
+    return Span(
+        low, high, all(type(entry[end]) is int for entry in known for end in ("min", "max"))
+    )
 
 
 def load(name: str) -> Any:
@@ -115,17 +148,24 @@ def in_words(recipe: Recipe) -> str:
     recipe = as_drawn(recipe)
     settings, schema = recipe["settings"], card(recipe["model"]).schema
     conditions = settings.get("condition", {})
-    words = []
-    for name, value in conditions.items():
-        last = schema[name].get("max")
-        is_guess = last is not None and value > last
-        text = f"{value:.0f}" if isinstance(value, float) else str(value)
-        words.append(f"{text} (a guess)" if is_guess else text)
+    words = [_value_in_words(name, schema[name], value) for name, value in conditions.items()]
     if "mix_seed" in settings:
         words.append(
             "layers {} to {} of seed {}".format(*settings["mix_layers"], settings["mix_seed"])
         )
     return ", ".join(words) or f"seed {recipe['seed']}"
+
+
+def _value_in_words(name: str, entry: dict[str, Any], value: Any) -> str:
+    if "values" in entry:
+        return str(value)
+    text = f"{value:.0f}" if type(entry["max"]) is int else f"{title(name).lower()} {value:.2f}"
+    return f"{text} (a guess)" if value > entry["max"] else text
+
+
+def title(condition: str) -> str:
+    """A condition's name for people."""
+    return condition.replace("_", " ").capitalize()
 
 
 def warm_up(use: str) -> None:

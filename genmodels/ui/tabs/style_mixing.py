@@ -53,8 +53,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
             with gr.Accordion("Model, seeds, truncation", open=False):
                 model, rows, columns, truncation_psi = _settings(cards, default)
         with gr.Column():
-            years = models.span_of_years(cards.values())
-            detail = detail_panel.build(load, "mixing", shown_as, years)
+            years = models.span(cards.values(), "year")
+            sweeps = {"year": detail_panel.Sweep("Years", years)} if years else {}
+            detail = detail_panel.build(load, "mixing", shown_as, sweeps)
             with gr.Accordion("How it works", open=False):
                 gr.Markdown((ASSETS / "style_mixing.md").read_text())
     recipes = gr.JSON(visible=False)
