@@ -12,6 +12,8 @@ import genmodels.openmp  # noqa: F401  (Before torch: its threads wait passively
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.support import as_drawn
+
 ROOT = Path(__file__).parent.parent
 # Debian's Chromium asks Google's servers this and that unless told not to.
 CHROMIUM_FLAGS = [
@@ -93,12 +95,17 @@ def browser():
 
 @pytest.fixture
 def visit(browser, app_address):
-    """Opens the page as a new visitor; at the end, nobody has seen an error or left 127.0.0.1."""
+    """Opens the page as another visitor, who sees pictures as drawn; a new one sees them enlarged.
+
+    At the end, nobody has seen an error or left 127.0.0.1.
+    """
     contexts, complaints = [], []
 
-    def open_page(query="", **options):
+    def open_page(query="", *, is_new=False, **options):
         context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
         contexts.append(context)
+        if not is_new:
+            context.add_init_script(as_drawn.script())
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("console", lambda line: complaints.append(f"console {line.type}: {line.text}"))

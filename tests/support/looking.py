@@ -32,14 +32,6 @@ SPREAD = """gallery => {
 }"""
 
 
-def shown_as_drawn(page):
-    """The page, showing pictures as drawn: enlarging them takes most of a test's time."""
-    # Before that, the page may still set the switch to what it was when it was left.
-    page.locator(".grid-container img").filter(visible=True).first.wait_for()
-    page.locator(".shown-as").get_by_label("As drawn").filter(visible=True).check()
-    return page
-
-
 def seen(page, count=8, before=(), gallery="cars-pictures"):
     """The addresses of the gallery's pictures, once there are so many and not those before."""
     return page.wait_for_function(SEEN, arg=[gallery, count, list(before)]).json_value()

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from genmodels.metrics import distribution
 from tests import golden
 from training.judges import classifier, condition_accuracy
 from training.publish import samples
@@ -49,16 +50,24 @@ NVAE = QUIET | {
 }
 
 
+# Forecasts and judges would take longer than these runs: modules, names, and what is enough here.
+SHORTENED = (
+    (forecast, "PROBE_SECONDS", 0.0),
+    (classifier, "MAX_IMAGES", 128),
+    (condition_accuracy, "NUM_SAMPLES", 18),
+    (samples, "SHARES_FROM", 8),
+    (distribution, "NUM_PROJECTIONS", 16),
+)
+
+
 @contextmanager
 def quick_on_the_cpu() -> Iterator[None]:
-    """Exactness is promised on CPUs; forecasts and judges would take longer than these runs."""
+    """Exactness is promised on CPUs; what would take long is shortened."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
-        patch.setattr(forecast, "PROBE_SECONDS", 0.0)
-        patch.setattr(classifier, "MAX_IMAGES", 128)
-        patch.setattr(condition_accuracy, "NUM_SAMPLES", 18)
-        patch.setattr(samples, "SHARES_FROM", 8)
+        for module, name, value in SHORTENED:
+            patch.setattr(module, name, value)
         yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)

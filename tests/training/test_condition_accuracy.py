@@ -57,10 +57,12 @@ def write_set(folder, count, seed, labelled=True):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
+def quick():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "MAX_IMAGES", 2_400)
+        yield
     torch.set_num_threads(threads)
 
 

@@ -65,9 +65,8 @@ def four_steps(pairs, tmp_path_factory, quick_on_the_cpu):
     ids=["plain", "hints", "all that is random", "autoencoder"],
 )
 def test_a_resumed_run_ends_in_the_same_weights(pairs, tmp_path, settings):
-    once = train(pairs, tmp_path / "once", **settings)
     out = tmp_path / "run"
-    train(pairs, out, keep_checkpoints=4, **settings)
+    once = train(pairs, out, keep_checkpoints=4, **settings)
     tiny_training.forget(out, 3, 4)  # As if it had been killed after the second.
     again = train(pairs, out, **settings)
     assert again.keys() == once.keys()

@@ -26,7 +26,7 @@ def config(tmp_path):
         yield Config(
             out=tmp_path / "out",
             scenes=tmp_path / "scenes",
-            names=("sea", "wood"),
+            names=("sea",),
             modes=("tiny", "tiny-fast"),
             max_sizes=(64,),
             epochs=(2, 3),
@@ -41,7 +41,7 @@ def test_every_run_of_the_grid_is_measured_once_and_all_that_is_there_is_told(co
     sweep(config)
     with (config.results / "singan_sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 8
+    assert len(rows) == 4
     for row in rows:
         assert float(row["cpu_seconds"]) > 0
         assert float(row["rsifid"]) > 0

@@ -11,7 +11,7 @@ from training.judges import two_sample
 def quick(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(two_sample, "MAX_IMAGES", 2_000)
+    monkeypatch.setattr(two_sample, "MAX_IMAGES", 600)
     monkeypatch.setattr(two_sample, "NUM_NETWORKS", 1)
     yield
     torch.set_num_threads(threads)

@@ -1,6 +1,7 @@
 """The script that learns without pairs, run in this process on a few tiny pictures."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,19 +20,22 @@ from training.runs.unpaired import UnpairedRun
 
 TINY = {"resolution": 32, "steps": 4, "batch_size": 4, "levels": 3, "receptive_field": 16}
 TINY |= {"base_channels": 4, "max_channels": 8, "d_base_channels": 4} | tiny_training.QUIET
+HELD_OUT = ("held_out", "targets_held_out")
 
 
 @pytest.fixture(scope="module")
 def two_sets(tmp_path_factory):
-    """Soft pictures, and others in warm colours."""
+    """Soft pictures, and others in warm colours; of each too few apart to measure with."""
     root = tmp_path_factory.mktemp("unpaired")
-    for name, count, seed in (("photos", 70, 1), ("warm", 72, 2)):
+    sets = (("photos", 70, 1), ("warm", 72, 2), ("held_out", 4, 3), ("targets_held_out", 4, 4))
+    for name, count, seed in sets:
         tiny_training.photographs(root / name, count, seed=seed)
         (root / name / "metadata.jsonl").unlink()
     for path in (root / "warm").iterdir():
         pixels = np.asarray(Image.open(path)) * np.array([1.0, 0.6, 0.2]) + [0, 40, 20]
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-    return {"data": str(root / "photos"), "targets": str(root / "warm")}
+    apart = {name: str(root / name) for name in HELD_OUT}
+    return {"data": str(root / "photos"), "targets": str(root / "warm")} | apart
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,13 +52,23 @@ def train(two_sets, out, **changes):
 
 @pytest.fixture(scope="module")
 def four_steps(two_sets, tmp_path_factory, quick_on_the_cpu):
-    out = tmp_path_factory.mktemp("runs") / "warmed"
+    out = tmp_path_factory.mktemp("runs") / "four"
     return out, train(two_sets, out, keep_checkpoints=4)
+
+
+@pytest.fixture(scope="module")
+def warmed(two_sets, tmp_path_factory, quick_on_the_cpu):
+    """What is published of a run that has learnt something, and measured it on half of each set."""
+    out = tmp_path_factory.mktemp("runs") / "warmed"
+    flags = {"steps": 150, "save_every": 75, "log_every": 50, "lr": 2e-3, "jitter": 0.0}
+    flags |= {"ema_halflife_images": 40.0, "r1_gamma": 1.0}
+    train(two_sets, out, **flags, **dict.fromkeys(HELD_OUT))
+    return out / "model"
 
 
 def test_a_resumed_run_ends_in_the_same_weights(two_sets, four_steps, tmp_path):
     out = tmp_path / "run"
-    train(two_sets, out, keep_checkpoints=4)
+    shutil.copytree(four_steps[0], out)
     tiny_training.forget(out, 3, 4)  # As if it had been killed after the second.
     again = train(two_sets, out)
     assert [key for key in again if not torch.equal(again[key], four_steps[1][key])] == []
@@ -73,28 +87,24 @@ def test_two_steps_change_every_parameter_and_stay_finite(four_steps):
     assert [key for key in end if not end[key].isfinite().all()] == []
 
 
-def test_what_is_published_translates_and_says_what_it_was_measured_on(four_steps):
-    model = four_steps[0] / "model"
-    (made,) = genmodels.load(model)(Image.new("RGB", (50, 33), "#406080")).images
+def test_what_is_published_translates_and_says_what_it_was_measured_on(warmed):
+    (made,) = genmodels.load(warmed)(Image.new("RGB", (50, 33), "#406080")).images
     assert made.size == (50, 33)
-    facts = json.loads((model / "run.json").read_text())
+    facts = json.loads((warmed / "run.json").read_text())
     assert {"data", "targets", "held_out", "out"} & set(facts["config"]) == set()
     assert facts["data"]["num_train"] + facts["data"]["num_held_out"] == 70
     panel = facts["metrics"]
     assert panel["nothing_done"]["kept"]["value"] == 1
     assert panel["nothing_done"]["colour"]["value"] > 3 * panel["real"]["colour"]["value"]
-    card = (model / "README.md").read_text()
+    card = (warmed / "README.md").read_text()
     assert f"and {facts['num_targets']} pictures of the wanted kind to train on" in card
     assert f"| {panel['made']['swd']['value']:.3g} |" in card
     for name in ("samples.png", "progress.webp"):
-        assert (model / name).is_file()
+        assert (warmed / name).is_file()
 
 
-def test_it_learns_the_colours_of_the_other_set(two_sets, tmp_path):
-    out = tmp_path / "warmed"
-    flags = {"steps": 150, "save_every": 75, "log_every": 50, "lr": 2e-3, "jitter": 0.0}
-    train(two_sets, out, ema_halflife_images=40.0, r1_gamma=1.0, **flags)
-    panel = json.loads((out / "model" / "run.json").read_text())["metrics"]
+def test_it_learns_the_colours_of_the_other_set(warmed):
+    panel = json.loads((warmed / "run.json").read_text())["metrics"]
     assert panel["made"]["colour"]["high"] < panel["nothing_done"]["colour"]["value"]
 
 
@@ -148,7 +158,8 @@ def test_other_targets_are_another_run(two_sets, tmp_path):
 
 def test_too_few_targets_to_measure_with_are_told_before_training(two_sets, tmp_path, capsys):
     few = tiny_training.photographs(tmp_path / "few", 20)
-    train(two_sets | {"targets": str(few)}, tmp_path / "run", steps=1)
+    few_apart = two_sets | {"targets": str(few)} | dict.fromkeys(HELD_OUT)
+    train(few_apart, tmp_path / "run", steps=1)
     said = capsys.readouterr().out
     assert (
         "figures that need 16 will be none; name a folder of more with --targets-held-out" in said

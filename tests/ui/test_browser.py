@@ -10,15 +10,8 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from genmodels.hub import recipe
-from tests.support.looking import (
-    pick,
-    recipe_as_drawn,
-    saved,
-    seen,
-    shown_as_drawn,
-    spread,
-    type_in,
-)
+from tests.support.as_drawn import assert_is_of_a_new_visitor
+from tests.support.looking import pick, recipe_as_drawn, saved, seen, spread, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -42,15 +35,29 @@ def generate(page):
     page.get_by_role("button", name="Generate").click()
 
 
-def test_a_first_batch_is_there_without_a_click(visit):
-    page = shown_as_drawn(visit())
-    assert len(set(seen(page))) == 8
-    assert min(spread(page)) > 60
-    expect(page.locator("#cars-picked")).to_contain_text(re.compile(r"Seed \d+, drawn by"))
+def test_two_new_visitors_at_once_find_and_draw_pictures_of_their_own(visit):
+    pages = [visit(is_new=True), visit(is_new=True)]
+    firsts = [seen(page) for page in pages]
+    assert len({*firsts[0], *firsts[1]}) == 16
+    assert min(spread(pages[0])) > 60
+    expect(pages[0].locator("#cars-picked")).to_contain_text(re.compile(r"Seed \d+, drawn by"))
+    assert_is_of_a_new_visitor(pages[0], "cars")
+    bold = "[...document.fonts].filter(f => f.status == 'loaded' && f.weight == 700).length"
+    assert pages[0].evaluate(bold) >= 1  # The font of the wheel.
+    assert pages[0].evaluate("getComputedStyle(document.querySelector('h1')).fontWeight") == "700"
+
+    for page in pages:
+        page.locator(".shown-as").get_by_label("As drawn").filter(visible=True).check()
+    small = [seen(page, before=first) for page, first in zip(pages, firsts, strict=True)]
+    for page in pages:
+        generate(page)
+    seconds = [seen(page, before=first) for page, first in zip(pages, small, strict=True)]
+    assert not {*small[0], *seconds[0]} & {*small[1], *seconds[1]}
+    assert not set(small[0]) & set(seconds[0])
 
 
-def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
-    page = shown_as_drawn(visit())
+def test_what_is_asked_for_is_drawn_and_another_model_offers_what_it_can(visit):
+    page = visit()
     first = seen(page)
     conditions = [
         page.get_by_label("Body"),
@@ -59,6 +66,7 @@ def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
     ]
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_visible()
+    expect(page.get_by_label("Any model year")).to_be_checked()
     page.get_by_label("Body").click()
     page.get_by_role("option", name="suv").click()
     page.get_by_label("Keep").check()
@@ -66,15 +74,28 @@ def test_another_model_draws_other_pictures_and_offers_what_it_can(visit):
     second = seen(page, before=first)
     expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r"^suv, \d{4}$"))
 
+    type_in(page.get_by_label("number input for Model year"), "1999")
+    expect(page.get_by_label("Any model year")).not_to_be_checked()
+    generate(page)
+    asked = seen(page, before=second)
+    expect(page.locator(IMAGES).first).to_have_attribute("alt", "suv, 1999")
+
+    type_in(page.get_by_label("number input for Model year"), "2020")
+    generate(page)
+    guessed = seen(page, before=asked)
+    expect(page.locator(IMAGES).first).to_have_attribute("alt", "suv, 2020 (a guess)")
+
     page.get_by_label("DCGAN, 64 px").first.check()
     for control in [*conditions, page.get_by_label("Truncation").first]:
         expect(control).to_be_hidden()
-    seen(page, before=second)  # It draws at once.
+    seen(page, before=guessed)  # It draws at once.
     expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r"^seed \d+$"))
 
 
-def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
-    page = shown_as_drawn(visit())
+def test_a_seed_is_typed_kept_or_thrown_and_truncation_says_how_much_pictures_differ(
+    visit, tmp_path
+):
+    page = visit()
     first = seen(page)
     seed = page.get_by_label("Seed").first
     before = seed.input_value()
@@ -91,46 +112,21 @@ def test_a_kept_seed_draws_the_same_pictures_and_the_dice_draw_others(visit):
 
     page.get_by_label("Keep").uncheck()
     generate(page)
-    seen(page, 3, before=rolled)
-
-
-def test_a_typed_seed_is_drawn_on_enter_and_kept(visit):
-    page = shown_as_drawn(visit())
-    first = seen(page)
-    type_in(page.get_by_label("Seed").first, "7")
-    seen(page, before=first)
+    others = seen(page, 3, before=rolled)
+    type_in(seed, "7")  # Drawn on Enter, and kept.
+    seen(page, 3, before=others)
     expect(page.locator("#cars-picked")).to_contain_text("Seed 7, drawn by")
     expect(page.get_by_label("Keep")).to_be_checked()
 
-
-def test_a_chosen_year_is_asked_for_and_one_past_the_data_is_called_a_guess(visit):
-    page = shown_as_drawn(visit())
-    first = seen(page)
-    expect(page.get_by_label("Any model year")).to_be_checked()
-    type_in(page.get_by_label("number input for Model year"), "1999")
-    expect(page.get_by_label("Any model year")).not_to_be_checked()
-    page.get_by_label("Keep").check()
+    page.get_by_label("number input for Pictures").fill("8")
     generate(page)
-    asked = seen(page, before=first)
-    expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 1999$"))
-
-    type_in(page.get_by_label("number input for Model year"), "2020")
-    generate(page)
-    seen(page, before=asked)
-    expect(page.locator(IMAGES).first).to_have_attribute("alt", re.compile(r", 2020 \(a guess\)$"))
-
-
-def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
-    page = shown_as_drawn(visit())
-    first = seen(page)
-    page.get_by_label("Keep").check()
-    distances = []
+    shown, distances = seen(page), []
     for psi in ("0", "1"):
         type_in(page.get_by_label("number input for Truncation").first, psi)
         generate(page)
-        first = seen(page, before=first)
+        shown = seen(page, before=shown)
         # The files follow with the large picture.
-        expect(page.locator("#cars-detail .portrait img")).to_have_attribute("src", first[0])
+        expect(page.locator("#cars-detail .portrait img")).to_have_attribute("src", shown[0])
         archive = saved(page, page.get_by_role("button", name="Download all").first, tmp_path)
         with zipfile.ZipFile(archive) as files:
             names = [name for name in files.namelist() if name.endswith(".png")]
@@ -140,8 +136,8 @@ def test_truncation_decides_how_much_the_pictures_differ(visit, tmp_path):
     assert distances[0] < 0.7 * distances[1]
 
 
-def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_path):
-    page = visit()
+def test_a_saved_picture_brings_itself_back_to_another_visitor(visit, tmp_path):
+    page = visit(is_new=True)
     first = seen(page)
     pick(page, 2)
     seed = int(page.get_by_label("Seed").first.input_value()) + 2
@@ -159,27 +155,9 @@ def test_a_saved_picture_and_a_link_bring_it_back_to_another_visitor(visit, tmp_
     expect(other.get_by_text("The same picture, pixel for pixel.")).to_be_visible()
     expect(other.get_by_label("Seed").first).to_have_value(str(made["seed"]))
 
-    third = visit("/" + page.locator("#cars-picked a").get_attribute("href"))
-    assert seen(third, 1) == first[2:3]
 
-
-def test_what_was_not_made_here_is_refused_in_words(visit, tmp_path):
-    page = shown_as_drawn(visit())
-    seen(page)
-    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
-    page.get_by_role("button", name="Open a saved picture").click()
-    page.locator("#replay input[type=file]").set_input_files(tmp_path / "photo.png")
-    expect(page.get_by_text("the image holds no recipe")).to_be_visible()
-
-    broken = visit("/?recipe=nonsense")
-    expect(broken.get_by_text("the link holds no recipe")).to_be_visible()
-    generate(broken)
-    seen(broken)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
-    page = visit(color_scheme=scheme, **PHONE)
+def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit):
+    page = visit(color_scheme="dark", **PHONE)
     seen(page)
     box = page.locator(IMAGES).first.bounding_box()
     assert box["y"] < 400
@@ -192,24 +170,17 @@ def test_a_phone_shows_pictures_first_and_never_scrolls_sideways(visit, scheme):
     expect(page.locator("#cars-recipe")).to_contain_text("weights_sha256")
     expect(page.get_by_text("Limits.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    check_contrasts(page)
+    page.emulate_media(color_scheme="light")
+    expect(page.locator("body.dark")).to_have_count(0)
+    page.wait_for_function(
+        "!document.getAnimations().some(one => one instanceof CSSTransition)"  # Of colours.
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    check_contrasts(page)
+
+
+def check_contrasts(page):
     texts = ["h1", ".masthead p", ".colophon p", "#cars-picked p", ".prose td", "button.primary"]
     for text in [*texts, "button[role=tab]", ".dice", "label:has(input[type=radio]) span"]:
         assert page.locator(text).first.evaluate(CONTRAST) >= 4.5, text
-
-
-def test_two_visitors_at_once_get_pictures_of_their_own(visit):
-    pages = [visit(), visit()]
-    firsts = [seen(page) for page in pages]
-    assert not set(firsts[0]) & set(firsts[1])
-    for page in pages:
-        generate(page)
-    seconds = [seen(page, before=first) for page, first in zip(pages, firsts, strict=True)]
-    assert not set(seconds[0]) & set(seconds[1])
-
-
-def test_headings_are_set_in_the_font_of_the_wheel(visit):
-    page = shown_as_drawn(visit())
-    seen(page)
-    bold = "[...document.fonts].filter(f => f.status == 'loaded' && f.weight == 700).length"
-    assert page.evaluate(bold) >= 1
-    assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight") == "700"

@@ -68,8 +68,20 @@ def test_fullscreen_shows_the_whole_picture_in_every_tab(visit, screen):
     check_fills_the_screen(image)
 
 
-def test_the_handle_of_a_comparison_moves_by_keyboard_and_the_pictures_have_words(visit):
-    page = visit("/?tab=translation")
+def test_everything_that_takes_the_keyboard_shows_it_and_is_moved_by_it(visit):
+    page = visit()
+    seen(page)
+    page.locator("body").click(position={"x": 1, "y": 1})
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        outline = page.evaluate(
+            "(({outlineStyle, outlineWidth}) => [outlineStyle, parseFloat(outlineWidth)])"
+            "(getComputedStyle(document.activeElement))"
+        )
+        assert outline[0] == "solid"
+        assert outline[1] >= 2
+
+    opened(page, "Translation")
     drawn(page, "translation")
     handle = page.locator("#translation").get_by_role("slider")
     line = page.locator("#translation .line")
@@ -86,9 +98,7 @@ def test_the_handle_of_a_comparison_moves_by_keyboard_and_the_pictures_have_word
     words = [image.get_attribute("alt") for image in page.locator("#translation img").all()]
     assert words == ["Before", "After"]
 
-
-def test_the_photo_in_the_frame_moves_by_keyboard_and_keeps_the_focus(visit):
-    page = visit("/?tab=panorama")
+    opened(page, "Panorama")
     drawn(page, "panorama")
     photo = page.locator("#frame img")
     before = photo.bounding_box()["x"]
@@ -99,17 +109,3 @@ def test_the_photo_in_the_frame_moves_by_keyboard_and_keeps_the_focus(visit):
     assert photo.bounding_box()["x"] > before + 20
     page.keyboard.press("ArrowUp")  # It is as high as the picture.
     assert "top: 0%" in photo.get_attribute("style")
-
-
-def test_everything_that_takes_the_keyboard_shows_it(visit):
-    page = visit()
-    seen(page)
-    page.locator("body").click(position={"x": 1, "y": 1})
-    for _ in range(25):
-        page.keyboard.press("Tab")
-        outline = page.evaluate(
-            "(({outlineStyle, outlineWidth}) => [outlineStyle, parseFloat(outlineWidth)])"
-            "(getComputedStyle(document.activeElement))"
-        )
-        assert outline[0] == "solid"
-        assert outline[1] >= 2

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.support.looking import pick, recipe_as_drawn, saved, seen, shown_as_drawn, type_in
+from tests.support.looking import pick, recipe_as_drawn, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -40,52 +40,31 @@ def frames_of(path):
         return frames
 
 
-def test_a_picture_has_variations_as_strong_as_asked(visit, tmp_path):
-    page = shown_as_drawn(visit())
+def test_a_picture_has_variations_as_strong_as_asked_and_a_film_passes_through_chosen_ones(
+    visit, tmp_path
+):
+    page = visit()  # Pictures as drawn, as films are.
     seen(page)
     pick(page, 1)
     button = page.get_by_role("button", name="Download PNG").first
     own = recipe_as_drawn(saved(page, button, tmp_path))
-    strength = page.get_by_label("number input for Variation strength").first
-    type_in(strength, "0.5")
+    type_in(page.get_by_label("number input for Variation strength").first, "0.5")
     page.get_by_role("button", name="Draw 8 variations").first.click()
     variations = seen(page, gallery="cars-variations")
     assert len(set(variations)) == 8
     pick(page, 4, gallery="cars-variations")
-    path = saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path)
-    made = recipe_as_drawn(path)
+    made = recipe_as_drawn(saved(page, button, tmp_path))
     assert made["seed"] == own["seed"]
     assert made["settings"]["variation_strength"] == 0.5
 
-
-@pytest.mark.parametrize("kind", ["MP4", "GIF", "WebP"])
-def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path, kind):
-    page = shown_as_drawn(visit())
-    seen(page)
-    page.get_by_role("tab", name="Years").first.click()
-    for label, year in (("From", 2008), ("To", 2014)):
-        field = page.get_by_label(f"number input for {label}").first
-        type_in(field, year)
-    frames = frames_of(make_film(page, tmp_path, kind))
-    assert len(frames) == 6 * 4 + 1
-    first, last = np.float32(frames[0]), np.float32(frames[-1])
-    assert first.shape[1] == 384 < first.shape[0]  # A strip below says the year.
-    assert np.abs(first[:384] - last[:384]).mean() > 1
-    assert np.abs(first[384:] - last[384:]).mean() > 1
-
-
-def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_path):
-    page = shown_as_drawn(visit())  # As films are.
-    seen(page)
     page.get_by_role("tab", name="Film").first.click()
     stops = []
     for number in (0, 3, 5):
         pick(page, number)
-        stops.append(saved(page, page.get_by_role("button", name="Download PNG").first, tmp_path))
+        stops.append(saved(page, button, tmp_path))
         page.get_by_role("button", name="Add the selected picture").first.click()
         seen(page, len(stops), gallery="cars-stops")
-    field = page.get_by_label("number input for Seconds per transition").first
-    type_in(field, "1")
+    type_in(page.get_by_label("number input for Seconds per transition").first, "1")
     frames = frames_of(make_film(page, tmp_path))
     assert len(frames) == 3 * 16
     for frame, stop in zip(frames[::16], stops, strict=True):
@@ -96,11 +75,30 @@ def test_a_film_passes_through_the_chosen_pictures_and_comes_back(visit, tmp_pat
     expect(page.get_by_text("A film needs two or more pictures")).to_be_visible()
 
 
-def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path):
-    page = shown_as_drawn(visit())
+def test_a_car_goes_through_the_years_in_a_film_of_every_format(visit, tmp_path):
+    page = visit()
+    seen(page)
+    page.get_by_role("tab", name="Years").first.click()
+    for label, year in (("From", 2008), ("To", 2014)):
+        type_in(page.get_by_label(f"number input for {label}").first, year)
+    for kind in ("MP4", "GIF", "WebP"):
+        frames = frames_of(make_film(page, tmp_path, kind))
+        assert len(frames) == 6 * 4 + 1
+        first, last = np.float32(frames[0]), np.float32(frames[-1])
+        assert first.shape[1] == 384 < first.shape[0]  # A strip below says the year.
+        assert np.abs(first[:384] - last[:384]).mean() > 1
+        assert np.abs(first[384:] - last[384:]).mean() > 1
+
+
+def test_the_plainest_network_has_all_but_years_and_stands_beside_anime_faces(visit, tmp_path):
+    page = visit()
     first = seen(page)
+    page.get_by_role("button", name="Training progress").click()
+    learning = page.locator("#cars-learning img")
+    expect(learning).to_be_visible()
+    before = learning.get_attribute("src")
     page.get_by_label("DCGAN, 64 px").first.check()
-    page.get_by_role("button", name="Generate").click()
+    expect(learning).not_to_have_attribute("src", before)
     seen(page, before=first)
     expect(page.get_by_role("tab", name="Years").first).to_be_disabled()
     page.get_by_role("button", name="Draw 8 variations").first.click()
@@ -112,21 +110,6 @@ def test_the_plainest_network_has_kin_and_films_too_but_no_years(visit, tmp_path
         seen(page, number + 1, gallery="cars-stops")
     assert len(frames_of(make_film(page, tmp_path))) == 2 * 32
 
-
-def test_the_training_is_a_film_and_changes_with_the_model(visit):
-    page = shown_as_drawn(visit())
-    seen(page)
-    page.get_by_role("button", name="Training progress").click()
-    film = page.locator("#cars-learning img")
-    expect(film).to_be_visible()
-    before = film.get_attribute("src")
-    page.get_by_label("DCGAN, 64 px").first.check()
-    expect(film).not_to_have_attribute("src", before)
-
-
-def test_cars_and_anime_faces_stand_side_by_side_with_their_numbers(visit):
-    page = shown_as_drawn(visit())
-    seen(page)
     page.get_by_role("button", name="Compare cars and anime faces").click()
     galleries = ("beside-cars-dcgan-64", "beside-anime-dcgan-64")
     both = [seen(page, gallery=name) for name in galleries]

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from genmodels.hub import recipe
 from genmodels.ui.components import enlarging
+from tests.support.as_drawn import assert_is_of_a_new_visitor
 from tests.support.looking import opened, pick, recipe_as_drawn, saved, seen
 
 pytestmark = pytest.mark.browser
@@ -34,7 +35,7 @@ def png(page, folder):
 
 
 def test_the_switch_changes_the_size_of_all_that_is_shown_and_saved(visit, tmp_path):
-    page = visit()
+    page = visit(is_new=True)
     large = seen(page)
     assert sizes(page) == {256}
     pick(page, 3)
@@ -60,10 +61,6 @@ def test_the_switch_changes_the_size_of_all_that_is_shown_and_saved(visit, tmp_p
         told = json.loads(files.read("recipes.json"))
     assert {one["model"] for one in told} == {"upscaler-x4"}
 
-
-def test_variations_follow_the_switch(visit, tmp_path):
-    page = visit()
-    large = seen(page)
     page.get_by_role("button", name="Draw 8 variations").first.click()
     variations = seen(page, gallery="cars-variations")
     assert sizes(page, "cars-variations") == {256}
@@ -76,9 +73,10 @@ def test_variations_follow_the_switch(visit, tmp_path):
 
 
 def test_the_table_of_mixes_follows_its_own_switch(visit):
-    page = visit("/?tab=mixing")
+    page = visit("/?tab=mixing", is_new=True)
     table = seen(page, 25, gallery="mixes")
     assert sizes(page, "mixes") == {8, 256}
+    assert_is_of_a_new_visitor(page, "mixing")
     turned(page, "As drawn", table, 25, "mixes")
     assert sizes(page, "mixes") == {8, 64}
     opened(page, "Cars")
@@ -88,21 +86,23 @@ def test_the_table_of_mixes_follows_its_own_switch(visit):
 
 def test_a_reload_and_a_link_find_the_switch_as_it_was(visit):
     page = visit()
-    small = turned(page, "As drawn", seen(page))
+    small = seen(page)
+    large = turned(page, "Enlarged", small)
+    assert turned(page, "As drawn", large) == small
     expect(portrait(page)).to_have_attribute("src", small[0])
     link = page.locator("#cars-picked a").get_attribute("href")
     page.reload()
     assert seen(page) == small
     expect(page.get_by_label("As drawn").first).to_be_checked()
 
-    other = visit("/" + link)
+    other = visit("/" + link, is_new=True)
     assert seen(other, 1) == small[:1]
     expect(other.get_by_label("As drawn").first).to_be_checked()
-    large = turned(other, "Enlarged", small[:1], 1)
+    assert turned(other, "Enlarged", small[:1], 1) == large[:1]
     expect(portrait(other)).to_have_attribute("src", large[0])
 
     third = visit("/" + other.locator("#cars-picked a").get_attribute("href"))
-    assert seen(third, 1) == large
+    assert seen(third, 1) == large[:1]
     expect(third.get_by_label("Enlarged", exact=True).first).to_be_checked()
     expect(third.get_by_text("The same picture, pixel for pixel.")).to_be_visible()
 

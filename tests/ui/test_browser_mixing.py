@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.looking import pick, recipe_as_drawn, saved, seen, shown_as_drawn, type_in
+from tests.support.looking import pick, recipe_as_drawn, saved, seen, type_in
 
 pytestmark = pytest.mark.browser
 
@@ -17,13 +17,13 @@ def mixing(visit):
     """Opens the tab; returns the page and its first table."""
 
     def open_tab(**options):
-        page = shown_as_drawn(visit("/?tab=mixing", **options))
+        page = visit("/?tab=mixing", **options)
         return page, seen(page, 25, gallery="mixes")
 
     return open_tab
 
 
-def test_a_table_is_there_and_every_choice_of_layers_changes_the_cells_but_not_the_heads(mixing):
+def test_every_choice_of_layers_changes_the_cells_but_not_the_heads(mixing):
     page, table = mixing()
     heads = [1, 2, 3, 4, 5, 10, 15, 20]
     cells = [i for i in range(1, 25) if i not in heads]
@@ -34,10 +34,6 @@ def test_a_table_is_there_and_every_choice_of_layers_changes_the_cells_but_not_t
         assert [changed[i] for i in heads] == [table[i] for i in heads]
         assert all(changed[i] != table[i] for i in cells)
         table = changed
-
-
-def test_a_free_range_fills_its_layers_in_the_diagram(mixing):
-    page, table = mixing()
     expect(page.get_by_label("number input for First layer")).to_be_hidden()
     page.get_by_label("Free", exact=True).check()
     first = page.get_by_label("number input for First layer")
@@ -47,7 +43,7 @@ def test_a_free_range_fills_its_layers_in_the_diagram(mixing):
     seen(page, 25, before=table, gallery="mixes")
 
 
-def test_the_table_grows_and_shrinks_and_keeps_the_pictures_it_can(mixing):
+def test_the_table_keeps_the_pictures_it_can_and_draws_what_is_typed(mixing, tmp_path):
     page, table = mixing()
     size = page.get_by_label("number input for Rows and columns")
     type_in(size, "2")
@@ -60,12 +56,9 @@ def test_the_table_grows_and_shrinks_and_keeps_the_pictures_it_can(mixing):
     rolled = seen(page, 49, before=large, gallery="mixes")
     assert not set(rolled[1:]) & set(large[1:])
 
-
-def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
-    page, table = mixing()
     page.get_by_role("button", name="Model, seeds, truncation").click()
     type_in(page.get_by_label("Seeds of the rows"), "1, 2")
-    seen(page, 15, gallery="mixes")
+    seen(page, 21, gallery="mixes")
     type_in(page.get_by_label("Seeds of the columns"), "3, 4, 5")
     table = seen(page, 12, gallery="mixes")
     pick(page, 6, gallery="mixes", panel="mixing-detail")
@@ -74,13 +67,20 @@ def test_typed_seeds_models_and_truncation_are_drawn(mixing, tmp_path):
     made = recipe_as_drawn(saved(page, button, tmp_path))
     assert (made["seed"], made["settings"]["mix_seed"]) == (1, 4)
     type_in(page.get_by_label("number input for Truncation").filter(visible=True), "0.3")
-    table = seen(page, 12, before=table, gallery="mixes")
+    seen(page, 12, before=table, gallery="mixes")
     type_in(page.get_by_label("Seeds of the rows"), "one")
     expect(page.get_by_text("The rows need seeds")).to_be_visible()
 
 
-def test_a_cell_is_taken_further(mixing):
-    page, _ = mixing()
+def test_a_phone_holds_the_whole_table_and_a_cell_is_taken_further(mixing):
+    page, _ = mixing(**PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    box = page.locator("#mixes .grid-container button").nth(24).bounding_box()
+    assert box["width"] > 40
+    assert box["y"] + box["height"] < 812
+    page.locator("#mixes .grid-container button").nth(24).tap()
+    expect(page.locator("#mixing-picked")).to_be_in_viewport()
+
     pick(page, 12, gallery="mixes", panel="mixing-detail")
     page.get_by_role("button", name="Draw 8 variations").filter(visible=True).click()
     seen(page, gallery="mixing-variations")
@@ -91,13 +91,3 @@ def test_a_cell_is_taken_further(mixing):
         seen(page, count, gallery="mixing-stops")
     page.get_by_role("button", name="Create the film").filter(visible=True).click()
     expect(page.locator("#mixing-film video")).to_be_visible()
-
-
-def test_a_phone_holds_the_whole_table(mixing):
-    page, _ = mixing(**PHONE)
-    assert page.evaluate("document.documentElement.scrollWidth") == 375
-    box = page.locator("#mixes .grid-container button").nth(24).bounding_box()
-    assert box["width"] > 40
-    assert box["y"] + box["height"] < 812
-    page.locator("#mixes .grid-container button").nth(24).tap()
-    expect(page.locator("#mixing-picked")).to_be_in_viewport()

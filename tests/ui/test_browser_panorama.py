@@ -81,7 +81,7 @@ def drag(page, across):
     page.mouse.up()
 
 
-def test_an_uploaded_photo_is_drawn_at_exact_pixels_where_it_was_dragged(panorama, photo, tmp_path):
+def test_a_photo_is_drawn_in_every_way_where_it_was_dragged_and_by_seeds(panorama, photo, tmp_path):
     page = panorama()
     assert upload(page, photo).startswith("180 x 60 pixels")
     choose(page, "Size", "Exact pixels")
@@ -99,10 +99,6 @@ def test_an_uploaded_photo_is_drawn_at_exact_pixels_where_it_was_dragged(panoram
     assert (picture[:, -96:] == np.asarray(own)).all()
     expect(page.locator("#before-after img").first).to_be_visible()
 
-
-def test_every_way_draws_and_a_strip_goes_round(panorama, photo):
-    page = panorama()
-    upload(page, photo)
     for way in ("Another shape", "A new picture", "360° strip"):
         page.get_by_label(way).check()
         draw(page)
@@ -110,17 +106,11 @@ def test_every_way_draws_and_a_strip_goes_round(panorama, photo):
     page.get_by_role("button", name="More").filter(visible=True).click()
     page.get_by_label("Use mirrored parts").uncheck()
     page.get_by_label("Extend the photo").check()
-    draw(page)
+    words = draw(page)
     expect(page.locator(".strip")).to_be_hidden()
 
-
-def test_the_dice_draw_and_a_kept_seed_stays(panorama, photo):
-    page = panorama()
-    upload(page, photo)
-    draw(page)
     seed = page.get_by_label("Seed", exact=True).filter(visible=True)
     first = seed.input_value()
-    words = page.locator("#panorama-words").inner_text()
     page.get_by_role("button", name="Random").filter(visible=True).click()
     expect(page.locator("#panorama-words")).not_to_have_text(words, timeout=DRAWN)
     expect(page.locator("#panorama-words")).to_contain_text("pixels, seed", timeout=DRAWN)
@@ -131,7 +121,7 @@ def test_the_dice_draw_and_a_kept_seed_stays(panorama, photo):
     assert f"seed {kept}" in draw(page)
 
 
-def test_stop_brings_back_what_was_there_and_download_gives_what_is_shown(panorama, tmp_path):
+def test_stop_brings_back_what_was_there_and_another_photo_stops_too(panorama, photo, tmp_path):
     page = panorama()
     button = page.get_by_role("button", name="Download PNG").filter(visible=True)
     words = page.locator("#panorama-words").inner_text()
@@ -147,34 +137,36 @@ def test_stop_brings_back_what_was_there_and_download_gives_what_is_shown(panora
     assert recipe.read(saved(page, button, tmp_path)) == made
     expect(page.locator("#draw-panorama")).to_be_visible()
     expect(page.locator("#stop-panorama")).to_be_hidden()
-    choose(page, "Size", "2 : 1")
-    assert draw(page).startswith("852 x 426")
-    assert recipe.read(saved(page, button, tmp_path))["settings"]["width"] == 852
 
-
-def test_another_photo_ends_the_drawing_of_the_one_before(panorama, photo, tmp_path):
-    page = panorama()
-    choose(page, "Size", "Desktop 1920 x 1080")
     page.locator("#draw-panorama").click()
     expect(page.locator("#panorama-words")).to_have_text("Drawing ...", timeout=DRAWN)
     choose(page, "Size", "2 : 1")
     page.locator("#panorama-photo input[type=file]").set_input_files(photo)
     expect(page.locator("#panorama-words")).to_contain_text("120 x 60 pixels", timeout=DRAWN)
-    button = page.get_by_role("button", name="Download PNG").filter(visible=True)
     assert recipe.read(saved(page, button, tmp_path))["image"]["width"] == 90
     expect(page.locator("#draw-panorama")).to_be_visible()
+    choose(page, "Size", "4 : 1")
+    assert draw(page).startswith("240 x 60")
+    assert recipe.read(saved(page, button, tmp_path))["settings"]["width"] == 240
 
 
 def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path):
     page = panorama()
+    shown = page.locator("#frame img").get_attribute("src")
+    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
+    page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
+    expect(page.get_by_text("Paper.jpg: not a readable")).to_be_visible()
+    expect(page.locator("#frame img")).to_have_attribute("src", shown)
+
     told = page.locator("#panorama-size")
     expect(told).to_contain_text("Result: 1278 x 426 px. The example keeps its 640 x 426 px.")
-    scene(1200, 800).save(tmp_path / "large.png")
+    scene(1200, 800).save(tmp_path / "large.png")  # Which is wanted after one that was refused.
     page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "large.png")
     expect(told).to_contain_text(
         "Result: 1296 x 432 px. Your photo (1200 x 800) is reduced to 648 x 432, because a picture "
         "of this shape is drawn 432 px high at most (choose Exact pixels for more)."
     )
+    page.locator("#stop-panorama").click()
     type_in(page.get_by_label("number input for Scale of the photo"), "0.5")
     expect(told).to_contain_text("is reduced to 324 x 216, because a picture of this shape")
     expect(told).to_contain_text("and it is to take 50% of the room.")
@@ -186,16 +178,6 @@ def test_a_panorama_says_its_size_and_why_before_it_is_drawn(panorama, tmp_path)
     expect(told).to_contain_text("Result: 2400 x 1600 px. Your photo keeps its 1200 x 800 px.")
     type_in(page.get_by_label("number input for Scale of the photo"), "1")
     expect(told).to_contain_text("Your photo (1200 x 800) is enlarged to 2400 x 1600")
-
-
-def test_a_file_that_is_no_photo_is_refused_and_the_photo_stays(panorama, tmp_path):
-    page = panorama()
-    shown = page.locator("#frame img").get_attribute("src")
-    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
-    page.locator("#panorama-photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
-    expect(page.get_by_text("Paper.jpg: not a readable")).to_be_visible()
-    expect(page.locator("#frame img")).to_have_attribute("src", shown)
-    expect(page.locator("#panorama-photo input[type=file]")).to_be_attached()  # Ready for the next.
 
 
 def test_two_visitors_draw_at_once_and_each_gets_their_own(panorama, photo):

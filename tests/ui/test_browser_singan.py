@@ -74,53 +74,42 @@ def test_a_network_is_trained_stopped_sampled_and_downloaded(trainer, tmp_path):
     assert other.name != archive.name
 
 
-def test_a_full_training_is_kept_for_the_next_visitor(trainer):
+def test_a_training_to_the_end_is_as_asked_for_and_kept_for_the_next_visitor(trainer):
+    def train(page):
+        type_in(page.get_by_label("number input for Time limit (seconds)"), "20")
+        page.get_by_role("button", name="Advanced settings").click()
+        type_in(page.get_by_label("number input for Epochs"), "100")
+        page.get_by_label("Optimizer").click()
+        page.get_by_role("option", name="asgd").click()
+        page.locator("#train").click()
+
     page = trainer(seed=2)
-    type_in(page.get_by_label("number input for Time limit (seconds)"), "20")
-    page.locator("#train").click()
+    train(page)
+    expect(page.locator("#training-words")).to_contain_text("of 100", timeout=TRAINED)
     expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
     other = trainer(seed=2)
-    type_in(other.get_by_label("number input for Time limit (seconds)"), "20")
-    other.locator("#train").click()
+    train(other)
     expect(other.locator("#training-words")).to_contain_text("there already", timeout=TRAINED)
     expect(other.locator("#training")).to_be_hidden()
     seen(other, 4, gallery="samples")
 
 
-def test_the_epochs_and_the_optimizer_are_the_visitors(trainer):
-    page = trainer(seed=7)
-    page.get_by_role("button", name="Advanced settings").click()
-    type_in(page.get_by_label("number input for Epochs"), "100")
-    page.get_by_label("Optimizer").click()
-    page.get_by_role("option", name="asgd").click()
-    page.locator("#train").click()
-    expect(page.locator("#training-words")).to_contain_text("of 100", timeout=TRAINED)
-    expect(page.locator("#training-words")).to_contain_text("Trained in", timeout=TRAINED)
-
-
-def test_a_second_visitor_waits_while_another_trains_and_then_trains(trainer):
+def test_a_second_visitor_waits_and_a_training_is_found_again_after_a_reload(trainer):
     first, second = trainer(seed=3), trainer(seed=4)
     first.locator("#train").click()
     expect(first.locator("#training img")).to_be_visible(timeout=TRAINED)
     second.locator("#train").click()
     place = re.compile(r"Position 1, about \d+ (seconds|minute)")
     expect(second.locator("#training-words")).to_contain_text(place)
+    first.reload()
+    first.get_by_role("tab", name="Panorama").click()
+    expect(first.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
+    expect(first.locator("#train")).to_be_hidden()
     use_what_is_there(first)
+    seen(first, 4, gallery="samples")
     use_what_is_there(second)
-
-
-def test_a_training_is_found_again_after_a_reload(trainer):
-    page = trainer(seed=5)
-    page.locator("#train").click()
-    expect(page.locator("#training img")).to_be_visible(timeout=TRAINED)
-    page.reload()
-    page.get_by_role("tab", name="Panorama").click()
-    expect(page.locator("#training-words")).to_contain_text(re.compile(r"Size \d of \d"))
-    expect(page.locator("#train")).to_be_hidden()
-    use_what_is_there(page)
-    seen(page, 4, gallery="samples")
-    page.reload()
-    page.get_by_role("tab", name="Panorama").click()
-    expect(page.locator("#training-words")).to_contain_text("Stopped at")
-    expect(page.locator("#network")).to_be_visible()
-    expect(page.locator("#train")).to_be_visible()
+    first.reload()
+    first.get_by_role("tab", name="Panorama").click()
+    expect(first.locator("#training-words")).to_contain_text("Stopped at")
+    expect(first.locator("#network")).to_be_visible()
+    expect(first.locator("#train")).to_be_visible()

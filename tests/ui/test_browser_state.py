@@ -135,20 +135,6 @@ def test_back_and_forward_go_through_the_tabs_and_come_back_from_elsewhere(visit
     assert state_of_cars(page) == before
 
 
-def test_an_address_opens_its_tab_and_draws_no_other(visit):
-    page = visit("/?tab=translation")
-    drawn(page, "translation")
-    selected(page, "Translation")
-    assert page.locator("#cars-pictures img").count() == 0
-
-
-def test_a_new_visitor_starts_anew(visit):
-    page = visit()
-    work_in_cars(page, None)
-    other = visit()
-    assert not set(seen(other)) & set(state_of_cars(page))
-
-
 def test_a_mix_comes_back_in_its_table_by_link_and_by_file(visit, tmp_path):
     page = visit("/?tab=mixing")
     seen(page, 25, gallery="mixes")
@@ -244,6 +230,15 @@ def test_what_cannot_be_opened_says_why_and_the_page_goes_on(visit, photo):
     page = visit("/?recipe=nonsense")
     expect(page.get_by_text("The link holds no recipe")).to_be_visible()
     seen(page)
+    open_file(page, photo)
+    expect(page.get_by_text("The image holds no recipe")).to_be_visible()
+    page.evaluate("""() => {
+      const kept = JSON.parse(sessionStorage.getItem('genmodels-cars-settings'))
+      sessionStorage.setItem('genmodels-cars-settings', JSON.stringify({...kept, model: 'a/b'}))
+    }""")
+    page.reload()  # What a browser keeps is checked before it is used.
+    expect(page.get_by_text(re.compile("setting model is not one of this page"))).to_be_visible()
+    seen(page)
     strange = recipe.to_query(
         {
             "model": "<b>someone</b>/model",
@@ -256,24 +251,13 @@ def test_what_cannot_be_opened_says_why_and_the_page_goes_on(visit, photo):
     other = visit(f"/?recipe={strange}")
     expect(other.get_by_text(re.compile("<b>someone</b>/model.*not on this page"))).to_be_visible()
     seen(other)
-    open_file(other, photo)
-    expect(other.get_by_text("The image holds no recipe")).to_be_visible()
 
 
-def test_what_a_browser_keeps_is_checked_before_it_is_used(visit):
-    page = visit()
-    seen(page)
-    page.evaluate("""() => {
-      const kept = JSON.parse(sessionStorage.getItem('genmodels-cars-settings'))
-      sessionStorage.setItem('genmodels-cars-settings', JSON.stringify({...kept, model: 'a/b'}))
-    }""")
-    page.reload()
-    expect(page.get_by_text(re.compile("setting model is not one of this page"))).to_be_visible()
-    seen(page)
-
-
-def test_a_photo_that_is_gone_is_asked_for(visit, photo):
+def test_an_address_opens_its_tab_and_no_other_and_a_photo_that_is_gone_is_asked_for(visit, photo):
     page = visit("/?tab=translation")
+    drawn(page, "translation")
+    selected(page, "Translation")
+    assert page.locator("#cars-pictures img").count() == 0
     work_in_translation(page, photo)
     page.evaluate("""() => {
       const kept = JSON.parse(sessionStorage.getItem('genmodels-translation-settings'))

@@ -51,19 +51,51 @@ def addresses(page):
     return [one.get_attribute("src") for one in page.locator("#translation img").all()]
 
 
-def test_an_uploaded_photo_is_translated_beside_itself_at_its_size(lab, photo, tmp_path):
+def test_an_uploaded_photo_is_translated_beside_itself_as_strongly_as_asked(lab, photo, tmp_path):
     page = lab()
     upload(page, photo, "90 x 60")
-    made, told = picture(page, tmp_path)
-    assert made.shape == (60, 90, 3)
+    whole, told = picture(page, tmp_path)
+    assert whole.shape == (60, 90, 3)
     assert told["image"]["width"] == 90
-    assert np.abs(made - np.asarray(Image.open(photo))).mean() > 2
-    assert len(set(addresses(page))) == 2
+    assert np.abs(whole - np.asarray(Image.open(photo))).mean() > 2
+    shown = addresses(page)
+    assert len(set(shown)) == 2
+
+    type_in(page.get_by_label("number input for Strength").filter(visible=True), "0.5")
+    page.locator("#translate").click()
+    expect(page.locator("#translation img").last).not_to_have_attribute("src", shown[-1])
+    half, told = picture(page, tmp_path)
+    assert told["settings"]["strength"] == 0.5
+    assert np.abs((whole + np.asarray(Image.open(photo))) / 2 - half).max() <= 1
+
+    shown = addresses(page)
+    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
+    page.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
+    expect(page.get_by_text("Paper.jpg: not a readable")).to_be_visible()
+    assert addresses(page) == shown
+    # What was chosen last is what is shown, and the page is ready for the next photo.
+    scene(2400, 1600).save(tmp_path / "large.png")
+    upload(page, tmp_path / "large.png", "2400 x 1600")
+    words = page.locator("#translation-words")
+    page.get_by_label("Autoencoder, 128 px").check()
+    page.wait_for_timeout(300)  # It is on its way ...
+    page.get_by_label("Pix2Pix, 128 px").check()
+    page.wait_for_timeout(300)
+    page.get_by_label("Autoencoder, 128 px").check()  # ... and has not come back yet.
+    page.wait_for_timeout(300)
+    page.get_by_label("Pix2Pix, 128 px").check()
+    expect(words).to_contain_text("Autoencoder")
+    expect(words).to_contain_text("Pix2Pix")
+    assert picture(page, tmp_path)[1]["model"] == "comic-pix2pix-128"
 
 
-def test_the_handle_between_before_and_after_moves(lab):
+def test_examples_the_camera_and_several_photos_are_translated(lab, tmp_path):
     page = lab()
-    line = page.locator("#translation .line")
+    shown = addresses(page)
+    page.locator("#translation-examples .grid-container button").nth(2).click()
+    expect(page.locator("#translation img").first).not_to_have_attribute("src", shown[0])
+
+    line = page.locator("#translation .line")  # The handle between before and after.
     before = line.bounding_box()
     frame = page.locator("#translation img").first.bounding_box()
     y = frame["y"] + frame["height"] / 2
@@ -73,29 +105,6 @@ def test_the_handle_between_before_and_after_moves(lab):
     page.mouse.up()
     assert line.bounding_box()["x"] < before["x"] - 50
 
-
-def test_half_the_strength_lies_between_the_photo_and_the_whole(lab, photo, tmp_path):
-    page = lab()
-    upload(page, photo, "90 x 60")
-    whole = picture(page, tmp_path)[0]
-    shown = addresses(page)
-    type_in(page.get_by_label("number input for Strength").filter(visible=True), "0.5")
-    page.locator("#translate").click()
-    expect(page.locator("#translation img").last).not_to_have_attribute("src", shown[-1])
-    half, told = picture(page, tmp_path)
-    assert told["settings"]["strength"] == 0.5
-    assert np.abs((whole + np.asarray(Image.open(photo))) / 2 - half).max() <= 1
-
-
-def test_an_example_is_taken(lab):
-    page = lab()
-    shown = addresses(page)
-    page.locator("#translation-examples .grid-container button").nth(2).click()
-    expect(page.locator("#translation img").first).not_to_have_attribute("src", shown[0])
-
-
-def test_a_picture_of_the_camera_is_translated(lab):
-    page = lab()
     shown = addresses(page)
     page.get_by_role("button", name="Camera").click()
     page.locator("#translation-camera").get_by_text("Access Webcam").click()
@@ -104,9 +113,6 @@ def test_a_picture_of_the_camera_is_translated(lab):
     expect(page.locator("#translation img").first).not_to_have_attribute("src", shown[0])
     expect(page.locator("#translation-words")).not_to_contain_text("256 x 256")
 
-
-def test_several_photos_come_back_as_a_zip(lab, tmp_path):
-    page = lab()
     page.get_by_role("button", name="Batch: several photos").click()
     paths = []
     for seed in range(3):
@@ -124,48 +130,15 @@ def test_several_photos_come_back_as_a_zip(lab, tmp_path):
         assert sum(name.endswith(".png") for name in files.namelist()) == 3
 
 
-def test_a_file_that_is_no_photo_is_refused_and_the_picture_stays(lab, tmp_path):
-    page = lab()
-    shown = addresses(page)
-    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
-    page.locator("#translation-photo input[type=file]").set_input_files(tmp_path / "paper.jpg")
-    expect(page.get_by_text("Paper.jpg: not a readable")).to_be_visible()
-    assert addresses(page) == shown
-    expect(
-        page.locator("#translation-photo input[type=file]")
-    ).to_be_attached()  # Ready for the next.
-
-
-def test_the_training_is_a_film_and_the_words_hold_the_figures(lab):
-    page = lab()
-    page.get_by_role("button", name="Training progress").filter(visible=True).click()
-    expect(page.locator("#translation-learning img")).to_be_visible()
-    page.get_by_role("button", name="How it works, and its limits").filter(visible=True).click()
-    expect(page.get_by_text("Limits.").filter(visible=True)).to_be_visible()
-    expect(page.get_by_text("held-out pairs").filter(visible=True).first).to_be_visible()
-
-
-def test_a_phone_has_room_for_all_tabs_and_the_picture(lab):
+def test_a_phone_has_room_for_all_tabs_the_picture_and_what_is_told(lab):
     page = lab(**PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     for name in ("Cars", "Style mixing", "Translation", "Panorama"):
         expect(page.get_by_role("tab", name=name).first).to_be_visible()
     box = page.locator("#translation img").first.bounding_box()
     assert box["width"] > 250
-
-
-def test_what_was_chosen_last_is_what_is_shown(lab, tmp_path):
-    page = lab()
-    scene(2400, 1600).save(tmp_path / "large.png")
-    upload(page, tmp_path / "large.png", "2400 x 1600")
-    words = page.locator("#translation-words")
-    page.get_by_label("Autoencoder, 128 px").check()
-    page.wait_for_timeout(300)  # It is on its way ...
-    page.get_by_label("Pix2Pix, 128 px").check()
-    page.wait_for_timeout(300)
-    page.get_by_label("Autoencoder, 128 px").check()  # ... and has not come back yet.
-    page.wait_for_timeout(300)
-    page.get_by_label("Pix2Pix, 128 px").check()
-    expect(words).to_contain_text("Autoencoder")
-    expect(words).to_contain_text("Pix2Pix")
-    assert picture(page, tmp_path)[1]["model"] == "comic-pix2pix-128"
+    page.get_by_role("button", name="Training progress").filter(visible=True).click()
+    expect(page.locator("#translation-learning img")).to_be_visible()
+    page.get_by_role("button", name="How it works, and its limits").filter(visible=True).click()
+    expect(page.get_by_text("Limits.").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("held-out pairs").filter(visible=True).first).to_be_visible()

@@ -40,7 +40,7 @@ def after(page):
     return page.locator("#translation img").last.get_attribute("src")
 
 
-def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
+def test_all_tasks_are_done_at_once_and_networks_are_held_against_each_other(lab, tmp_path):
     lab.locator("#translate-all").click()
     assert len(set(seen(lab, 2, gallery="every-task"))) == 2
     expect(lab.locator("#every-task")).to_contain_text("Comic")
@@ -55,8 +55,9 @@ def test_all_tasks_are_done_at_once_and_belong_to_their_photo(lab, tmp_path):
     expect(lab.locator("#translation-words")).to_contain_text("80 x 60")
     expect(lab.locator("#every-task")).to_be_hidden()
 
-
-def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_path):
+    before = after(lab)
+    lab.get_by_label("Comic", exact=True).check()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     shown = lab.locator("#translation img").first.get_attribute("src")
     lab.get_by_label("Compare with").click()
     options = lab.get_by_role("option")
@@ -72,7 +73,7 @@ def test_one_network_is_held_against_another_and_a_task_has_its_own(lab, tmp_pat
     expect(lab.get_by_role("option")).to_contain_text(["The photo in grey", "The photo"])
 
 
-def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
+def test_a_colour_is_put_by_keyboard_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     expect(lab.get_by_role("button", name="Color hints")).to_be_hidden()
     before = after(lab)
     lab.get_by_label("Colorize", exact=True).check()
@@ -82,6 +83,20 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     lab.get_by_role("button", name="Color hints").click()
     board = lab.locator("#hint-board img")
     expect(board).to_be_visible()
+    before = after(lab)
+    lab.locator("#hint-board .board").focus()
+    lab.keyboard.press("Shift+ArrowRight")
+    lab.keyboard.press("ArrowUp")
+    lab.keyboard.press("Enter")
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+    expect(lab.locator("#hint-board i")).to_have_count(1)
+    expect(lab.locator("#hint-board .board")).to_be_focused()
+    ((column, row, _),) = made(lab, tmp_path)[1]["settings"]["hints"]
+    assert (column, row) == (57, 29)
+    before = after(lab)
+    lab.locator("#hint-board").get_by_role("button", name="Clear").click()
+    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
+
     before = after(lab)
     box = board.bounding_box()
     board.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.5})
@@ -121,22 +136,3 @@ def test_a_colour_is_drawn_where_it_belongs_and_taken_away_again(lab, tmp_path):
     lab.locator("#hint-board").get_by_role("button", name="Clear").click()
     expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
     assert np.array_equal(made(lab, tmp_path)[0], plain)
-
-
-def test_a_colour_is_put_by_keyboard(lab, tmp_path):
-    before = after(lab)
-    lab.get_by_label("Colorize", exact=True).check()
-    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
-    lab.get_by_role("button", name="Color hints").click()
-    board = lab.locator("#hint-board .board")
-    expect(board.locator("img")).to_be_visible()
-    before = after(lab)
-    board.focus()
-    lab.keyboard.press("Shift+ArrowRight")
-    lab.keyboard.press("ArrowUp")
-    lab.keyboard.press("Enter")
-    expect(lab.locator("#translation img").last).not_to_have_attribute("src", before)
-    expect(lab.locator("#hint-board i")).to_have_count(1)
-    expect(board).to_be_focused()
-    ((column, row, _),) = made(lab, tmp_path)[1]["settings"]["hints"]
-    assert (column, row) == (57, 29)

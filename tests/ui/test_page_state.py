@@ -5,10 +5,14 @@ import math
 
 import gradio as gr
 import pytest
+from PIL import Image
 
+from genmodels.hub.recipe import pixels_sha256
 from genmodels.ui.components import address, hints, panorama_controls, saved_pictures
-from genmodels.ui.services import panoramas, uploads
+from genmodels.ui.components.address import Start
+from genmodels.ui.services import panoramas, photos, uploads
 from genmodels.ui.services.panoramas import Place
+from genmodels.ui.tabs import panorama
 
 CONTROLS = {
     "radio": gr.Radio(["a", 1]),
@@ -112,6 +116,20 @@ def test_a_recipe_that_no_visitor_could_have_made_is_refused(change):
     made = recipe_of((96, 60), Place(288, 96, 1, 0.5, 0.5))
     with pytest.raises(ValueError, match=r"panorama|photo"):
         panorama_controls.of_recipe(made | change, (96, 60))
+
+
+def test_what_is_drawn_again_after_a_reload_is_kept_until_it_is_there():
+    with gr.Blocks():
+        controls = panorama_controls.build()
+    scene = photos.opened(photos.SCENES[0])
+    recipe = recipe_of(scene.size, Place(240, 80, 1, 0.5, 0.5))
+    size = (recipe["image"]["width"], recipe["image"]["height"])
+    recipe["image"]["sha256"] = pixels_sha256(scene.resize(size, Image.Resampling.LANCZOS))
+    recipe |= {"weights_sha256": "", "versions": {}}
+    chosen = panorama_controls.DEFAULTS | {"size": "2 : 1", "width": 852, "height": 426}
+    start = Start(settings=chosen, drawn=recipe)
+    filled = panorama._filled(controls, start, {})
+    assert recipe in filled  # For the browser, which may leave the page before it is drawn.
 
 
 def test_a_board_of_colours_is_written_as_it_is_read():

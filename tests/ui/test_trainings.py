@@ -14,7 +14,7 @@ from genmodels.ui.services.jobs import Line
 from tests.ui.test_panoramas import scene
 
 ASKED = {"max_size": 100, "budget_seconds": 300, "epochs": 1000, "optimizer": "adam"}
-SHORT = {**ASKED, "epochs": 100, "budget_seconds": 20}
+SHORT = {**ASKED, "epochs": 5}
 
 
 @pytest.fixture

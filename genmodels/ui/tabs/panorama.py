@@ -195,7 +195,9 @@ def _filled(controls: Controls, start: Start, current: Any) -> tuple[Any, ...]:
         notice = uploads.GONE if key and photo is None else None
         if start.drawn is not None and notice is None:
             again = _drawn_before(controls, start)
-            if again is None and photo is None:
+            if again is not None:
+                made_by = start.drawn  # Kept while it is drawn again: the page may be left before.
+            elif photo is None:
                 wanted = made_by = start.drawn
                 notice = pictures.wanting(wanted)
     if start.recipe is not None or start.settings:
