@@ -26,12 +26,13 @@ class Tab(NamedTuple):
     title: str
     build: Callable[[Callable[[str], Any], address.Visit], None]
     takes: saved_pictures.Takes  # Whether a saved picture is from here.
+    use: str | None = None  # It is there if the zoo has a model for this.
 
 
 TABS = {  # By the name in an address.
     "cars": Tab("Cars", cars.build, cars.takes),
-    "faces": Tab("Faces", faces.build, faces.takes),
-    "disasters": Tab("Disasters", disasters.build, disasters.takes),
+    "faces": Tab("Faces", faces.build, faces.takes, faces.SUBJECT.use),
+    "disasters": Tab("Disasters", disasters.build, disasters.takes, disasters.SUBJECT.use),
     "mixing": Tab("Style mixing", style_mixing.build, style_mixing.takes),
     "translation": Tab("Translation", translation.build, translation.takes),
     "panorama": Tab("Panorama", panorama.build, panorama.takes),
@@ -57,13 +58,16 @@ def build() -> gr.Blocks:
     """The whole page, without a model."""
     with Blocks(title="genmodels", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, padding=False)
-        visits = [address.Visit(name, list(TABS)) for name in TABS]
+        present = {
+            name: tab for name, tab in TABS.items() if tab.use is None or models.has(tab.use)
+        }
+        visits = [address.Visit(name, list(present)) for name in present]
         with gr.Tabs() as tabs:
-            for visit, tab in zip(visits, TABS.values(), strict=True):
+            for visit, tab in zip(visits, present.values(), strict=True):
                 with gr.Tab(tab.title, id=visit.tab) as shown:
                     tab.build(models.load, visit)
                 visit.follow(shown)
-        takes = {name: tab.takes for name, tab in TABS.items()}
+        takes = {name: tab.takes for name, tab in present.items()}
         link = saved_pictures.build(tabs, visits, takes)
         gr.HTML(COLOPHON, padding=False)
         address.follow(page, tabs, link, visits)

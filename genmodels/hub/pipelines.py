@@ -203,10 +203,13 @@ class HubPipeline(ImagePipeline, DiffusionPipeline):
         components are those that `from_pretrained` builds, whatever is wrapped around them now.
         """
         index = json.loads(super().to_json_string())
+        for name, value in index.items():
+            if isinstance(value, dict):  # Of conditions the order counts, and diffusers sorts them.
+                index[name] = self.config[name]
         index["_class_name"] = f"genmodels.{type(self).__name__}"
         for name, model_class in self.components_allowed.items():
             index[name] = _component(model_class)
-        return json.dumps(index, indent=2, sort_keys=True) + "\n"
+        return json.dumps(dict(sorted(index.items())), indent=2) + "\n"
 
 
 @contextmanager

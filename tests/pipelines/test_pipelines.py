@@ -596,3 +596,17 @@ def test_a_git_lfs_pointer_is_called_one(name, file, tmp_path):
     (tmp_path / parts.get(file, pipelines.INDEX)).write_text(pointer)
     with pytest.raises(ValueError, match=r"is a Git LFS pointer.*git lfs pull"):
         genmodels.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["StyleGAN2Pipeline", "NVAEPipeline"])
+def test_conditions_keep_their_order_when_saved_since_the_network_counts_on_it(name, tmp_path):
+    pipe = FAMILIES[name].make(seed=9)
+    (network,) = pipe.networks.values()
+    schema = dict(reversed(pipe.schema.items()))  # Not as the alphabet has them.
+    trained = type(pipe)(network, conditions=schema)
+    trained.save_pretrained(tmp_path)
+    loaded = genmodels.load(tmp_path)
+    assert list(loaded.schema) == list(schema)
+    asked = {"seed": 3, "condition": {"body": "suv", "year": 2011}}
+    first, second = (np.asarray(each(1, **asked).images[0]) for each in (trained, loaded))
+    assert np.array_equal(first, second)

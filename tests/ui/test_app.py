@@ -116,6 +116,16 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
     assert all(public.values())
 
 
+def test_a_tab_is_there_only_if_the_zoo_has_a_model_for_it(toys, tmp_path, monkeypatch):
+    for name in zoo.names():
+        if not name.startswith("faces-"):
+            (tmp_path / name).symlink_to(toys / name)
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    titles = [block.label for block in app.build().blocks.values() if isinstance(block, gr.Tab)]
+    assert "Disasters" in titles
+    assert "Faces" not in titles
+
+
 def test_the_api_draws_pictures_whose_files_hold_their_recipes(client):
     files, recipes = draw(client, body="suv", any_year=False, year=2004)
     assert [one["seed"] for one in recipes] == [7, 8]
@@ -139,8 +149,11 @@ def test_the_api_of_a_tab_has_the_conditions_of_its_models(client):
     assert len({told["settings"]["condition"]["eye_openness"] for told in recipes}) == 2
     assert re.fullmatch(r"male, eye openness 0\.\d\d", shown[0]["caption"])
     for wrong, message in (
-        ({"gender": "none"}, "'gender' must be one of"),
-        ({"any_eye_openness": False, "eye_openness": 99.0}, "'eye_openness' must be between"),
+        ({"gender": "none"}, "Gender must be one of any, female, male"),
+        (
+            {"any_eye_openness": False, "eye_openness": 99.0},
+            "Eye openness must be a number from 0.1 to 0.9",
+        ),
         ({"model": "cars-stylegan2-toy"}, "model must be one of faces-stylegan2-toy"),
     ):
         with pytest.raises(AppError, match=message):

@@ -91,6 +91,11 @@ def is_there(name: str) -> bool:
     return name in zoo.names()
 
 
+def has(use: str) -> bool:
+    """Whether the zoo has a model for the use."""
+    return any(name.startswith(f"{use}-") for name in zoo.names())
+
+
 def cards(use: str) -> list[Card]:
     """The embedded models for one use, "cars" say, the most capable first."""
     available = [card(name) for name in zoo.names() if name.startswith(f"{use}-")]
