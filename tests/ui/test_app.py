@@ -154,7 +154,7 @@ def test_the_api_of_a_tab_has_the_conditions_of_its_models(client):
             {"any_eye_openness": False, "eye_openness": 99.0},
             "Eye openness must be a number from 0.1 to 0.9",
         ),
-        ({"model": "cars-stylegan2-toy"}, "model must be one of faces-stylegan2-toy"),
+        ({"model": "cars-stylegan2-toy"}, "Model must be one of faces-stylegan2-toy"),
     ):
         with pytest.raises(AppError, match=message):
             client.predict(**{**asked, **wrong}, api_name="/faces_sample")
