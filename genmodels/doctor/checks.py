@@ -189,7 +189,9 @@ def misregistered(names: Sequence[str], count: int) -> Issue:
         if names
         else "The two pictures of each pair lie on each other."
     )
-    return Issue("misregistered_pairs", "Pairs in register", level, summary, list(names), list(names))
+    return Issue(
+        "misregistered_pairs", "Pairs in register", level, summary, list(names), list(names)
+    )
 
 
 def mixed(shares: Sequence[float], *, has_classes: bool) -> Issue:
@@ -223,11 +225,11 @@ def _picture_issue(check: Check, images: Sequence[Reading], resolution: int) -> 
     return Issue(check.name, check.title, level, summary, names, left_out)
 
 
-def _repeats(
-    name: str, title: str, words: str, groups: Sequence[list[str]], count: int
-) -> Issue:
+def _repeats(name: str, title: str, words: str, groups: Sequence[list[str]], count: int) -> Issue:
     extra = [member for group in groups for member in group[1:]]
-    summary = f"{_images(len(extra))} {words}. The clean list keeps one of each." if extra else "None."
+    summary = (
+        f"{_images(len(extra))} {words}. The clean list keeps one of each." if extra else "None."
+    )
     level = level_of(len(extra) / max(1, count))
     names = [member for group in groups for member in group]
     return Issue(name, title, level, summary, names, extra, list(groups))

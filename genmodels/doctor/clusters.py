@@ -26,9 +26,10 @@ def cluster(features: np.ndarray) -> Clusters:
     Deterministic. The number of clusters is that with the widest gaps.
     """
     count = len(features)
+    if count < 2:
+        return Clusters(np.zeros(count, dtype=np.int64), 0.0, 0.0)
     mean = features.mean(axis=0)
-    # Of all pairs of different pictures.
-    spread = (1 - float(mean @ mean)) * count / max(1, count - 1)
+    spread = (1 - float(mean @ mean)) * count / (count - 1)  # Over pairs of different pictures.
     single = Clusters(np.zeros(count, dtype=np.int64), 0.0, spread)
     if count < MIN_IMAGES:
         return single

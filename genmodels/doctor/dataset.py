@@ -1,8 +1,8 @@
 """The dataset doctor: what is wrong with a folder of images, before a model is trained on it.
 
-    report = genmodels.doctor.dataset.check("photos/")
-    report.verdict  # "go", "caution" or "stop"; report.reasons says why
-    write_files(report.clean, "clean.txt")  # for the training scripts' --files
+report = genmodels.doctor.dataset.check("photos/")
+report.verdict  # "go", "caution" or "stop"; report.reasons says why
+write_files(report.clean, "clean.txt")  # for the training scripts' --files
 """
 
 from collections.abc import Callable, Iterator
@@ -140,7 +140,9 @@ def _pairs_report(
     _, of_source = _set_issues(read[SOURCE], _NOTHING, listed[SOURCE][1])
     issues += [_prefixed(issue, TARGET) for issue in of_target]
     issues += [
-        replace(_prefixed(issue, SOURCE), name=f"source_{issue.name}", title=f"{issue.title}, source")
+        replace(
+            _prefixed(issue, SOURCE), name=f"source_{issue.name}", title=f"{issue.title}, source"
+        )
         for issue in of_source
         if issue.level != "ok" and issue.name != "mixed_subjects"
     ]

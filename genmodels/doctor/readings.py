@@ -5,6 +5,7 @@ Everything but the size is measured on the centre square, which is what a networ
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from genmodels.data import images as pixels
+from genmodels.data.decoding import DECODE_ERRORS
 from genmodels.data.image_files import Item, Skipped
 from genmodels.data.pixel_cache import digest
 from genmodels.doctor import measures
@@ -33,7 +35,7 @@ class Reader(Protocol):
     """How image files are opened."""
 
     def size(self, source: Path | BinaryIO) -> tuple[int, int]:
-        """Width and height, upright. Errors: ValueError or OSError."""
+        """Width and height, upright; any of `DECODE_ERRORS` where they cannot be read."""
 
     def photo(self, source: Path | BinaryIO, min_side: int) -> Image.Image:
         """RGB, or RGBA where something is transparent. Errors: ValueError."""
@@ -91,16 +93,13 @@ def read_images(
     """How many images are read so far, and at last what was read."""
     sizes: dict[str, tuple[int, int]] = {}
     skipped: Skipped = []
-    for item in items:
-        try:
+    for number, item in enumerate(items):
+        with suppress(*DECODE_ERRORS):  # Decoding it will say what is wrong.
             sizes[item.name] = reader.size(item.open())
-        except (OSError, ValueError, SyntaxError) as error:
-            skipped.append((item.name, str(error)))
-        if len(sizes) % 500 == 0:
+        if number % 500 == 0:
             yield 0
     side = resolution or (default_resolution(list(sizes.values())) if sizes else RESOLUTIONS[0])
     network = EfficientNetLite0.from_pretrained(NETWORK)
-    readable = [item for item in items if item.name in sizes]
     images: list[Reading] = []
     features: list[np.ndarray] = []
 
@@ -109,11 +108,11 @@ def read_images(
             photo = reader.photo(item.open(), 2 * side)  # As the loader of the training scripts.
         except ValueError as error:
             return str(error)
-        return _reading(item, sizes[item.name], photo, side)
+        return _reading(item, sizes.get(item.name, photo.size), photo, side)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for start in range(0, len(readable), BATCH):
-            batch = readable[start : start + BATCH]
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
             squares = []
             for item, result in zip(batch, pool.map(read, batch), strict=True):
                 if isinstance(result, str):

@@ -105,7 +105,7 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         for event in app.build().fns.values()
         if event.api_visibility != "private"
     }
-    assert list(public) == ["cars_sample", "style_mix", "translate", "panorama"]
+    assert list(public) == ["cars_sample", "style_mix", "translate", "panorama", "check_images"]
     assert all(public.values())
 
 
