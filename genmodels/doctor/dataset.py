@@ -23,7 +23,6 @@ from genmodels.doctor.report import Cluster, Issue, Report, Verdict
 
 __all__ = ["Progress", "Report", "check", "check_steps", "write_files"]
 
-SEPARATE = 5.0  # Clusters farther apart than this are different kinds of pictures.
 NUM_EXAMPLES = 8
 HELD_OUT_SPLITS = ("validation", "test", "held_out")
 SIDES = SOURCE, TARGET = "source/", "target/"
@@ -216,7 +215,7 @@ def _assembled(
 def _clusters(read: Readings) -> tuple[clusters.Clusters, list[Cluster]]:
     """The clusters of a set, as they were found and as they are shown."""
     found = clusters.cluster(read.features)
-    labels = found.labels if found.separation > SEPARATE else np.zeros_like(found.labels)
+    labels = found.labels
     shown = []
     for label in range(int(labels.max(initial=-1)) + 1):
         rows = np.flatnonzero(labels == label)

@@ -59,7 +59,7 @@ def edges(grey: np.ndarray) -> np.ndarray:
 
 
 def _correlations(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Correlation [2 * REACH + 1, 2 * REACH + 1] of a part, of mean 0, with each place of a whole."""
+    """Correlation of a part, of mean 0, with each place of a whole: [29, 29]."""
     size = whole.shape
     places = 2 * REACH + 1
 

@@ -70,7 +70,7 @@ def test_faults_are_seen_and_left_out_of_the_clean_list(folder):
     assert images["transparent"] == ["through.png"]
     assert images["unreadable"] == ["text.jpg"]
     assert images["other_files"] == ["notes.doc"]
-    assert report.verdict == "stop"
+    assert report.verdict == "stop"  # Too few.
     assert [name for name in report.clean if len(name) == 5] == [f"{n}.png" for n in range(6)]
     assert not {"copy.png", "near.png", "soft.png", "boxed.png"} & set(report.clean)
     assert report.num_images == 16
@@ -177,11 +177,10 @@ def test_two_kinds_of_pictures_are_told_apart_and_one_is_left_whole():
     clouds = rng.normal(size=(120, 32)).astype(np.float32) * 0.1
     clouds[:, 0] += 1
     unit = clouds / np.linalg.norm(clouds, axis=1, keepdims=True)
-    assert clusters.cluster(unit).separation < 5
+    assert clusters.cluster(unit).labels.max() == 0
     clouds[:30, 1] += 1.5
     unit = clouds / np.linalg.norm(clouds, axis=1, keepdims=True)
     found = clusters.cluster(unit)
-    assert found.separation > 5
     assert (found.labels[:30] == 1).all()
     assert (found.labels[30:] == 0).all()
 
