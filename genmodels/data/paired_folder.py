@@ -267,7 +267,10 @@ def _rows(folder: ImageFolder) -> dict[str, int]:
 
 
 def stem(name: str) -> str:
-    """A file's name as its partner has it: without the ending, accents in one form: macOS writes another than all else."""
+    """A file's name as its partner has it: without the ending, accents in one form.
+
+    macOS writes them in another than all else.
+    """
     return unicodedata.normalize("NFC", _without_ending(name))
 
 
