@@ -97,8 +97,6 @@ class RunConfig:
                 raise ValueError(f"{field} must be 1 or more, got {getattr(self, field)}")
         if self.resolution < 32:  # The metrics of the card need this.
             raise ValueError(f"resolution must be 32 or more, got {self.resolution}")
-        if self.files is not None and not self.files.is_file():
-            raise ValueError(f"files must be a text file of names, there is no {self.files}")
         for path in self.card_notes:  # Checked now rather than after days of training.
             if not path.is_file():
                 raise ValueError(f"card_notes must be Markdown files, there is no {path}")
