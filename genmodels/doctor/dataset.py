@@ -17,13 +17,14 @@ from genmodels.data.image_files import Item, Skipped, list_folder
 from genmodels.data.paired_folder import pair_folders, stem
 from genmodels.doctor import checks, clusters, duplicates
 from genmodels.doctor.expectations import expectations
-from genmodels.doctor.readings import Files, Reader, Readings, read_images
+from genmodels.doctor.readings import Files, Reader, Reading, Readings, read_images
 from genmodels.doctor.registration import register
 from genmodels.doctor.report import Cluster, Issue, Report, Verdict
 
 __all__ = ["Progress", "Report", "check", "check_steps", "write_files"]
 
 NUM_EXAMPLES = 8
+SHARP = 0.8  # Sharpness beyond which two copies are as good: compression adds to it.
 HELD_OUT_SPLITS = ("validation", "test", "held_out")
 SIDES = SOURCE, TARGET = "source/", "target/"
 APART = "held out"
@@ -165,7 +166,7 @@ def _set_issues(
     groups = [part for group in photographs if (part := [row for row in group if row < count])]
     equal, alike, kept = [], [], set()
     for group in groups:
-        best = max(group, key=lambda row: (np.prod(images[row].size), images[row].sharpness))
+        best = max(group, key=lambda row: _worth(images[row]))
         copies: dict[int, list[int]] = {}
         for row in sorted(group, key=lambda row: row != best):  # The best is the first of its own.
             copies.setdefault(exact[row], []).append(row)
@@ -184,6 +185,12 @@ def _set_issues(
         shared = [[names[row] for row in g] for g in photographs if g[0] < count <= g[-1]]
         issues.append(checks.overlap(shared, set(names[:count]), len(apart.images)))
     return groups, issues
+
+
+def _worth(image: Reading) -> tuple[int, float]:
+    """Which of several files of one photograph to keep: the largest, unless it is blurred."""
+    width, height = image.size
+    return width * height, min(image.sharpness, SHARP)
 
 
 def _assembled(
