@@ -17,7 +17,15 @@ from genmodels.ui.components import address, saved_pictures, theme
 from genmodels.ui.server import asgi, health, queues, uploads_limit, work_folder
 from genmodels.ui.server.blocks import Blocks
 from genmodels.ui.services import models, workers
-from genmodels.ui.tabs import cars, disasters, faces, panorama, style_mixing, translation
+from genmodels.ui.tabs import (
+    cars,
+    check_images,
+    disasters,
+    faces,
+    panorama,
+    style_mixing,
+    translation,
+)
 
 
 class Tab(NamedTuple):
@@ -36,6 +44,7 @@ TABS = {  # By the name in an address.
     "mixing": Tab("Style mixing", style_mixing.build, style_mixing.takes),
     "translation": Tab("Translation", translation.build, translation.takes),
     "panorama": Tab("Panorama", panorama.build, panorama.takes),
+    "check": Tab("Check my images", check_images.build, check_images.takes),
 }
 
 MASTHEAD = f"""

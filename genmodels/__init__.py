@@ -25,7 +25,11 @@ _LAZY = {
     "UpscalerPipeline": "genmodels.pipelines.pipeline_upscaler",
 }
 
-_MODULES = {"images": "genmodels.data.images", "metrics": "genmodels.metrics"}
+_MODULES = {
+    "doctor": "genmodels.doctor",
+    "images": "genmodels.data.images",
+    "metrics": "genmodels.metrics",
+}
 
 __all__ = [
     "AutoencoderPipeline",
@@ -37,6 +41,7 @@ __all__ = [
     "StyleGAN2Pipeline",
     "UpscalerPipeline",
     "__version__",
+    "doctor",
     "images",
     "list_models",
     "load",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal, overload
 
+from genmodels import doctor as doctor
 from genmodels import metrics as metrics
 from genmodels.data import images as images
 from genmodels.hub.pipelines import ImagePipeline

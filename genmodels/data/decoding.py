@@ -18,7 +18,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 64_000_000  # 8000 x 8000; the RGB copy of such a picture is 192 MB.
 
 # What Pillow's decoders raise on damaged files: PNG's a SyntaxError, TIFF's nearly all of these.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -64,7 +64,7 @@ def open_rgb(
         raise ValueError(f"{name}: not a readable {', '.join(formats)} image") from error
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ValueError(f"{name}: {error or type(error).__name__}") from error
 
 
@@ -90,7 +90,7 @@ def to_rgb(
     try:
         image.load()
         return _shown(image, background, keep_alpha)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ValueError(f"image cannot be read: {error or type(error).__name__}") from error
 
 

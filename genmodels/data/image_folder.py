@@ -21,6 +21,7 @@ from torch import Tensor
 import genmodels.data.conditions
 from genmodels.data import images as pixels
 from genmodels.data import metadata, pixel_cache
+from genmodels.data.file_list import NOT_LISTED, check_known
 from genmodels.data.image_files import Item, Skipped, is_image, list_folder
 from genmodels.data.metadata import Labels
 from genmodels.data.splits import held_apart
@@ -59,11 +60,17 @@ class ImageFolder:
         split: str | None = None,  # Sub-folder, such as "train", "test" or "validation".
         cache_dir: Path | None = None,  # Keeps decoded arrays, so that the next start is instant.
         num_workers: int | None = None,  # Decoding threads; one per core if not given.
+        files: Collection[str] | None = None,  # Only images of these names: `file_list.read_files`.
     ) -> None:
         if resolution < 1:
             raise ValueError(f"resolution must be 1 or more, got {resolution}")
         self.resolution = resolution
         items, self.skipped = _list_source(source, split)
+        if files is not None:
+            check_known(files, {item.name for item in items}, source)
+            left_out = [(item.name, NOT_LISTED) for item in items if item.name not in files]
+            self.skipped = self.skipped + left_out
+            items = [item for item in items if item.name in files]
         decoded = pixel_cache.load(items, resolution, cache_dir, num_workers)
         self.skipped = self.skipped + decoded.skipped
         if not len(decoded.array):

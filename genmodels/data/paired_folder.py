@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels.data import color
+from genmodels.data.file_list import NOT_LISTED, check_known
 from genmodels.data.image_files import Skipped, split_named
 from genmodels.data.image_folder import ImageFolder, json_sha256
 from genmodels.data.splits import held_apart
@@ -41,6 +42,7 @@ class PairFolder:
         *,
         reverse: bool = False,  # What goes in and what comes out change places.
         cache_dir: Path | None = None,  # Keeps decoded arrays, so that the next start is instant.
+        files: Collection[str] | None = None,  # Only pairs of these names, with either's ending.
     ) -> None:
         folder, is_grey, beside = _sides(Path(folder))
         if is_grey and reverse:
@@ -57,6 +59,8 @@ class PairFolder:
             unlike = _unlike({name: (ours[i], theirs[j]) for name, (i, j) in rows.items()})
             self.skipped += unlike.items()
             rows = {name: both for name, both in rows.items() if name not in unlike}
+        if files is not None:
+            rows = self._listed(files, rows, folder)
         if not rows:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:5])
             raise ValueError(f"{folder} holds no readable pair ({reasons or 'it is empty'})")
@@ -79,7 +83,7 @@ class PairFolder:
     ) -> dict[str, tuple[int, int]]:
         """The rows of source and target by the pair's name, in its order; tells what is alone."""
         targets, sources = _rows(target), _rows(source)
-        broken = {_stem(name) for name, _ in self.skipped}
+        broken = {stem(name) for name, _ in self.skipped}
         alone = sorted((targets.keys() ^ sources.keys()) - broken)
         if alone:
             raise ValueError(
@@ -93,6 +97,17 @@ class PairFolder:
             self.skipped += [(name, "its partner was left out") for name in lost]
         pairs = {_without_ending(target.names[targets[stem]]): stem for stem in both}
         return {name: (sources[pairs[name]], targets[pairs[name]]) for name in sorted(pairs)}
+
+    def _listed(
+        self, files: Collection[str], rows: dict[str, tuple[int, int]], folder: Path
+    ) -> dict[str, tuple[int, int]]:
+        """The rows of the pairs that a list of files names; notes what it leaves out."""
+        listed = {stem(name) for name in files}
+        pairs = {unicodedata.normalize("NFC", name) for name in rows}
+        check_known(listed, pairs | {stem(name) for name, _ in self.skipped}, folder)
+        left_out = [name for name in rows if unicodedata.normalize("NFC", name) not in listed]
+        self.skipped += [(name, NOT_LISTED) for name in left_out]
+        return {name: both for name, both in rows.items() if name not in set(left_out)}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -197,6 +212,22 @@ def _unlike(proportions: dict[str, tuple[float, float]]) -> dict[str, str]:
     }
 
 
+def pair_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders source/ and target/ of a folder of pairs, or of its train/; None if it has none.
+
+    Where a target/ is alone, its pictures in grey are the sources: then it is no folder of pairs.
+    """
+    if not any((path / "target").is_dir() for path in (folder, *_train_folders(folder))):
+        return None
+    place, is_grey, _ = _sides(folder)
+    return None if is_grey else (place / "source", place / "target")
+
+
+def _train_folders(folder: Path) -> list[Path]:
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in folders if path.is_dir() and split_named(path.name) == "train"]
+
+
 def _sides(folder: Path) -> tuple[Path, bool, Skipped]:
     """The folder of source/ and target/, whether target/ is alone, and what lies beside them."""
     outer: Skipped = []
@@ -229,14 +260,17 @@ def _keys(folder: ImageFolder, rows: list[int]) -> list[list[str]]:
 
 def _rows(folder: ImageFolder) -> dict[str, int]:
     """In which row each image is, by its name without the ending."""
-    rows = {_stem(name): row for row, name in enumerate(folder.names)}
+    rows = {stem(name): row for row, name in enumerate(folder.names)}
     if len(rows) < len(folder.names):
         raise ValueError("two images of a folder differ in their endings only: rename one")
     return rows
 
 
-def _stem(name: str) -> str:
-    """Without the ending, accents in one form: macOS writes another than all else."""
+def stem(name: str) -> str:
+    """A file's name as its partner has it: without the ending, accents in one form.
+
+    macOS writes them in another than all else.
+    """
     return unicodedata.normalize("NFC", _without_ending(name))
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from genmodels.data import pixel_cache
+from genmodels.data.file_list import write_files
 from genmodels.data.image_files import list_folder
 from tests.support import tiny_training
 from training import train_dcgan
@@ -87,6 +88,16 @@ def test_a_run_inside_of_its_images_is_refused_before_anything_is_written(
 def test_a_run_that_would_learn_from_its_sheets_is_refused(photos, run):
     with pytest.raises(ValueError, match="lie in each other"):
         train(photos | {"data": str(run / "samples")}, run)
+
+
+def test_a_list_of_files_chooses_what_is_trained_on(photos, tmp_path):
+    names = sorted(item.name for item in list_folder(Path(photos["data"]))[0])
+    write_files(names[:30], tmp_path / "clean.txt")
+    train(photos, tmp_path / "run", steps=1, files=tmp_path / "clean.txt")
+    write_files(reversed(names[:30]), tmp_path / "same.txt")
+    train(photos, tmp_path / "run", steps=2, files=tmp_path / "same.txt")
+    with pytest.raises(ValueError, match="was trained on other images"):
+        train(photos, tmp_path / "run", steps=3)
 
 
 def test_images_that_are_held_out_are_not_trained_on_as_well(photos, tmp_path):

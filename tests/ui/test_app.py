@@ -112,7 +112,7 @@ def test_every_event_is_private_or_has_a_name_and_a_docstring(toys):
         if event.api_visibility != "private"
     }
     samples = ["cars_sample", "faces_sample", "disasters_sample"]
-    assert list(public) == [*samples, "style_mix", "translate", "panorama"]
+    assert list(public) == [*samples, "style_mix", "translate", "panorama", "check_images"]
     assert all(public.values())
 
 

@@ -99,6 +99,7 @@ def test_heavy_and_light_work_of_the_page_stand_in_different_queues():
     assert {"translate", "translate_all"} <= named["translation"]
     assert named["film"] == {"draw_and_play"}
     assert "panorama" in named["panorama"]
+    assert named["checking"] == {"check_images"}
     heavy = {"translate", "translate_all", "all_of_them", "panorama", "draw_and_play", "sampled"}
     assert not named["light"] & heavy
 

@@ -63,7 +63,8 @@ class PairRun(TranslatorRun):
     def _load_data(self) -> tuple[PairFolder, PairFolder]:
         config, cache = self.config, self.config.out / "cache"
         how: dict[str, Any] = {"reverse": config.reverse, "cache_dir": cache}
-        data = PairFolder(config.data, self.loaded_resolution, **how)
+        files = config.listed_files()
+        data = PairFolder(config.data, self.loaded_resolution, files=files, **how)
         if config.held_out is not None:
             if repeated := data.repeated(PairFolder(config.held_out, data.resolution, **how)):
                 raise ValueError(
@@ -71,7 +72,7 @@ class PairRun(TranslatorRun):
                     f"{len(repeated)} are in both: {', '.join(repeated[:5])}"
                 )
             return data, PairFolder(config.held_out, config.resolution, **how)
-        whole = PairFolder(config.data, config.resolution, **how)
+        whole = PairFolder(config.data, config.resolution, files=files, **how)
         learnt, apart = divide(data, self.min_held_out)
         return learnt, whole.only(set(apart.names))
 

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from genmodels.data import images
+from genmodels.data.file_list import read_files
 from genmodels.data.image_folder import ImageFolder, epoch_flips, epoch_indices
 from genmodels.hub import repo
 from genmodels.hub.modeling import HubModel
@@ -57,7 +58,7 @@ class RunConfig:
     image_folders: ClassVar[frozenset[str]] = frozenset({"data", "held_out"})
     # What a resumed command may change: where things are, how long it runs, what it shows ...
     may_change: ClassVar[frozenset[str]] = image_folders | {
-        *("out", "steps", "budget_seconds", "accumulate"),
+        *("files", "out", "steps", "budget_seconds", "accumulate"),
         *("save_every", "log_every", "keep_checkpoints"),
         *("name", "summary", "data_name", "licence", "card_notes", "push_to_hub", "private"),
     }
@@ -67,6 +68,7 @@ class RunConfig:
     data: str  # Folder of images, or "user/repo" of a data set on the Hub.
     out: Path  # Folder of the run; the same command again resumes from it.
     held_out: str | None = None  # Images never trained on; default: a share of --data, by name.
+    files: Path | None = None  # Train on these images of --data alone: their names, one a line.
     resolution: int = 64  # Side of the images in pixels, 32 or more.
     steps: int = 10_000  # Updates of the generator.
     budget_seconds: float | None = None  # Stop after this time; 0 only publishes.
@@ -98,6 +100,10 @@ class RunConfig:
         for path in self.card_notes:  # Checked now rather than after days of training.
             if not path.is_file():
                 raise ValueError(f"card_notes must be Markdown files, there is no {path}")
+
+    def listed_files(self) -> frozenset[str] | None:
+        """Names of the images to train on; None for all."""
+        return None if self.files is None else read_files(self.files)
 
 
 @dataclass(frozen=True)
@@ -462,7 +468,13 @@ class Run:
         """The images to learn from, and those that are held out."""
         config = self.config
         cache, conditions = config.out / "cache", self.conditions
-        data = ImageFolder(config.data, config.resolution, conditions=conditions, cache_dir=cache)
+        data = ImageFolder(
+            config.data,
+            config.resolution,
+            conditions=conditions,
+            cache_dir=cache,
+            files=config.listed_files(),
+        )
         if config.held_out is None:
             return divide(data, self.min_held_out)
         held_out = ImageFolder(config.held_out, config.resolution, cache_dir=cache)

@@ -1,7 +1,7 @@
 """UnpairedRun: photographs, and pictures of another kind that show something else."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,17 +56,19 @@ class UnpairedRun(TranslatorRun):
         self.targets, self.held_out_targets = self._load(config.targets, config.targets_held_out)
         for line in few_lines(len(self.held_out_targets), self.min_held_out, "--targets-held-out"):
             self.print(line)
-        return self._load(config.data, config.held_out)
+        return self._load(config.data, config.held_out, config.listed_files())
 
-    def _load(self, source: str, held_out: str | None) -> tuple[ImageFolder, ImageFolder]:
+    def _load(
+        self, source: str, held_out: str | None, files: Collection[str] | None = None
+    ) -> tuple[ImageFolder, ImageFolder]:
         """Larger ones to cut from, and at the network's size those that are held out."""
         how: dict[str, Any] = {"cache_dir": self.config.out / "cache"}
-        larger = ImageFolder(source, self.loaded_resolution, **how)
+        larger = ImageFolder(source, self.loaded_resolution, files=files, **how)
         if held_out is not None:
             apart = ImageFolder(held_out, self.config.resolution, **how)
             check_apart(larger, apart)
             return larger, apart
-        whole = ImageFolder(source, self.config.resolution, **how)
+        whole = ImageFolder(source, self.config.resolution, files=files, **how)
         learnt, apart = divide(larger, self.min_held_out)
         return learnt, whole.only(set(apart.names))
 

@@ -33,7 +33,8 @@ BATCH = Kind("several", "batches of photos", 1, 10)
 PANORAMA = Kind("panorama", "panoramas", 1, 24)
 FILM = Kind("film", "films", 1, 24)
 SAMPLING = Kind("sampling", "requests for pictures", 1, 24)  # From a network of the visitor's own.
-_ALL = (LIGHT, ENLARGING, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING)
+CHECKING = Kind("checking", "sets of images", 1, 10)
+_ALL = (LIGHT, ENLARGING, TRANSLATION, BATCH, PANORAMA, FILM, SAMPLING, CHECKING)
 KINDS = {kind.name: kind for kind in _ALL}
 OTHERS = Kind("", "requests", 1, 64)  # For events without a kind: each has its own queue.
 

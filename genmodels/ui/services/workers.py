@@ -35,6 +35,7 @@ TRIM_SECONDS = 20.0
 NICENESS = int(os.environ.get("GENMODELS_NICENESS", "10"))  # Niceness of a task; the page has 0.
 IMPORTED = [
     "gradio",
+    "genmodels.doctor.dataset",
     "genmodels.pipelines.pipeline_autoencoder",
     "genmodels.pipelines.pipeline_patches",
     "genmodels.pipelines.pipeline_pix2pix",
