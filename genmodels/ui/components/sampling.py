@@ -199,6 +199,7 @@ def _documented(
     known = inspect.signature(sample).parameters
     common = [known[name] for name in _COMMON]
     signature = inspect.Signature([*common, *conditions.parameters])
+    endpoint.__name__ = f"{subject.use}_sample"
     endpoint.__signature__ = signature  # type: ignore[attr-defined]
     endpoint.__doc__ = f"""Draw new {subject.use}: PNG files with recipes inside, and the recipes.
 
