@@ -9,8 +9,9 @@ from genmodels.data.splits import first_repeats
 
 COMPONENTS = 24  # Principal components that are kept of the features.
 MAX_CLUSTERS = 5
-SEPARATE = 5.5  # Clusters farther apart are different kinds: single sets stay below 5.1.
-MIN_SHARE, MIN_MEMBERS = 0.05, 8  # A smaller cluster is none.
+SEPARATE = 6.0  # Clusters farther apart are different kinds: parts of single sets reach 5.9 ...
+SEPARATE_OF_FEW, FEW = 8.0, 100  # ... and those of fewer than 100 images 7.1.
+MIN_SHARE, MIN_MEMBERS = 0.05, 10  # A smaller cluster is none.
 MIN_IMAGES = 40  # Fewer have no clusters to speak of.
 _ROUNDS = 30
 _STARTS = 4
@@ -35,6 +36,7 @@ def cluster(features: np.ndarray) -> Clusters:
         return Clusters(np.zeros(count, dtype=np.int64), 0.0, 0.0)
     mean = features.mean(axis=0)
     spread = (1 - float(mean @ mean)) * count / (count - 1)  # Over pairs of different pictures.
+    least = SEPARATE if count >= FEW else SEPARATE_OF_FEW
     best_labels, separation = np.zeros(count, dtype=np.int64), 0.0
     if count >= MIN_IMAGES:
         points = _components(features - mean)
@@ -44,8 +46,8 @@ def cluster(features: np.ndarray) -> Clusters:
                 (min(gaps.values()) for gaps in gaps_of(points, labels).values()), default=0.0
             )
             if apart > separation:
-                best_labels, separation = _merged(points, labels), apart
-    if separation <= SEPARATE:
+                best_labels, separation = _merged(points, labels, least), apart
+    if separation <= least:
         best_labels = np.zeros(count, dtype=np.int64)
     return Clusters(_by_size(best_labels), separation, spread)
 
@@ -69,14 +71,14 @@ def gaps_of(points: np.ndarray, labels: np.ndarray) -> dict[int, dict[int, float
     return gaps
 
 
-def _merged(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _merged(points: np.ndarray, labels: np.ndarray, separate: float) -> np.ndarray:
     """Labels after joining clusters that are not apart; a small one joins its nearest."""
     gaps = gaps_of(points, labels)
     if not gaps:
         return np.zeros_like(labels)
     large = list(gaps)
     keys = [
-        [f"{min(k, other)} {max(k, other)}" for other, gap in gaps[k].items() if gap <= SEPARATE]
+        [f"{min(k, other)} {max(k, other)}" for other, gap in gaps[k].items() if gap <= separate]
         for k in large
     ]
     firsts = dict(zip(large, first_repeats(keys), strict=True))

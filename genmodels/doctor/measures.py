@@ -8,6 +8,7 @@ TILES = 8  # A side, on which sharpness is measured: what is in focus may be a p
 SHARPEST = 16  # So many of the 64 tiles count.
 PLAIN_LEVELS = 6.0  # A row of a bar varies less, in grey levels, ...
 EDGE_LEVELS = 16  # ... the picture beside it differs by more ...
+EDGE_ROWS = 3
 EDGE_SHARE = 0.6  # ... along so much of the side.
 MAX_BAR = 0.42  # Share of the side; beyond it is a plain background.
 
@@ -80,14 +81,14 @@ def bars(square: np.ndarray) -> Bars:
 def _bar(pixels: np.ndarray) -> int:
     """Rows of a bar at the top of float [H, W, 3]."""
     limit = int(MAX_BAR * len(pixels))
-    head = pixels[: limit + 2]
+    head = pixels[: limit + 1]
     colour = head[0].mean(axis=0)
     is_plain = (np.abs(head - colour).mean(axis=1) < PLAIN_LEVELS).all(axis=1)
     rows = int(is_plain.argmin()) if not is_plain.all() else len(head)
     if not 0 < rows <= limit:
         return 0
-    # One row may lie half in the bar.
-    away = np.abs(head[rows : rows + 2] - colour).max(axis=2) > EDGE_LEVELS
+    # Where a small picture was enlarged, the line is a few rows wide.
+    away = np.abs(pixels[rows : rows + EDGE_ROWS] - colour).max(axis=2) > EDGE_LEVELS
     return rows if away.mean(axis=1).max() >= EDGE_SHARE else 0
 
 

@@ -174,7 +174,7 @@ def near_copy(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def blurred(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Out of focus by 1.6 to 4 px at the side that is trained at."""
-    scale = min(picture.size) / SIDE
+    scale = min(picture.size) / _side({"": picture})
     return picture.filter(ImageFilter.GaussianBlur(rng.uniform(1.6, 4) * scale))
 
 
@@ -214,7 +214,7 @@ def checked(set_images: Images, held_out: Images) -> Report:
         folders = Path(place) / "set", Path(place) / "apart"
         for folder, pictures in zip(folders, (set_images, held_out), strict=True):
             _write(pictures, folder)
-        return check(*folders, resolution=SIDE)
+        return check(*folders, resolution=_side(set_images))
 
 
 def table(scores: list[Score]) -> str:
@@ -236,6 +236,11 @@ def table(scores: list[Score]) -> str:
             f"{worst.planted} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _side(pictures: Images) -> int:
+    """What the pictures are checked for: 64 px where they have no more."""
+    return SIDE if min(next(iter(pictures.values())).size) >= SIDE else SIDE // 2
 
 
 def _some(items: list[Item], count: int) -> list[Item]:
