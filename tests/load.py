@@ -64,7 +64,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            self.peak = max(self.peak, self.server.rss_mb())
+            self.peak = max(self.peak, self.server.memory_mb())
 
 
 def sample(visitor: Visitor, seed: int) -> Answer:
@@ -144,7 +144,7 @@ def crowd(server: Server) -> Figures:
 def photos(server: Server) -> Figures:
     """Six photos of 23 megapixels at once: three panoramas, three translations."""
     content = large_photo(5900, 3900)
-    before = server.rss_mb()
+    before = server.memory_mb()
     with visiting(server, 6) as visitors, ThreadPoolExecutor(6) as pool, Watch(server) as watch:
 
         def ask(number: int) -> Answer:
@@ -156,7 +156,7 @@ def photos(server: Server) -> Figures:
 
         answers = list(pool.map(ask, range(6)))
     time.sleep(IDLE)
-    memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.rss_mb()}
+    memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.memory_mb()}
     return waits(answers) | memory
 
 
@@ -181,10 +181,10 @@ def refused(server: Server) -> Figures:
     """A panorama of 16384 x 16384 pixels."""
     with visiting(server, 1) as (visitor,), Watch(server) as watch:
         panorama(visitor, None, 64, 48, 0)  # What is loaded on first use.
-        watch.peak = before = server.rss_mb()
+        watch.peak = before = server.memory_mb()
         answer = panorama(visitor, None, 16_384, 16_384, 0, leave_after=60)
         time.sleep(2)
-    memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.rss_mb()}
+    memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.memory_mb()}
     return memory | {"seconds": answer.seconds, "says": answer.message}
 
 
@@ -192,13 +192,13 @@ def bodies(server: Server) -> Figures:
     """Five bodies of 40 MB."""
     with visiting(server, 1) as (visitor,):
         assert sample(visitor, 0).ok
-        function, before = visitor.named("cars_sample"), server.rss_mb()
+        function, before = visitor.named("cars_sample"), server.memory_mb()
         with Watch(server) as watch:
             data = visitor.data(function)
             data[4] = "x" * 40_000_000
             answers = [visitor.join(function, data) for _ in range(5)]
         time.sleep(IDLE)
-        memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.rss_mb()}
+        memory = {"before_mb": before, "peak_mb": watch.peak, "after_mb": server.memory_mb()}
     statuses = Counter(f"{one.status} {one.message}"[:80] for one in answers)
     return memory | {
         "largest answer_mb": max(one.size for one in answers) / 1e6,

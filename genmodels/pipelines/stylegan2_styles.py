@@ -20,7 +20,7 @@ from genmodels.pipelines.sampling import MAX_SEED
 # Which layers' styles a name stands for, first and last; the last of "fine" is the network's last.
 LAYERS = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, None)}  # Up to 8 px, 16-32 px, 64 px on.
 
-MAX_MEANS = 256  # Mean styles that are kept, of all networks: each is a vector.
+MAX_MEANS = 1024  # Mean styles that are kept, of all networks: each is a vector.
 
 # A quarter of a small picture's time, and the same for every picture of a condition. By the hash of
 # the weights, so that it is dropped with the weights it was computed from.

@@ -83,7 +83,7 @@ def http(
                 result.findings += [Finding("outside", case.name, case.sent, at) for at in changed]
             result.slowest = sorted([*result.slowest, (answer.seconds, case.name)])[-15:]
             if result.tried % LOG_EVERY == 0:
-                log(f"{result.told(len(todo), start)}, {server.rss_mb():.0f} MB")
+                log(f"{result.told(len(todo), start)}, {server.memory_mb():.0f} MB")
         result.findings += _afterwards(server)
         result.after = server.measure()
     result.seconds = time.monotonic() - start
@@ -97,7 +97,7 @@ def _afterwards(server: Server) -> Iterator[Finding]:
     answer = visitor.play(visitor.named("cars_sample"))
     if not answer.ok:
         yield Finding("dead", "afterwards", "cars_sample", f"{answer.status} {answer.message}")
-    kept = server.rss_mb()
+    kept = server.memory_mb()
     if kept > checks.MAX_RSS_MB:
         yield Finding("memory", "afterwards", "", f"{kept:.0f} MB")
 

@@ -115,12 +115,12 @@ class Server:
         except psutil.NoSuchProcess:
             return []
 
-    def rss_mb(self) -> float:
-        """Memory of all its processes, in MB; what they share counts for each."""
+    def memory_mb(self) -> float:
+        """Memory of all its processes, in MB; what they share counts once."""
         total = 0
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
+                total += process.memory_full_info().pss
         return total / 1e6
 
     def measure(self) -> dict[str, float]:

@@ -26,7 +26,7 @@ class Kind(NamedTuple):
         return {"concurrency_id": self.name, "concurrency_limit": self.at_once}
 
 
-LIGHT = Kind("light", "requests for pictures", 1, 200)  # Small networks, within the page's process.
+LIGHT = Kind("light", "requests for pictures", 2, 200)  # Small networks, within the page's process.
 ENLARGING = Kind("enlarging", "requests to enlarge pictures", 1, 200)  # Who draws does not wait.
 TRANSLATION = Kind("translation", "photos", 1, 40)
 BATCH = Kind("several", "batches of photos", 1, 10)
