@@ -71,7 +71,7 @@ def build() -> gr.Blocks:
             name: tab for name, tab in TABS.items() if tab.use is None or models.has(tab.use)
         }
         visits = [address.Visit(name, list(present)) for name in present]
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:  # All in sight, on a phone too.
             for visit, tab in zip(visits, present.values(), strict=True):
                 with gr.Tab(tab.title, id=visit.tab) as shown:
                     tab.build(models.load, visit)

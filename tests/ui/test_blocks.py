@@ -49,6 +49,8 @@ def is_sentence(told):
     """Whether that is what a person is told: by the refusal, or by words among what is shown."""
     if isinstance(told, list):
         return any(map(is_sentence, told))
+    if isinstance(told, dict):  # A report on images says why they cannot be read.
+        return is_sentence(told.get("reasons"))
     return isinstance(told, str) and len(told) > 12 and told.isprintable() and "<" not in told
 
 

@@ -156,6 +156,16 @@ def test_a_direct_calls_refusal_is_no_fault_of_the_server(visitor):
     assert "must be one of" in told(answer)
 
 
+def test_what_a_frame_is_told_stands_in_the_words_below_it_without_its_markup(visitor):
+    moved = visitor.event("moved")
+    values = visitor.values(moved)
+    place = next(i for i, one in enumerate(values) if isinstance(one, str) and "0.5" in one)
+    values[place] = "<img src=x onerror=alert(1)>"
+    answers = visitor.call(moved, values)
+    assert any("&lt;img" in str(answer) for answer in answers)
+    assert not any("<img" in str(answer) for answer in answers)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -6,7 +6,6 @@ visitor's photos are all its tabs', so that a link that opens another one finds 
 comes back from a browser is anyone's: it is checked before a control is set.
 """
 
-import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ import gradio as gr
 from gradio.components import Component
 
 from genmodels.ui.components.widgets import show_errors
+from genmodels.ui.server import messages
 from genmodels.ui.services.models import Recipe
 
 MAX_TEXT = 20_000  # Characters of a control's value.
@@ -179,8 +179,7 @@ def check(controls: Mapping[str, Component], values: Mapping[str, Any]) -> None:
 
 def error_text(error: ValueError) -> str:
     """The error's words as the page shows them; they may quote anyone."""
-    text = str(error)
-    return html.escape(text[:1].upper() + text[1:])
+    return messages.plain(str(error))
 
 
 def _start(value: Any) -> Start:

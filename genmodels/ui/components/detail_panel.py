@@ -17,7 +17,7 @@ NUM_VARIATIONS = 8  # Variations drawn at a time.
 class Sweep(NamedTuple):
     """A kind of film: through the numbers of a condition."""
 
-    title: str  # A short one: on a phone Gradio hides what does not fit one line.
+    title: str  # Of its tab: a short one, as a phone is narrow.
     span: Span
 
 
@@ -106,7 +106,7 @@ def build(
                     recipe = gr.JSON(
                         show_label=False, container=False, open=True, elem_id=f"{name}-recipe"
                     )
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Variations"):
                 variations, records, varied = _variations(load, recipe, f"{name}-variations")
             film_panels, sweep_tabs = [], {}

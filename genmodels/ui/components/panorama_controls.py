@@ -12,6 +12,7 @@ from PIL import Image
 from genmodels.ui.components import address, photo_frame, sources, widgets
 from genmodels.ui.components.sources import Source
 from genmodels.ui.components.widgets import show_errors
+from genmodels.ui.server import messages
 from genmodels.ui.services import panoramas, photos, uploads
 from genmodels.ui.services.models import Recipe
 from genmodels.ui.services.panoramas import MODES, SIZES, Place
@@ -187,7 +188,7 @@ def _keep_in_step(controls: Controls) -> None:
         try:
             updates = shown(photo, values)
         except ValueError as error:  # A number that is still being typed.
-            return [gr.skip(), str(error), *(gr.skip() for _ in named)]
+            return [gr.skip(), messages.plain(str(error)), *(gr.skip() for _ in named)]
         if values["size"] == EXACT:
             return updates[:2] + [
                 updates[2 + i] if n == "place" else gr.skip() for i, n in enumerate(named)
