@@ -45,12 +45,11 @@ def sharpness(grey: np.ndarray) -> float:
 
 def blurred(grey: np.ndarray) -> np.ndarray:
     """Float32 [H, W], smoothed by a binomial filter of five taps each way."""
-    for axis in (0, 1):
-        width = [(2, 2) if axis == each else (0, 0) for each in (0, 1)]
-        padded, size = np.pad(grey, width, mode="reflect"), grey.shape[axis]
-        views = (padded.take(range(i, i + size), axis) for i in range(5))
-        grey = sum(tap * view for tap, view in zip(_TAPS, views, strict=True))  # type: ignore[assignment]
-    return grey
+    height, width = grey.shape
+    padded = np.pad(grey, 2, mode="reflect")
+    rows = sum(tap * padded[i : i + height] for i, tap in enumerate(_TAPS))
+    result: np.ndarray = sum(tap * rows[:, i : i + width] for i, tap in enumerate(_TAPS))  # type: ignore[index, assignment]
+    return result
 
 
 def information(grey: np.ndarray) -> float:
@@ -62,7 +61,9 @@ def information(grey: np.ndarray) -> float:
 
 def chroma(square: np.ndarray) -> float:
     """Mean difference between the largest and the smallest of a pixel's three colours."""
-    return float((square.max(axis=2).astype(np.int16) - square.min(axis=2)).mean())
+    red, green, blue = (square[..., i] for i in range(3))
+    most = np.maximum(np.maximum(red, green), blue)  # 20 times as fast as along the last axis.
+    return float((most - np.minimum(np.minimum(red, green), blue)).mean())
 
 
 def bars(square: np.ndarray) -> Bars:
@@ -80,6 +81,8 @@ def bars(square: np.ndarray) -> Bars:
 
 def _bar(pixels: np.ndarray) -> int:
     """Rows of a bar at the top of float [H, W, 3]."""
+    if np.abs(pixels[0] - pixels[0].mean(axis=0)).mean() > PLAIN_LEVELS:
+        return 0  # As of most pictures: the rest would take long.
     limit = int(MAX_BAR * len(pixels))
     head = pixels[: limit + 1]
     colour = head[0].mean(axis=0)

@@ -147,7 +147,7 @@ def pair_score(folder: Path, num_pairs: int, rng: np.random.Generator) -> Score:
     sources, targets = ({Path(item.name).stem: _square(item) for item in items} for items in sides)
     names = sorted(sources.keys() & targets.keys())
     moved = set(rng.choice(names, round(SHARE * len(names)), replace=False))
-    for name in moved:
+    for name in sorted(moved):  # The order of a set differs from run to run.
         targets[name] = shifted(targets[name], rng)
     with tempfile.TemporaryDirectory() as place:
         for side, pictures in (("source", sources), ("target", targets)):
