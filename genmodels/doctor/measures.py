@@ -47,8 +47,11 @@ def blurred(grey: np.ndarray) -> np.ndarray:
     """Float32 [H, W], smoothed by a binomial filter of five taps each way."""
     height, width = grey.shape
     padded = np.pad(grey, 2, mode="reflect")
-    rows = sum(tap * padded[i : i + height] for i, tap in enumerate(_TAPS))
-    result: np.ndarray = sum(tap * rows[:, i : i + width] for i, tap in enumerate(_TAPS))  # type: ignore[index, assignment]
+    rows, result = np.zeros((height, width + 4), grey.dtype), np.zeros_like(grey)
+    for i, tap in enumerate(_TAPS):
+        rows += tap * padded[i : i + height]
+    for i, tap in enumerate(_TAPS):
+        result += tap * rows[:, i : i + width]
     return result
 
 
