@@ -2,9 +2,10 @@
 
 Likeness: `rsifid`, `patch_swd`. Both directions of it: `coherence` (is everything in the output
 from the photo?) and `completeness` (is everything in the photo in the output?). What these do not
-see: `layout_error` (sky in the water), `repetition` (one bush ten times), `seam_ratio` (a visible
-join), `diversity` (do samples differ?). The figures order ways of making pictures from the same
-photo at the same sizes, and mean little beyond; floors and chance levels stand beside them.
+see: `layout_error` (sky in the water), `repetition` (one bush ten times), `symmetry` (a mirror's
+axis), `seam_ratio` (a visible join), `diversity` (do samples differ?). The figures order ways of
+making pictures from the same photo at the same sizes, and mean little beyond; floors and chance
+levels stand beside them.
 
 All but `seam_ratio` look at a working size: both pictures are shrunk by one factor (antialiased,
 never enlarged) that leaves the source's longer side at most `longest` px. The price: a piece of the
@@ -46,6 +47,9 @@ REPEAT_MIN_SIDE = REPEAT_SIDE + 2 * REPEAT_FAR + 1  # Even the middle has a patc
 REPEAT_CONTRAST = 8.0  # Grey levels; patches of less repeat rightly: sky, fog, still water.
 REPEAT_SHARE = 0.05  # Share of the source's own patches that count as repeats.
 
+AXIS_REACH = 0.15  # To each side of an axis, as a share of the source's width.
+AXIS_BLUR = 9  # px: what is wider is no detail.
+
 FEWER_QUERIES = 2048  # For repetition and layout, which do more with each.
 TIE = 1.0  # Grey levels: two patches that differ so little in distance are equally near.
 
@@ -72,6 +76,7 @@ def panel(
         "coherence": float(_nearest_distance(*pair)),
         "completeness": float(_nearest_distance(*pair[::-1])),
         "repetition": _repetition(*pair),
+        "symmetry": _symmetry(*pair),
         "layout_error": error,
         "layout_chance": chance,
     }
@@ -173,6 +178,22 @@ def repetition(
     output without contrast has 0.
     """
     return _repetition(*_pair(generated, source, longest, REPEAT_MIN_SIDE))
+
+
+def symmetry(
+    generated: Picture,  # Any size.
+    source: Picture,  # Says how symmetric the scene itself is.
+    *,
+    longest: int = LONGEST,  # Working size: longer side of the source, px.
+) -> float:
+    """How much more symmetric about an upright axis the output is than its source, -1 to 1.
+
+    About each axis, the correlation of the detail at its left, mirrored, with that at its right, as
+    far as 15 % of the source's width; the largest one, minus the source's largest. Of 32 pictures
+    that were judged by eye, 0.23 and above had an axis that one sees at once (11 of 16 of those
+    that were drawn with mirrored patches, none of 16 without).
+    """
+    return _symmetry(*_pair(generated, source, longest))
 
 
 def layout_error(
@@ -405,6 +426,24 @@ def _repetition(generated: Tensor, source: Tensor) -> float:
     distances = _self_distances(generated)
     limit = torch.quantile(normal, REPEAT_SHARE)
     return float((distances < limit).float().mean()) if len(distances) else 0.0
+
+
+def _symmetry(generated: Tensor, source: Tensor) -> float:
+    reach = round(AXIS_REACH * source.shape[3])
+    return _most_symmetric(generated, reach) - _most_symmetric(source, reach)
+
+
+def _most_symmetric(x: Tensor, reach: int) -> float:
+    """The largest correlation about an axis of [1, 3, h, w]; 0 if it is too narrow for one."""
+    grey = x.mean(1, keepdim=True)
+    smooth = F.avg_pool2d(F.pad(grey, [AXIS_BLUR // 2] * 4, mode="replicate"), AXIS_BLUR, 1)
+    detail = (grey - smooth)[0, 0]
+    most = 0.0
+    for axis in range(reach, detail.shape[1] - reach + 1):
+        left, right = detail[:, axis - reach : axis].flip(1), detail[:, axis : axis + reach]
+        scale = left.norm() * right.norm()
+        most = max(most, float((left * right).sum() / scale.clamp_min(1e-6)))
+    return most
 
 
 def _self_distances(x: Tensor) -> Tensor:

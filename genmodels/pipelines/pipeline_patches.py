@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -29,7 +28,7 @@ STARTS: dict[str, synthesis.Start] = {
 
 # Settings of a picture that keeps the photo's order. Were mirrored patches as good as others, a sky
 # that is bright on the left would become an even one.
-IN_ORDER: dict[str, Any] = {"reuse": 0.25, "mirror_cost": 0.1}
+IN_ORDER: dict[str, Any] = {"mirror": True, "reuse": 0.25, "mirror_cost": 0.1}
 
 
 class PatchPipeline(ImagePipeline):
@@ -48,7 +47,7 @@ class PatchPipeline(ImagePipeline):
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
         seed: int | None = None,  # Image i uses seed + i; None draws one.
-        mirror: bool = True,  # Use mirrored patches.
+        mirror: bool | None = None,  # Use mirrored patches; None: to keep the photo's order only.
         variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
         uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> ImageOutput:
@@ -101,7 +100,7 @@ class PatchPipeline(ImagePipeline):
         left: int | None = None,  # Where the photo lies (extend, wrap); None: in the middle.
         top: int | None = None,
         seed: int = 0,  # Chooses among pictures.
-        mirror: bool = True,  # Use mirrored patches.
+        mirror: bool | None = None,  # Use mirrored patches; None: to keep the photo's order only.
         variety: float = 0.05,  # How far pictures of several seeds differ, 0 to 1.
         uniqueness: float | None = None,  # How little of what is there once comes again, 0 to 2.
     ) -> Iterator[Image.Image]:
@@ -116,6 +115,8 @@ class PatchPipeline(ImagePipeline):
             raise ValueError(f"mode must be one of {', '.join(STARTS)}, got {quoted(mode)}")
         if uniqueness is None:
             uniqueness = 0.4 if mode in ("extend", "wrap") else 0.0
+        if mirror is None:
+            mirror = mode == "retarget"
         mirror = check_flag("mirror", mirror)
         seed = check_whole("seed", seed, 0, 2**63 - 257)
         variety = check_range("variety", variety, 0, 1)
@@ -132,7 +133,7 @@ class PatchPipeline(ImagePipeline):
     ) -> Iterator[Image.Image]:
         chosen = _chosen(settings)
         photo = images.to_float(images.from_pil([image]))[0]
-        start = STARTS[settings["mode"]]
+        start = _start(canvas, settings, image.height)
         levels = synthesis.synthesize(photo, canvas, start, seed=seed, settings=chosen)
         while True:
             with ambient(self.device):  # Not while somebody looks at what has been yielded.
@@ -152,14 +153,21 @@ def megabytes(
 ) -> int:
     """About the memory that drawing a picture takes at most, beside what is imported."""
     canvas = Canvas(settings["height"], settings["width"])
-    start, chosen = STARTS[settings["mode"]], _chosen(settings)
+    start, chosen = _start(canvas, settings, photo[1]), _chosen(settings)
     return synthesis.megabytes((photo[1], photo[0]), canvas, start, chosen)
+
+
+def _start(canvas: Canvas, settings: dict[str, Any], photo_height: int) -> synthesis.Start:
+    """What the picture begins with. Whole columns of the photo fit where it is as high as that."""
+    start = STARTS[settings["mode"]]
+    by_columns = start == "grow" and canvas.height == photo_height and not _chosen(settings).mirror
+    return "pieces" if by_columns else start
 
 
 def _chosen(settings: dict[str, Any]) -> PatchSettings:
     names = [name for name in ("mirror", "variety", "uniqueness") if name in settings]
-    chosen = PatchSettings(**{name: settings[name] for name in names})
-    return replace(chosen, **IN_ORDER) if settings["mode"] == "retarget" else chosen
+    in_order = IN_ORDER if settings["mode"] == "retarget" else {}
+    return PatchSettings(**in_order | {name: settings[name] for name in names})
 
 
 def check_photo(image: Any) -> Image.Image:

@@ -244,6 +244,16 @@ def test_a_damaged_recipe_in_a_file_is_refused(text, tmp_path):
         recipe.read(png_with(text, tmp_path / "picture.png"))
 
 
+@pytest.mark.parametrize(
+    "settings", ["[" * 60 + "]" * 60, '{"a": ' * 60 + "1" + "}" * 60, '"\\ud800"', '{"\\ud800": 1}']
+)
+def test_a_recipe_that_no_answer_could_hold_is_refused(settings, tmp_path):
+    known = {"weights_sha256": "0", "seed": 1, "settings": {}, "versions": {}}
+    text = json.dumps(known).replace('"settings": {}', f'"settings": {{"x": {settings}}}')
+    with pytest.raises(ValueError, match="recipe"):
+        recipe.read(png_with(text, tmp_path / "picture.png"))
+
+
 def test_a_text_that_would_swell_is_refused(tmp_path):
     with pytest.raises(ValueError, match="too large"):
         recipe.read(png_with(" " * 50_000_000, tmp_path / "picture.png"))
@@ -333,7 +343,7 @@ def test_a_recipe_names_what_its_picture_was_made_from(widened, photo):
     assert told["image"] == {"sha256": recipe.pixels_sha256(photo), "width": 24, "height": 20}
     assert (told["pipeline"], told["model"], told["seed"]) == ("PatchPipeline", "patches", 6)
     place = {"mode": "extend", "width": 30, "height": 20, "left": 2, "top": 0}
-    assert told["settings"] == place | {"mirror": True, "variety": 0.1, "uniqueness": 0.4}
+    assert told["settings"] == place | {"mirror": False, "variety": 0.1, "uniqueness": 0.4}
 
 
 @pytest.mark.parametrize("mode", ["extend", "resample", "retarget", "wrap"])

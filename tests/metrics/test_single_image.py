@@ -10,7 +10,10 @@ from PIL import Image, ImageFilter
 from genmodels.metrics import single_image
 from genmodels.nn.threads import threads_for
 
-FIGURES = ("rsifid", "patch_swd", "coherence", "completeness", "repetition", "layout_error")
+FIGURES = (
+    *("rsifid", "patch_swd", "coherence", "completeness"),
+    *("repetition", "symmetry", "layout_error"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -210,6 +213,21 @@ def test_repetition_is_the_share_that_repeats():
     some_new = photo(160, 60).copy()
     some_new[:, 120:] = some_new[:, :40]
     assert 0.2 < single_image.repetition(some_new, photo(160, 60)) < 0.7
+
+
+def test_a_picture_beside_its_mirror_image_has_an_axis_and_one_beside_itself_has_none():
+    beside = {
+        "mirrored": np.concatenate([photo()[:, ::-1], photo()], axis=1),
+        "again": np.concatenate([photo(), photo()], axis=1),
+    }
+    symmetry = {name: single_image.symmetry(both, photo()) for name, both in beside.items()}
+    assert symmetry["mirrored"] > 0.5
+    assert abs(symmetry["again"]) < 0.15
+
+
+def test_a_symmetric_scene_is_not_blamed_for_it():
+    gate = np.concatenate([photo()[:, ::-1], photo()], axis=1)
+    assert single_image.symmetry(np.concatenate([gate, gate], axis=1), gate) < 0.05
 
 
 def test_a_smeared_border_repeats():

@@ -245,10 +245,21 @@ def test_writing_is_not_mirrored_unless_allowed(mode):
     assert turned(picture) == 0
 
 
+@pytest.mark.parametrize("mode", ["extend", "resample", "wrap"])
+def test_nothing_is_mirrored_unless_asked_for(mode):
+    assert turned(make(signs(), mode, width=96, uniqueness=0, variety=0.2)) == 0
+
+
 def test_things_may_be_mirrored():
     assert turned(signs()) == 0
     assert turned(signs().transpose(Image.Transpose.FLIP_LEFT_RIGHT)) > 50
-    assert turned(make(signs(), width=96, uniqueness=0, variety=0.2)) > 10
+    assert turned(make(signs(), width=96, mirror=True, uniqueness=0, variety=0.2)) > 10
+
+
+def test_a_picture_that_is_not_as_high_as_its_photo_grows_patch_by_patch():
+    photo = signs()
+    taller = make(photo, width=72, height=48)
+    assert cut(taller, photo, 12, 6).tobytes() == photo.tobytes()
 
 
 def test_a_retargeted_picture_keeps_its_order_from_left_to_right():
@@ -269,6 +280,43 @@ def test_what_stands_alone_is_there_once_in_a_retargeted_picture(width):
     redness = columns[:, 0] - columns[:, 2]
     assert (redness > 100).nonzero()[0].tolist() == list(range(2, 8))
     assert (redness < -100).nonzero()[0].tolist() == list(range(width - 8, width - 2))
+
+
+def numbered(width=60):
+    """A photo [3, 24, width] whose columns say where they are, and repeat every 20."""
+    tile = np.random.default_rng(3).normal(0, 0.3, (24, 20, 3))
+    return as_photo(np.tile(tile, (1, width // 20, 1)))
+
+
+def followers(photo, length, likes=None, **arguments):
+    likes = torch.zeros(photo.shape[2]) if likes is None else likes
+    return synthesis.continuation(photo, length, PatchSettings(), likes, **arguments)
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 30, 90])
+def test_a_photo_is_continued_by_whole_pieces_that_fit_where_they_are_cut(length):
+    columns = followers(numbered(), length)
+    assert len(columns) == length
+    follows = torch.cat([torch.tensor([59]), columns])
+    assert (follows.diff() % 20 == 1).all()  # Each column is the next one, if of another tile.
+    assert (follows.diff() != 1).sum() <= 1 + length // 20  # And few pieces do.
+
+
+def test_a_circle_is_closed_where_its_ends_fit():
+    assert int(followers(numbered(), 40, closes=True)[-1]) % 20 == 19
+
+
+def test_what_stands_alone_is_not_repeated_where_something_else_would_do():
+    photo = lone_object()  # Columns 20 to 27.
+    columns = followers(photo, 20)
+    assert not ((columns >= 20) & (columns < 28)).any()
+
+
+def test_seeds_like_other_columns():
+    likes = torch.zeros(60)
+    likes[:30] = 1.0
+    either = followers(numbered(), 25, likes), followers(numbered(), 25, likes.flip(0))
+    assert not torch.equal(*either)
 
 
 def as_photo(columns):

@@ -41,7 +41,7 @@ def config(tmp_path, monkeypatch):
 def test_the_same_pictures_differ_by_nothing_and_nothing_is_drawn_twice(config, monkeypatch):
     compare(config)
     written = (config.results / "panoramas.md").read_text()
-    difference = next(line for line in written.splitlines() if line.startswith("| difference"))
+    difference = next(line for line in written.splitlines() if line.startswith("| minus"))
     assert difference.count("| 0 (0 to 0)") >= 6
     record = json.loads((config.results / "panoramas.json").read_text())
     assert set(record["scenes"]) == set(WAYS)

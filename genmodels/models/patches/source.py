@@ -27,7 +27,7 @@ class PatchSettings:
     Costs are in units of the mean energy of the photo's patches.
     """
 
-    mirror: bool = True  # Whether the photo's mirror image offers patches as well.
+    mirror: bool = False  # Whether the photo's mirror image offers patches as well.
     stretches: tuple[float, ...] = (1.3, 0.77)  # Copies so much wider offer patches as well.
     height_weight: float = 4.0  # How much a patch wants its own height; 0 not at all.
     uniqueness: float = 0.4  # Cost of repeating what is alone of its kind in the photo.

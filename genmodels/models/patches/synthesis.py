@@ -8,11 +8,13 @@ Departs from GPNN:
 - patches are compared by their principal components, so that even exact search is a small matrix
   product; fine levels refine the field of the level before by propagation (PatchMatch), so that
   the picture is as sharp as the photo at its full resolution;
-- the coarsest level is not noise: the picture grows outward from the photo, patch by patch
-  (Efros & Leung 1999), or follows the cheapest way through the photo's columns and rows;
+- the coarsest level is not noise: the photo is continued by pieces of itself, as wide as they can
+  be, or the picture grows outward from it, patch by patch (Efros & Leung 1999), or follows the
+  cheapest way through the photo's columns and rows;
 - a patch knows its height in the photo, so that sky stays above and water below;
 - what exists only once in the photo (a building) costs more to repeat than what repeats already;
-- the photo's mirror image offers its patches too, and so do a wider and a narrower copy;
+- a wider and a narrower copy of the photo offer their patches too, and so does its mirror image
+  where that is wanted: a layout that comes from it has an axis that everybody sees;
 - what has been taken costs more to take again, at every level that is searched exactly;
 - patches vote for differences between pixels, and the picture is blended from those.
 """
@@ -33,13 +35,18 @@ MIN_SIDE = 16  # Smallest side of a photo: a smaller one has hardly two differen
 NEVER = 1e9  # A cost.
 TASTE = (3, 10)  # Parts of the source that a seed likes more or less, down and across.
 
-Start = Literal["grow", "strip", "path"]
+CONTEXT = 5  # Columns before a cut that must look like those before its other side.
+PIECE_COST = 0.25  # Of one more piece, in what a column usually differs from all others.
+REPEAT_COST = 1.5  # Of a piece as wide as the photo that repeats what is alone of its kind in it.
+TASTE_COST = 20.0  # What `variety` is multiplied with, in what a cut usually costs.
+
+Start = Literal["grow", "pieces", "strip", "path"]
 
 
 def synthesize(
     photo: Tensor,  # [3, h, w] in [-1, 1], h and w at least MIN_SIDE.
     canvas: Canvas,
-    start: Start,  # "grow" from the photo (anchored), from a "strip" of it, or along a "path".
+    start: Start,  # "grow" from the photo or add "pieces" (both anchored), a "strip", or a "path".
     *,
     seed: int,  # 0 to 2**63 - 1.
     settings: PatchSettings | None = None,
@@ -56,8 +63,7 @@ def synthesize(
         level = Level(photo, canvas, scale, settings, taste if before is None else None)
         with threads_for(level.height * level.width * settings.components):
             if before is None or field is None or picture is None:
-                begin = {"grow": grow, "strip": grow_strip, "path": follow_paths}[start]
-                field = begin(level, rng)
+                field = _BEGINNINGS[start](level, rng)
                 picture = level.paint(field)
                 rounds = 10
             else:
@@ -77,8 +83,9 @@ def synthesize(
 
 def scales(side: int, start: Start, settings: PatchSettings) -> list[float]:
     """Scales of the levels, from coarse to 1, for a photo of this shorter side."""
-    # A path needs columns that can be told apart, growth wants patches that see half the picture.
-    coarsest = min(side, 2 * settings.coarsest if start == "path" else settings.coarsest)
+    # Columns must be told apart, growth wants patches that see half the picture.
+    by_columns = start in ("path", "pieces")
+    coarsest = min(side, 2 * settings.coarsest if by_columns else settings.coarsest)
     steps = math.ceil(math.log(side / coarsest) / -math.log(settings.ratio))
     return [(coarsest / side) ** (1 - i / steps) for i in range(steps)] + [1.0]
 
@@ -181,6 +188,78 @@ def _painted(
     return torch.where(is_new, total[:3] / total[3].clamp_min(1), picture), known | is_new
 
 
+def continue_in_pieces(level: Level, rng: torch.Generator) -> Tensor:
+    """A field that continues the photo to both sides with columns of its own, in whole pieces."""
+    del rng  # The level's taste has all the chance in it.
+    photo, settings, width = level.source.photo, level.settings, level.w
+    beyond = level.width - width - level.left
+    likes = _column_taste(level)
+    if level.canvas.wrap:  # One gap, from the photo's end round to its beginning.
+        gap = continuation(photo, beyond + level.left, settings, likes, closes=True)
+        right, left = gap[:beyond], gap[beyond:]
+    else:
+        right = continuation(photo, beyond, settings, likes)
+        left = width - 1 - continuation(photo.flip(2), level.left, settings, likes.flip(0)).flip(0)
+    columns = torch.cat([left, torch.arange(width), right])
+    column = columns[(level.x + level.left + HALF) % level.width] - HALF
+    field = level.y.clamp(0, level.ph - 1) * level.pw + column.clamp(0, width - PATCH)
+    return torch.where(level.own >= 0, level.own, field)
+
+
+def _column_taste(level: Level) -> Tensor:
+    """[w]: how little each column of the photo is liked by this seed, from 0 to 1."""
+    taste = level.source.taste
+    if taste is None:
+        return torch.zeros(level.w)
+    by_column = taste.mean(2)  # [1, 1, columns]
+    return F.interpolate(by_column, level.w, mode="linear", align_corners=False).flatten()
+
+
+def continuation(
+    photo: Tensor,  # [3, h, w] in [-1, 1].
+    length: int,
+    settings: PatchSettings,
+    likes: Tensor,  # [w]: how little each column is liked, from 0 to 1.
+    *,
+    closes: bool = False,  # Whether the photo's first column follows.
+) -> Tensor:
+    """Which columns [length] of the photo follow its last one, as few and as fitting pieces.
+
+    A piece begins where the columns before it look like those that it is put beside (video
+    textures, Schoedl et al. 2000). What is alone of its kind in the photo costs more to repeat,
+    the more the nearer it lies to itself.
+    """
+    if length == 0:
+        return torch.empty(0, dtype=torch.long)
+    w = photo.shape[2]
+    columns = photo.permute(2, 0, 1).flatten(1)  # [w, 3 h]
+    place, reach = torch.arange(w), max(PATCH, round(2 * settings.min_shift * w))
+    unique = _uniqueness(columns, reach)
+    # cut[a, b]: what it costs that b follows a: how the columns up to a differ from those before b.
+    windows = torch.cat([columns[:1].expand(CONTEXT, -1), columns]).unfold(0, CONTEXT, 1).flatten(1)
+    alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w + 1, w + 1]
+    cut = alike[1:, :w] + PIECE_COST * unique.mean()
+    usual = cut.median()
+    cut = cut.masked_fill((place - place[:, None] - 1).abs() < reach, NEVER)
+    cut[place[:-1], place[1:]] = 0
+    disliked = settings.variety * TASTE_COST * usual * likes / w
+
+    def price(i: int) -> Tensor:
+        nearness = (1 - (w + i - place).float() / w).clamp_min(0)
+        return REPEAT_COST * unique / w * (1 + 2 * nearness) + disliked
+
+    cost = cut[w - 1] + price(0)
+    came_from = []
+    for i in range(1, length):  # Dynamic programming: the cheapest way to each column.
+        cost, before = (cost[:, None] + cut).min(0)
+        cost = cost + price(i)
+        came_from.append(before)
+    path = [int((cost + cut[:, 0] if closes else cost).argmin())]
+    for before in reversed(came_from):
+        path.append(int(before[path[-1]]))
+    return torch.tensor(path[::-1])
+
+
 def follow_paths(level: Level, rng: torch.Generator) -> Tensor:
     """A field that keeps the photo's order: all its columns and rows, with loops or cuts."""
     del rng  # There is one best way.
@@ -206,8 +285,7 @@ def cheapest_path(photo: Tensor, length: int, settings: PatchSettings) -> Tensor
     alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w, w]
     place = torch.arange(w)
     reach = max(PATCH, round(settings.min_shift * w))
-    unique = alike.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
-    unique = unique.nan_to_num(posinf=float(alike.max()))
+    unique = _uniqueness(windows, reach)
     # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1, and that the
     # columns between are left out or come again.
     upto = F.pad(unique.cumsum(0), (1, 0))
@@ -225,3 +303,19 @@ def cheapest_path(photo: Tensor, length: int, settings: PatchSettings) -> Tensor
     for before in reversed(came_from):
         path.append(int(before[path[-1]]))
     return torch.tensor(path[::-1])
+
+
+def _uniqueness(columns: Tensor, reach: int) -> Tensor:
+    """[w]: how much each of the columns [w, n] differs from the one most like it further away."""
+    apart = torch.cdist(columns, columns).square() / columns.shape[1]
+    place = torch.arange(len(columns))
+    nearest = apart.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
+    return nearest.nan_to_num(posinf=float(apart.max()))
+
+
+_BEGINNINGS = {
+    "grow": grow,
+    "pieces": continue_in_pieces,
+    "strip": grow_strip,
+    "path": follow_paths,
+}

@@ -23,7 +23,7 @@ KEEPING = ("extend", "wrap")  # What keeps the photo's own pixels where they lie
 SHARE_STEP = 0.05
 DEFAULTS: dict[str, Any] = {
     "mode": next(iter(MODES)), "size": "3 : 1", "width": 0, "height": 0, "seed": 0, "share": 1,
-    "place": photo_frame.MIDDLE, "mirror": True, "variety": 0.05, "uniqueness": 0.4, "kept": False,
+    "place": photo_frame.MIDDLE, "mirror": False, "variety": 0.05, "uniqueness": 0.4, "kept": False,
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def build() -> Controls:
     share = gr.Slider(SHARE_STEP, 1, 1, step=SHARE_STEP, label="Scale of the photo", buttons=[])
     seed_row = widgets.seed_row()
     with gr.Accordion("More", open=False):
-        mirror = gr.Checkbox(True, label="Use mirrored parts")
+        mirror = gr.Checkbox(False, label="Use mirrored parts")
         variety = gr.Slider(0, 1, 0.05, step=0.05, label="Variety", buttons=[])
         uniqueness = gr.Slider(0, 2, 0.4, step=0.1, label="Avoid repetition", buttons=[])
     chosen = (source, place, mode, size, pixels, columns, rows, told, share)

@@ -77,7 +77,7 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         seed: int = 0,
         share: float = 1.0,
         place: str = photo_frame.MIDDLE,
-        mirror: bool = True,
+        mirror: bool = False,
         variety: float = 0.05,
         uniqueness: float = 0.4,
     ) -> Iterator[tuple[Any, ...]]:
@@ -89,7 +89,9 @@ def build(load: Callable[[str], Any], visit: Visit) -> None:
         start = time.monotonic()
         original = photos.opened(photo or SCENES[0])
         where = Place(width, height, share, *photo_frame.place(place))
-        settings: dict[str, Any] = {"mirror": mirror, "variety": variety}
+        settings: dict[str, Any] = {"variety": variety}
+        if MODES[mode] != "retarget":  # That keeps the photo's order: a mirror gives it no axis.
+            settings["mirror"] = mirror
         if MODES[mode] in KEEPING:
             settings["uniqueness"] = uniqueness
         steps = panoramas.steps(load(MODEL), original, MODES[mode], where, seed, **settings)
