@@ -35,8 +35,8 @@ def load(
 
     Errors: ValueError when there is no such model or it is not exactly what it says it is.
     """
-    if source in zoo.ENGINES:
-        name, module = zoo.ENGINES[str(source)]
+    if isinstance(source, str) and source in zoo.ENGINES:
+        name, module = zoo.ENGINES[source]
         engine: type[ImagePipeline] = getattr(importlib.import_module(module), name)
         return engine()
     folder = resolve(source, revision=revision, token=token)

@@ -45,6 +45,7 @@ Iptc4xmpExt:DigitalSourceType=
 QUICK_PIXELS = 1 << 22  # Larger PNGs are packed quickly: zlib takes longer than a network.
 DTYPES = ("float32", "float16", "bfloat16", "float64")  # That networks compute in.
 MAX_BYTES = 1 << 16  # Far above any real recipe; a hostile one is refused before it is parsed.
+MAX_DEPTH = 32  # Of objects and lists in each other: eight steps have twenty.
 MAX_STEPS = 8  # Pictures made from pictures made from ...
 
 
@@ -297,7 +298,25 @@ def _parse(text: str) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the recipe is not JSON: {error}") from error
     check(recipe)
+    if _is_deeper_than(MAX_DEPTH, recipe):
+        raise ValueError(f"a recipe must be nested {MAX_DEPTH} deep at most, got more")
+    try:
+        json.dumps(recipe, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the recipe's text must be Unicode: {error.reason}") from error
     return recipe
+
+
+def _is_deeper_than(depth: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)
 
 
 def check(recipe: object, step: int = 1) -> None:

@@ -38,7 +38,10 @@ _INTERNALS = re.compile(
     r"unhashable|invalid literal|positional argument|validation errors? for|errors\.pydantic|"
     r"list (index|indices)|tuple index|not subscriptable|'\w+' object|KeyError|Errno"
 )
+_OTHERS_WORDS = ("Method Not Allowed", "Forbidden")  # FastAPI's and Gradio's will do.
 _ENDS = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit)\b.*", re.MULTILINE)  # Of tracebacks.
+# Where a tab says of a photo or a set what is wrong with it, in the place of what it shows.
+_REFUSED = re.compile(r"not a readable|pixels or more, got|\b0 readable images")
 _PLAIN = ("json", "state", "textbox")  # Components that show text as text.
 
 
@@ -65,9 +68,9 @@ def judged(case: Case, answer: Answer, secrets: list[str]) -> Iterator[Finding]:
         yield found("broken", answer.message)
     elif answer.status >= 500 and answer.status != 503:
         yield found("500", f"{answer.status} {answer.message}")
-    elif not answer.ok and answer.status != 405:  # FastAPI's "Method Not Allowed" will do.
+    elif not answer.ok and answer.message not in _OTHERS_WORDS:
         yield from of_message(case.name, answer.message, sent)
-    if answer.ok and case.must_refuse:
+    if answer.ok and case.must_refuse and not any(map(_REFUSED.search, _shown(answer))):
         yield found("taken", answer.outputs or answer.body)
     shown = [text for text in _shown(answer) if MARK in text]
     texts = [answer.message, *answer.toasts, *shown]

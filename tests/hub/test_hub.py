@@ -163,6 +163,8 @@ def test_the_embedded_models_are_listed_with_their_facts(saved, tmp_path, monkey
         "x" * 5000,
         "http://127.0.0.1/user/repo",
         "/no/such/folder",
+        ["cars-dcgan-64"],
+        {},
     ],
 )
 def test_a_name_that_can_be_no_model_is_refused(source):

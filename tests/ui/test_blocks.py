@@ -14,13 +14,13 @@ HOLDS_FILES = ("file", "image", "gallery", "imageslider", "downloadbutton", "vid
 FOREIGN = ("TIFF", "TGA", "JPEG2000", "PPM", "ICO", "PCX", "SGI", "ICNS", "DDS", "IM", "MSP")
 # What no control of the page can hold, by kind.
 WRONG = {
-    "number": ["7", True, [], {}, "NaN", 1e308, -1],
-    "slider": ["7", True, None, [], {}, 1e308, -1e9],
+    "number": ["7", True, [], {}, "NaN", 1e308, 10**400, -1],
+    "slider": ["7", True, None, [], {}, 1e308, 10**400, -1e9],
     "checkbox": ["yes", 1, None, [], {}],
     "radio": ["none of them", None, 7, [], {}, True],
     "dropdown": ["none of them", None, 7, {}, True, ["x"]],
-    "textbox": [7, [], {}, True, "x" * 30_000],
-    "html": [7, [], {}, True, "x" * 30_000],
+    "textbox": [7, [], {}, True, "x" * 30_000, "half of \ud83d"],
+    "html": [7, [], {}, True, "x" * 30_000, "half of \ud83d", "[" * 20_000],
     "file": ["/etc/passwd", 7, {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}],
     "image": ["/etc/passwd", 7, [], {}, {"path": None}, {"url": "data:image/png;base64,AAAA"}],
     "gallery": ["/etc/passwd", 7, [7], [{"image": {"path": "/etc/passwd"}}], [[]] * 200],
@@ -28,6 +28,8 @@ WRONG = {
         "a folder",
         7,
         True,
+        {"__type__": "update", "value": "<b>"},
+        {"half of \ud83d": []},
         {"path": "http://127.0.0.1:1/x", "meta": {"_type": "gradio.FileData"}},
     ],
 }

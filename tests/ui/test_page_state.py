@@ -156,6 +156,9 @@ def test_a_picture_goes_to_the_tab_that_takes_it_and_others_are_named():
     assert saved_pictures.tab_of({"model": "patches"}, takes) == "panorama"
     with pytest.raises(ValueError, match="'x', which is not on this page"):
         saved_pictures.tab_of({"model": "x"}, takes)
+    for nameless in ({}, {"model": 7}, {"model": "upscaler-x4", "image": {"recipe": {}}}):
+        with pytest.raises(ValueError, match="does not say which model"):
+            saved_pictures.tab_of(nameless, takes)
     trained = {"model": "singan-1a2b", "pipeline": "SinGANPipeline"}
     with pytest.raises(ValueError, match="singan-1a2b, a network that a visitor trained"):
         saved_pictures.tab_of(trained, takes)

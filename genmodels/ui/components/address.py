@@ -7,7 +7,6 @@ comes back from a browser is anyone's: it is checked before a control is set.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,7 +158,7 @@ def fits(control: Component, value: Any) -> bool:
     if isinstance(control, gr.Radio | gr.Dropdown):
         return any(type(choice) is type(value) and choice == value for _, choice in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float) or not abs(value) < 1e18:  # Nor is NaN.
             return False
         low, high = control.minimum, control.maximum
         is_in = (low is None or low <= value) and (high is None or value <= high)

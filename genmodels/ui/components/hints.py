@@ -124,6 +124,7 @@ def build(photo: gr.File, default: str, *, visible: bool) -> Hints:
 
     @show_errors
     def opened(path: str | None, value: str) -> Any:
+        read(value, photos.size(path or default))  # Which goes back to the page as it is.
         return on(path or default, value)
 
     @show_errors

@@ -118,7 +118,7 @@ def place(value: str) -> tuple[float, float]:
     """Across and down, from the frame's value, which is anyone's."""
     try:
         across, down = (float(part) for part in json.loads(value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the place must be two numbers from 0 to 1, got {value!r}") from error
     if not (0 <= across <= 1 and 0 <= down <= 1):
         raise ValueError(f"the place must be two numbers from 0 to 1, got {value!r}")

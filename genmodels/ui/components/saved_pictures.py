@@ -74,10 +74,13 @@ def build(tabs: gr.Tabs, visits: Sequence[Visit], takes: Mapping[str, Takes]) ->
 
 def tab_of(recipe: Recipe, takes: Mapping[str, Takes]) -> str:
     """The tab that draws what has the recipe, which is anyone's; ValueError where none does."""
+    drawn = models.as_drawn(recipe)
+    if not all(isinstance(each.get("model"), str) for each in (recipe, drawn)):
+        raise ValueError("the recipe does not say which model drew its picture")
     for name, is_taken in takes.items():
         if is_taken(recipe):
             return name
-    model = str(models.as_drawn(recipe)["model"])[:80]
+    model = str(drawn["model"])[:80]
     if recipe.get("pipeline") == "SinGANPipeline":
         raise ValueError(
             f"it was drawn by {model}, a network that a visitor trained: unpack its download and "

@@ -6,6 +6,7 @@ where a file should, decode any image that is written into one, and round NaN.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,9 @@ from genmodels.ui.server.messages import quoted
 
 MAX_TEXT = 20_000  # Characters of a text box, or of an HTML component's value.
 MAX_FILES = 64  # In one value.
+MAX_DEPTH = 100  # Of lists and dicts in each other.
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What a handler raises that has a fault, or no memory or disk left.
 _FAULTS = (
@@ -87,6 +91,7 @@ def check(block_fn: BlockFunction, inputs: object, state: SessionState) -> None:
     blocks = block_fn.inputs
     if not isinstance(inputs, list) or len(inputs) < len(blocks):
         raise ValueError(f"data must be a list of {len(blocks)} values, got {quoted(inputs)}")
+    _check_data(inputs)
     for block, value in zip(blocks, inputs, strict=False):  # More is ignored, as Gradio does.
         if isinstance(block, Component) and not block.stateful:
             current = state.get(block._id, block)  # As this visitor sees it.
@@ -113,9 +118,22 @@ def _with_files(value: Any) -> Any:
     return value
 
 
+def _check_data(inputs: list[Any]) -> None:
+    """Raise `ValueError` for what would not come back from a handler as it came in."""
+    for part in _parts(inputs):
+        if isinstance(part, str) and not part.isascii():
+            _expect(
+                not _SURROGATE.search(part), "text", "Unicode, which half a character is not", ""
+            )
+        elif isinstance(part, dict):
+            _expect(
+                "__type__" not in part, "a value", "a value, and no update of a component", part
+            )
+
+
 def _check_value(block: Component, value: Any) -> None:
     name = getattr(block, "label", None) or block.elem_id or type(block).__name__
-    for part in _dicts(value, depth=0):
+    for part in _dicts(value):
         if {"path", "meta"} <= set(part):  # Gradio takes it for a file, wherever it stands.
             _check_file(name, part)
     match block:
@@ -152,7 +170,7 @@ def _check_number(name: str, block: gr.Number | gr.Slider, value: Any) -> None:
     high = math.inf if block.maximum is None else block.maximum
     whole = "whole number" if block.precision == 0 else "number"
     bounds = f" from {low} to {high}" if math.isfinite(high) else ""
-    is_number = type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e18
+    is_number = type(value) in (int, float) and abs(value) < 1e18  # Which NaN is not.
     fits = is_number and low <= value <= high
     if fits and block.precision == 0:
         fits = value == int(value)
@@ -168,7 +186,7 @@ def _check_files(name: str, block: Component, value: Any) -> None:
     parts = value if is_list else [value]
     _expect(len(parts) <= MAX_FILES, name, f"{MAX_FILES} files at most", value)
     for part in parts:
-        for entry in _dicts(part, depth=0):
+        for entry in _dicts(part):
             if {"path", "url"} & set(entry) or (entry is value and isinstance(block, gr.Image)):
                 _check_file(name, entry)
 
@@ -186,14 +204,20 @@ def _check_file(name: str, file: dict[str, Any]) -> None:
     _expect(work_folder.own(path) is not None, name, expected, path)
 
 
-def _dicts(value: Any, depth: int) -> Iterator[dict[str, Any]]:
-    if depth > 100:
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    return (part for part in _parts(value) if isinstance(part, dict))
+
+
+def _parts(value: Any, depth: int = 0) -> Iterator[Any]:
+    """The value, and all that it holds; the names in a dict, too."""
+    if depth > MAX_DEPTH:
         raise ValueError("a value is nested too deeply")
+    yield value
     if isinstance(value, dict):
-        yield value
+        yield from value
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _dicts(part, depth + 1)
+            yield from _parts(part, depth + 1)
 
 
 def _is_among(value: Any, choices: list[Any]) -> bool:

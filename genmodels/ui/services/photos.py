@@ -28,23 +28,28 @@ def opened(path: str | Path, *, keep_alpha: bool = False) -> Image.Image:
         photo = DECODER.photo(path, formats=FORMATS, **wanted)
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), Path(path).name)) from error
-    if min(photo.size) < MIN_SIDE:
-        least, actual = f"{MIN_SIDE} x {MIN_SIDE}", f"{photo.width} x {photo.height}"
-        raise ValueError(f"a photo must be {least} pixels or more, got {actual}")
-    if max(photo.size) > MAX_STRETCH * min(photo.size):
-        actual = f"{photo.width} x {photo.height}"
-        raise ValueError(
-            f"a photo may be {MAX_STRETCH} times as long as it is wide at most, got {actual}"
-        )
+    _check_size(photo.size)
     return photo
 
 
 def size(path: str | Path) -> tuple[int, int]:
-    """Width and height of a photo that `opened` has taken before."""
+    """Width and height of a visitor's photo; ValueError says what is wrong with them."""
     try:
-        return DECODER.size(path, formats=FORMATS)
+        width, height = DECODER.size(path, formats=FORMATS)
     except ValueError as error:
         raise ValueError(f"{Path(path).name} is no photo that can be read") from error
+    _check_size((width, height))
+    return width, height
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    actual = f"{size[0]} x {size[1]}"
+    if min(size) < MIN_SIDE:
+        raise ValueError(f"a photo must be {MIN_SIDE} x {MIN_SIDE} pixels or more, got {actual}")
+    if max(size) > MAX_STRETCH * min(size):
+        raise ValueError(
+            f"a photo may be {MAX_STRETCH} times as long as it is wide at most, got {actual}"
+        )
 
 
 def preview(photo: Image.Image) -> Image.Image:

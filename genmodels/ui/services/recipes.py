@@ -6,7 +6,6 @@ written.
 
 import functools
 import inspect
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,7 +142,7 @@ def _setting(card: Card, name: str, value: Any) -> Any:
                 f"{name} must be a whole number from 0 to {MAX_SEED}, got {messages.quoted(value)}"
             )
         return value
-    is_number = type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e6
+    is_number = type(value) in (int, float) and abs(value) < 1e6  # Which NaN is not.
     is_word = isinstance(value, str) and value.isidentifier() and len(value) <= 40
     if not (value is None or type(value) is bool or is_number or is_word):
         raise ValueError(f"{name} must be a number or a word, got {messages.quoted(value)}")
