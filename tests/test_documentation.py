@@ -53,6 +53,17 @@ def test_a_command_of_the_guides_names_flags_that_there_are(words):
         assert flags <= set(inspect.signature(module.bench).parameters)
 
 
+@pytest.mark.parametrize("guide", [*GUIDES, ROOT / "CHANGELOG.md"], ids=lambda path: path.stem)
+def test_what_a_guide_links_to_is_there(guide):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", guide.read_text())
+    gone = [
+        link
+        for link in links
+        if not link.startswith(("http", "mailto")) and not (guide.parent / link).exists()
+    ]
+    assert not gone
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
 def test_a_make_target_of_the_guides_is_in_the_makefile(guide):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
