@@ -1,8 +1,8 @@
-"""The README's pictures, made anew: a screenshot of each tab and a sheet of results.
+"""The README's pictures, made anew: a screenshot of each tab, a sheet of results, and a film.
 
     python -m tests.support.screenshots     (or `make screenshots`)
 
-Starts the app on a free port with the embedded models, and writes JPEG files into docs/.
+Starts the app on a free port with the embedded models, and writes JPEG files and a WebP into docs/.
 """
 
 import io
@@ -27,11 +27,16 @@ LAPTOP = {"width": 1366, "height": 900}
 MINUTE = 60_000  # Milliseconds.
 SIDE, GAP = 200, 6  # Pixels of a picture on the sheet, and between two.
 COLUMNS = 6
+FRAME = 90  # Milliseconds.
+FILMED = (10, 40, 70)  # Seed of the first car of each film.
 
 
 def main() -> None:
     """Write every picture."""
     _save(_results(), "results")
+    first, *others = _film()
+    settings = {"quality": 70, "method": 6, "duration": FRAME, "loop": 0}
+    first.save(DOCS / "cars.webp", save_all=True, append_images=others, **settings)
     with tempfile.TemporaryDirectory() as folder:
         port = str(free_port())
         environment = os.environ | {
@@ -110,6 +115,23 @@ def _results() -> Image.Image:
         strip = picture.resize((half, SIDE), Image.Resampling.LANCZOS)
         sheet.paste(strip, (x * (half + GAP), 2 * (SIDE + GAP)))
     return sheet
+
+
+def _film() -> list[Image.Image]:
+    """Three cars beside each other that turn into others, and back into the first."""
+    pipe = genmodels.load("cars-stylegan2-studio-64")
+    rows = []
+    for first in FILMED:
+        seeds = [*range(first, first + 3), first]
+        frames = pipe.interpolate(seeds=seeds, frames=10)
+        rows.append(pipe.enlarge(frames, 4).images[:-1])
+    films = []
+    for pictures in zip(*rows, strict=True):
+        frame = Image.new("RGB", (len(rows) * 256 + (len(rows) - 1) * GAP, 256), "white")
+        for i, picture in enumerate(pictures):
+            frame.paste(picture.convert("RGB"), (i * (256 + GAP), 0))
+        films.append(frame)
+    return films
 
 
 def _save(picture: Image.Image, name: str) -> None:
