@@ -86,6 +86,29 @@ def photographs(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
+def pairs(root: Path) -> dict[str, str]:
+    """Soft pictures, and as targets the same ones upside down in brightness: the flags of both."""
+    for split, count in (("train", 12), ("held_out", 6)):
+        source, target = root / split / "source", root / split / "target"
+        photographs(source, count, seed=len(split))
+        (source / "metadata.jsonl").unlink()
+        target.mkdir()
+        for path in source.iterdir():
+            Image.fromarray(255 - np.asarray(Image.open(path))).save(target / path.name)
+    return {"data": str(root / "train"), "held_out": str(root / "held_out")}
+
+
+def two_sets(root: Path) -> dict[str, str]:
+    """Soft pictures, and others in warm colours: the flags of both."""
+    for name, count, seed in (("photos", 70, 1), ("warm", 72, 2)):
+        photographs(root / name, count, seed=seed)
+        (root / name / "metadata.jsonl").unlink()
+    for path in (root / "warm").iterdir():
+        pixels = np.asarray(Image.open(path)) * np.array([1.0, 0.6, 0.2]) + [0, 40, 20]
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    return {"data": str(root / "photos"), "targets": str(root / "warm")}
+
+
 def flags(**settings: Any) -> list[str]:
     """The command line of these settings."""
     words: list[str] = []

@@ -23,16 +23,7 @@ PIX2PIX = SMALL | {"levels": 3, "base_channels": 4, "max_channels": 8, "receptiv
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Soft pictures, and as targets the same ones upside down in brightness."""
-    root = tmp_path_factory.mktemp("pairs")
-    for split, count in (("train", 12), ("held_out", 6)):
-        tiny_training.photographs(root / split / "source", count, seed=len(split))
-        (root / split / "source" / "metadata.jsonl").unlink()
-        (root / split / "target").mkdir()
-        for path in (root / split / "source").iterdir():
-            inverted = 255 - np.asarray(Image.open(path))
-            Image.fromarray(inverted).save(root / split / "target" / path.name)
-    return {"data": str(root / "train"), "held_out": str(root / "held_out")}
+    return tiny_training.pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(autouse=True, scope="module")
