@@ -1,4 +1,4 @@
-"""Runs that version 0.4 began, two of their four steps kept, end in the weights it would have got."""
+"""Runs of version 0.4, stopped after two of four steps, end in the weights that it had."""
 
 import hashlib
 import json
