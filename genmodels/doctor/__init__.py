@@ -1,5 +1,5 @@
-"""Doctors: what is wrong with a set of images before training. Start at `dataset.check`."""
+"""Doctors: `dataset` checks images before training, `training` watches the training itself."""
 
-from genmodels.doctor import dataset
+from genmodels.doctor import dataset, training
 
-__all__ = ["dataset"]
+__all__ = ["dataset", "training"]
