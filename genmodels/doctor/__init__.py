@@ -1,5 +1,5 @@
-"""Doctors: `dataset` checks images before training, `training` watches the training itself."""
+"""Doctors: `dataset` before training, `training` during it, `memorization` of its samples after."""
 
-from genmodels.doctor import dataset, training
+from genmodels.doctor import dataset, memorization, training
 
-__all__ = ["dataset", "training"]
+__all__ = ["dataset", "memorization", "training"]

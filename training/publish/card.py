@@ -38,6 +38,7 @@ class Card:
             self._conditions(),
             self._truncation(),
             self._worst(),
+            self._memorization(),
             self._data(),
             self._training(),
             self._alarms(),
@@ -166,6 +167,19 @@ pictures.
 {self.worst_caption}
 
 ![worst samples](worst.png)"""
+
+    def _memorization(self) -> str:
+        found = self.facts.get("memorization")
+        if not found:
+            return ""
+        if found["rate"] is None:
+            return f"## Memorisation\n\nNot checked: {found['reason']}."
+        rate, low, high = (f"{found[name]:.1%}" for name in ("rate", "low", "high"))
+        return f"""## Memorisation
+
+{rate} of {found["num_samples"]} samples are memorised (95 % interval {low} to {high}): nearer to
+one of the {found["num_train"]} training images than 99 % of the {found["num_held_out"]} held-out
+images are, by two kinds of features."""
 
     def _data(self) -> str:
         data, parent = self.facts["data"], self.facts["parent"]
