@@ -39,7 +39,7 @@ THRESHOLDS = {
         "samples resemble each other"
     ),
     "r_t": Threshold(
-        0.97, "0.14 to 0.75 in healthy StyleGAN2 runs, 0.85 to 0.94 in a young DCGAN; ADA holds 0.6"
+        0.97, "0.14 to 0.75 in healthy StyleGAN2 runs, 0.58 to 0.97 in young DCGANs; ADA holds 0.6"
     ),
     "held_out_gap": Threshold(
         0.4, "D's mean sign, training minus held-out: 0.42 and rising after 10,000 images with 80 "
