@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "genmodels.models": ".nn .data .hub",
     "genmodels.pipelines": ".nn .data .hub .models",
     "genmodels.metrics": ".data .models",
-    "genmodels.doctor": "genmodels .data .models",
+    "genmodels.doctor": "genmodels .data .models .metrics",
     "genmodels.ui.services": "genmodels .zoo .nn .data .hub .pipelines .doctor .ui.assets "
     ".ui.server",
     "genmodels.ui.components": "genmodels .zoo .data .hub .ui.assets .ui.server .ui.services",

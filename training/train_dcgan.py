@@ -5,6 +5,7 @@
 The same command again resumes. Everything lands in --out.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,6 +15,7 @@ import torch
 import tyro
 from torch.optim import Adam
 
+from genmodels.hub.pipelines import HubPipeline
 from genmodels.models import dcgan
 from genmodels.nn import losses
 from genmodels.nn.augment import classical_augment, diff_augment
@@ -22,14 +24,15 @@ from genmodels.pipelines.pipeline_dcgan import DCGANPipeline
 from training.publish.hub_repo import publish
 from training.publish.samples import SampleEvaluation
 from training.runs import gan
-from training.runs.run import Run, RunConfig
+from training.runs.run import Run
+from training.runs.snapshots import Networks, Snapshots
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(gan.GanConfig):
     """Flags of DCGAN training; the defaults are the paper's, except for the augmentation."""
 
-    tunable: ClassVar = RunConfig.tunable | {"lr", "augment", "ema_halflife_images"}
+    tunable: ClassVar = gan.GanConfig.tunable | {"lr", "augment", "ema_halflife_images"}
 
     z_dim: int = 100  # Length of the latent vector.
     base_channels: int = 64  # Channels at full resolution; doubled at every downsampling ...
@@ -62,6 +65,12 @@ def train(config: Config) -> None:
     def augment(images: torch.Tensor) -> torch.Tensor:
         return diff_augment(images) if config.augment == "diffaugment" else images
 
+    def logits(images: torch.Tensor) -> torch.Tensor:
+        return copy.deepcopy(D)(augment(images))  # Its BatchNorm must not remember these.
+
+    snapshots = Snapshots(
+        run, config.snapshot_images, {}, logits, gives_up=config.on_alarm == "stop"
+    )
     for step in run.steps():
         # Discriminator: real up, fake down, in batches of their own (BatchNorm sees each alone).
         opt_D.zero_grad()
@@ -93,13 +102,19 @@ def train(config: Config) -> None:
         ema.update(G, config.batch_size, run.images_seen)
 
         run.end_step()
+        if snapshots.is_due:
+            snapshots.judge(DCGANPipeline(ema.model), {"discriminator": D})
         if run.is_save_due:
             with torch.no_grad():
                 run.save(ema.model(z_fixed))
 
     if run.is_finished:
-        networks = {"discriminator": D}
-        publish(run, DCGANPipeline(ema.model), SampleEvaluation(run), extra_networks=networks)
+        pipeline: HubPipeline = DCGANPipeline(ema.model)
+        networks: Networks = {"discriminator": D}
+        snapshot = None
+        if run.is_given_up:  # Else the last state counts, as in the paper.
+            pipeline, networks, snapshot = snapshots.choose(pipeline, networks)
+        publish(run, pipeline, SampleEvaluation(run, None, snapshot), extra_networks=networks)
 
 
 if __name__ == "__main__":

@@ -25,18 +25,17 @@ from training.critics.projected_features import Heads, Projection
 from training.publish.hub_repo import publish
 from training.publish.samples import SampleEvaluation
 from training.runs import gan
-from training.runs.run import Run, RunConfig
+from training.runs.run import Run
 from training.runs.snapshots import Networks, Snapshots
 
 SAMPLING = {"truncation_psi": 1.0}  # Pipeline settings for the metrics.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(gan.GanConfig):
     """Flags of StyleGAN2 training. The defaults suit 64 px on a CPU; see training/README.md."""
 
-    may_change: ClassVar = RunConfig.may_change | {"snapshot_images"}
-    tunable: ClassVar = RunConfig.tunable | {
+    tunable: ClassVar = gan.GanConfig.tunable | {
         "lr",
         "r1_gamma",
         "augment",
@@ -67,7 +66,6 @@ class Config(RunConfig):
     init_from: str | None = None  # Fine-tune this model: a zoo name, a folder or "user/repo".
     conditions_from_images: float = 20_000  # Images before conditions are faded in ...
     conditions_full_images: float = 60_000  # ... and until they are in full (arXiv:2201.06578).
-    snapshot_images: float = 10_000  # Images between snapshots; the best one is published.
     critic: Literal["own", "projected", "both"] = "own"  # "projected": pretrained features.
     heads_lr: float = 5e-4  # Learning rate of Adam, heads.
     heads_from_images: float = 0  # Images before the projected heads are used.
@@ -107,7 +105,6 @@ def train(config: Config) -> None:
         state |= {"heads": projected.network, "opt_heads": projected.optimizer}
     run.resume(**state, opt_G=opt_G, opt_D=opt_D)
     gan.forecast(run, G, D, config.z_dim)
-    snapshots, schema = Snapshots(run, config.snapshot_images, SAMPLING), run.data.schema or None
     z_fixed, c_fixed = gan.fixed_latents(run, 64, config.z_dim)
 
     def augment(images: Tensor) -> Tensor:
@@ -115,10 +112,24 @@ def train(config: Config) -> None:
             return ada(images)
         return diff_augment(images) if config.augment == "diffaugment" else images
 
+    def logits(images: Tensor) -> Tensor:
+        return own.network(augment(images), images.new_zeros(len(images), c_dim), 0.0)
+
+    snapshots = Snapshots(
+        run,
+        config.snapshot_images,
+        SAMPLING,
+        logits if own in critics else None,
+        gives_up=config.on_alarm == "stop",
+    )
+    schema = run.data.schema or None
+
     def judge() -> None:
         coverage = snapshots.judge(StyleGAN2Pipeline(ema.model, conditions=schema), networks)
-        if config.critic == "both" and (news := projected.watch(coverage, run.images_seen)):
-            run.print(news)
+        if config.critic == "both":
+            if news := projected.watch(coverage, run.images_seen):
+                run.print(news)
+            run.alarm(*projected.alarms())
 
     if config.init_from and run.step == 0:  # What it starts from is the first one to beat.
         judge()

@@ -1,5 +1,5 @@
-"""Doctors: what is wrong with a set of images before training. Start at `dataset.check`."""
+"""Doctors: `dataset` before training, `training` during it, `memorization` of its samples after."""
 
-from genmodels.doctor import dataset
+from genmodels.doctor import dataset, memorization, training
 
-__all__ = ["dataset"]
+__all__ = ["dataset", "memorization", "training"]

@@ -38,6 +38,22 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
+def wilson_interval(
+    count: int,  # Images that have it, ...
+    total: int,  # ... of so many, 1 or more.
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Of a share (Wilson 1927), also where no image has it: a bootstrap would say 0 to 0."""
+    if total < 1 or not 0 <= count <= total:
+        raise ValueError(f"count must lie between 0 and total, got {count} of {total}")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = count / total, z * z / total
+    middle = (share + weight / 2) / (1 + weight)
+    margin = z / (1 + weight) * (share * (1 - share) / total + weight / (4 * total)) ** 0.5
+    return Interval(max(0.0, middle - margin), min(1.0, middle + margin))
+
+
 def subset_intervals(
     statistic: Callable[[np.ndarray, np.ndarray], Mapping[str, float]],  # Named figures.
     a: np.ndarray,  # [N, ...]: one row per image of the first set.

@@ -86,10 +86,10 @@ def nearest_neighbours(
 
 def _neighbours(queries: list[Tensor], keys: list[Tensor]) -> Neighbours:
     """Both lists: samples, train, held-out; queries [N, V, D] with V variants, keys [N, D]."""
-    train, train_index = _two_nearest(queries[0], keys[1])
-    held_out, held_out_index = _two_nearest(queries[0], keys[2])
-    real_train, _ = _two_nearest(queries[2], keys[1])
-    real_held_out, _ = _two_nearest(queries[2], keys[2], skip_self=True)
+    train, train_index = two_nearest(queries[0], keys[1])
+    held_out, held_out_index = two_nearest(queries[0], keys[2])
+    real_train, _ = two_nearest(queries[2], keys[1])
+    real_held_out, _ = two_nearest(queries[2], keys[2], skip_self=True)
     closeness = _closeness(train[:, 0], held_out[:, 0])
     return Neighbours(
         train_distance=train[:, 0],
@@ -124,13 +124,16 @@ def _shifts_and_flips(small: Tensor) -> Tensor:
     return torch.stack([v.flatten(1) for crop in crops for v in (crop, crop.flip(-1))], dim=1)
 
 
-def _two_nearest(
+def two_nearest(
     queries: Tensor,  # [N, V, D]: V variants of each query, of which the best counts.
     keys: Tensor,  # [K, D].
     *,
     skip_self: bool = False,  # Whether key i is query i itself and does not count.
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the two nearest keys [N, 2], infinite where none is left; the nearest's [N]."""
+    """Root mean square distances to the two nearest keys [N, 2], and the nearest's index [N].
+
+    Infinite where none is left.
+    """
     key_norms = keys.square().sum(dim=1)
     distances, indices = [], []
     for start, chunk in zip(range(0, len(queries), _CHUNK), queries.split(_CHUNK), strict=True):
@@ -155,7 +158,7 @@ def near_repeats(
     """
     if not len(images) or not len(others):
         return np.zeros(len(images), dtype=bool)
-    batch, keys = _correlated(images, "images"), _correlated(others, "others")
+    batch, keys = correlated_thumbnails(images, "images"), correlated_thumbnails(others, "others")
     flat = [x.flatten(1) for x in (batch, batch.flip(-1))]
     repeats = []
     for image, mirrored in zip(*(x.split(_CHUNK) for x in flat), strict=True):
@@ -164,7 +167,7 @@ def near_repeats(
     return torch.cat(repeats).numpy()
 
 
-def _correlated(images: Images, name: str) -> Tensor:
+def correlated_thumbnails(images: Images, name: str) -> Tensor:
     """Thumbnails whose product is their correlation, float32 [N, 3, 16, 16]; 0 for a flat one."""
     small = torch.from_numpy(thumbnails(image_batch(images, name))).float()
     small -= small.mean(dim=(1, 2, 3), keepdim=True)
@@ -200,7 +203,7 @@ def duplicate_flags(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Rows of equally many images, [N, D] each, as distances to neighbours shrink with the number.
     """
     a, b = (
-        _two_nearest(torch.from_numpy(x)[:, None], torch.from_numpy(x), skip_self=True)[0][:, 0]
+        two_nearest(torch.from_numpy(x)[:, None], torch.from_numpy(x), skip_self=True)[0][:, 0]
         for x in (samples, reference)
     )
     return a <= np.quantile(b, HEALTHY_DUPLICATES)

@@ -154,7 +154,8 @@ def test_heads_take_part_only_while_the_data_is_covered(learner):
     learner.balance.slope_ratio.fill_(7.0)
     assert learner.watch(0.75, 3000) is None
     learner.balance.loss_mean.fill_(0.05)
-    assert learner.watch(0.75, 4000).startswith("ALARM: the heads tell all from real")
+    assert learner.watch(0.75, 4000) is None
+    assert [alarm.kind for alarm in learner.alarms()] == ["saturated_heads"]
     assert learner.watch(0.4, 5000) == "the heads pause: coverage is 0.40"
     assert not learner.is_active
     learner.watch(0.8, 6000)

@@ -33,13 +33,6 @@ def test_images_of_one_flat_colour_are_ordered_without_their_texture():
     assert snapshot(swd=None, random_kid=0.6).score > snapshot(swd=None).score
 
 
-def test_a_lost_variety_is_an_alarm():
-    assert snapshot().alarm([]) is None
-    assert snapshot(coverage=0.6).alarm([snapshot()]) is None
-    assert snapshot(coverage=0.4).alarm([snapshot()]) == "coverage has fallen from 0.80 to 0.40"
-    assert "resemble each other" in snapshot(sameness=0.3).alarm([])
-
-
 @pytest.fixture(autouse=True, scope="module")
 def quick_on_the_cpu():
     with tiny_training.quick_on_the_cpu():
@@ -53,6 +46,16 @@ def photos(tmp_path_factory):
         "data": str(tiny_training.photographs(root / "train", 40)),
         "held_out": str(tiny_training.photographs(root / "held_out", 16, seed=1)),
     }
+
+
+def plant(finished, out, **changes):
+    """A copy of a run whose second step was far better than what came later."""
+    shutil.copytree(finished, out)
+    best = json.loads((out / "best/snapshot.json").read_text())
+    perfect = best | {"images_seen": 16, "random_kid": 0.0, "swd": 0.1, "coverage": 1.0} | changes
+    (out / "snapshots.jsonl").write_text(json.dumps(perfect) + "\n")
+    (out / "best/snapshot.json").write_text(json.dumps(perfect) + "\n")
+    return perfect
 
 
 def train(photos, out, **changes):
@@ -94,11 +97,7 @@ def test_the_best_one_is_published_and_the_card_says_which(finished):
 
 def test_a_better_earlier_state_stays_the_published_one(photos, finished, tmp_path):
     out = tmp_path / "run"
-    shutil.copytree(finished, out)
-    best = [json.loads((out / "best/snapshot.json").read_text())]
-    perfect = best[0] | {"images_seen": 16, "random_kid": 0.0, "swd": 0.1, "coverage": 1.0}
-    (out / "snapshots.jsonl").write_text(json.dumps(perfect) + "\n")
-    (out / "best/snapshot.json").write_text(json.dumps(perfect) + "\n")
+    perfect = plant(finished, out)
     before = generator(out / "best")
     train(photos, out, steps=6)
     assert [line["images_seen"] for line in lines(out)] == [16, 48]
@@ -126,3 +125,30 @@ def test_what_a_run_starts_from_is_the_first_to_beat(photos, finished, tmp_path)
     train(photos, tmp_path, steps=2, init_from=str(finished / "model"))
     assert [line["images_seen"] for line in lines(tmp_path)] == [0, 16]
     assert repo.resolve(tmp_path / "best").is_dir()
+
+
+def test_on_alarm_stop_ends_at_a_worse_snapshot_and_publishes_the_best(photos, finished, tmp_path):
+    out = tmp_path / "run"
+    perfect = plant(finished, out)
+    best = generator(out / "best")
+    train(photos, out, steps=20, on_alarm="stop")
+    facts = json.loads((out / "model/run.json").read_text())
+    assert facts["steps"] == 6  # The first snapshot from here on: 48 images.
+    assert facts["snapshot"] == perfect
+    assert "collapse" in {alarm["kind"] for alarm in facts["alarms"]}
+    for name, value in generator(out / "model").items():
+        torch.testing.assert_close(value, best[name], atol=2e-3, rtol=2e-3)
+    shutil.rmtree(out / "model")  # A kill while publishing; the same command publishes again.
+    train(photos, out, steps=20, on_alarm="stop")
+    assert json.loads((out / "model/run.json").read_text())["steps"] == 6
+    train(photos, out, steps=8, on_alarm="warn")
+    assert json.loads((out / "model/run.json").read_text())["steps"] == 8
+
+
+def test_on_alarm_stop_goes_on_while_snapshots_get_better(photos, finished, tmp_path):
+    out = tmp_path / "run"
+    plant(finished, out, swd=1e6, random_kid=1e6)  # Its coverage is an alarm for all later ones.
+    train(photos, out, steps=7, on_alarm="stop")
+    facts = json.loads((out / "model/run.json").read_text())
+    assert facts["steps"] == 7
+    assert "collapse" in {alarm["kind"] for alarm in facts["alarms"]}

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genmodels.doctor import training as doctor
 from genmodels.nn import losses
 from training.critics.projected_features import Heads, Projection
-
-SATURATED = 0.1  # Where it ended in the runs that collapsed.
 
 
 class OwnCritic:
@@ -95,10 +94,11 @@ class ProjectedCritic:
             self.balance.active_from.fill_(images_seen if is_enough else -1)
             self.balance.reset()
             return f"the heads {'take part' if is_enough else 'pause'}: coverage is {coverage:.2f}"
-        loss = float(self.balance.loss_mean)
-        if self.is_active and loss < SATURATED:
-            return f"ALARM: the heads tell all from real (hinge loss {loss:.2f}): slow them down"
         return None
+
+    def alarms(self) -> list[doctor.Alarm]:
+        """What the training doctor says of the heads."""
+        return doctor.of_heads(float(self.balance.loss_mean)) if self.is_active else []
 
     def joined(self, own_loss: Tensor, seen: Tensor, images_seen: int) -> Tensor:
         """Both critics' slopes at the image, theirs weighted; rising since they take part."""

@@ -38,8 +38,10 @@ class Card:
             self._conditions(),
             self._truncation(),
             self._worst(),
+            self._memorization(),
             self._data(),
             self._training(),
+            self._alarms(),
             *notes,
         ]
         return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -166,6 +168,19 @@ pictures.
 
 ![worst samples](worst.png)"""
 
+    def _memorization(self) -> str:
+        found = self.facts.get("memorization")
+        if not found:
+            return ""
+        if found["rate"] is None:
+            return f"## Memorisation\n\nNot checked: {found['reason']}."
+        rate, low, high = (f"{found[name]:.1%}" for name in ("rate", "low", "high"))
+        return f"""## Memorisation
+
+{rate} of {found["num_samples"]} samples are memorised (95 % interval {low} to {high}): nearer to
+one of the {found["num_train"]} training images than 99 % of the {found["num_held_out"]} held-out
+images are, by two kinds of features."""
+
     def _data(self) -> str:
         data, parent = self.facts["data"], self.facts["parent"]
         tuned = f"\n- Fine-tuned from `{parent}`." if parent else ""
@@ -199,6 +214,23 @@ pictures.
 {cost["seconds"] / 3600:.1f} hours on {cost["processes"]} x {cost["device"]}
 ({cost["images_per_second"]} images/s). {facts["parameters"]:,} parameters. Every flag is in
 `run.json`.{self._decided()}"""
+
+    def _alarms(self) -> str:
+        """What went wrong in the training, each kind once, by its last alarm."""
+        by_kind: dict[str, list[dict[str, Any]]] = {}
+        for alarm in self.facts.get("alarms") or ():
+            by_kind.setdefault(alarm["kind"], []).append(alarm)
+        if not by_kind:
+            return ""
+        lines = []
+        for kind, alarms in by_kind.items():
+            first, last = alarms[0], alarms[-1]
+            when = f"at {first['images_seen']:,} images"
+            if len(alarms) > 1:
+                when = f"{len(alarms)} times, at {first['images_seen']:,} to "
+                when += f"{last['images_seen']:,} images, last"
+            lines.append(f"- `{kind}`, {when}: {last['message']}.")
+        return "\n".join(["## Alarms during training", "", *lines])
 
     def _decided(self) -> str:
         """Further facts about the published weights."""

@@ -66,6 +66,7 @@ def of_run(run: Run, pipeline: HubPipeline, **others: Any) -> dict[str, Any]:
             "num_skipped": len(run.data.skipped),
         },
         "repeats": repeats(run.data, run.held_out),
+        "alarms": run.alarms.lines,
         "licence": config.licence,
         "parent": parent.get("name"),
         **others,

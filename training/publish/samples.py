@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from genmodels import metrics
 from genmodels.data import images
 from genmodels.data.image_folder import ImageFolder
+from genmodels.doctor import memorization
 from genmodels.hub.loading import load
 from genmodels.hub.pipelines import HubPipeline, ImagePipeline
 from genmodels.metrics.figures import undefined
@@ -27,7 +27,8 @@ from training.runs.snapshots import Snapshot
 
 MAX_EVALUATED = 2_000  # Images per side of the metrics; more costs minutes and changes little.
 SHARES_FROM = 256  # Pictures that the shares of layers are measured on: about two points of error.
-MEASURED = ("metrics", "num_samples", "no_worst_samples")  # Reused if the weights are unchanged.
+# Reused if the weights are unchanged.
+MEASURED = ("metrics", "num_samples", "no_worst_samples", "memorization")
 PSIS = (0.5, 0.7, 1.0)  # Truncation values of the sheet that compares them.
 
 
@@ -148,10 +149,11 @@ class SampleEvaluation(Evaluation):
         images.grid(pipeline(32, seed=0).images, 8).save(folder / "samples.png")
         facts: dict[str, Any] = {"num_samples": num_samples, "no_worst_samples": None}
         try:
-            _draw_neighbours(samples, train, held_out, folder / "worst.png", run.config.out)
+            _draw_strangest(samples, train, held_out, folder / "worst.png")
         except metrics.UndefinedFigureError as error:
             facts["no_worst_samples"] = str(error)
             (folder / "worst.png").unlink(missing_ok=True)
+        facts["memorization"] = _memorization(samples, train, held_out, run.config.out)
         sheets, num_train = run.config.out / "samples", len(run.data)
         film(sheets, folder / "progress.webp", width=0.5, height=0.5, num_train=num_train)
         return facts | {"metrics": metrics.panel(samples, held_out, train, seed=0)}
@@ -173,19 +175,24 @@ class SampleEvaluation(Evaluation):
         )
 
 
-def _draw_neighbours(
-    samples: Tensor, train: Tensor, held_out: Tensor, worst: Path, out: Path
-) -> None:
-    """The strangest samples, and those nearest to training images above these."""
+def _draw_strangest(samples: Tensor, train: Tensor, held_out: Tensor, worst: Path) -> None:
+    """The samples that are least like any held-out image."""
     if min(len(train), len(held_out)) < 2:
         raise metrics.UndefinedFigureError("fewer than 2 images are trained on or held out")
     neighbours = metrics.nearest_neighbours(samples, train, held_out)["features"]
     strangest = np.argsort(-neighbours.held_out_distance)[:16].copy()
     images.grid(samples[strangest], 8).save(worst)
+
+
+def _memorization(samples: Tensor, train: Tensor, held_out: Tensor, out: Path) -> dict[str, Any]:
+    """How many samples are memorised; draws those nearest to training images above these."""
+    try:
+        found = memorization.check(samples, train, held_out)
+    except metrics.UndefinedFigureError as error:
+        return {"rate": None, "reason": str(error)}
     # Beside the repo and not in it: whoever may train on photographs may not always publish them.
-    twins = train[neighbours.train_index[neighbours.worst]]
-    pairs = torch.cat([samples[neighbours.worst], twins])
-    images.grid(pairs, len(twins)).save(out / "nearest.png")
+    memorization.pairs_sheet(found, samples, train).save(out / "nearest.png")
+    return found.facts()
 
 
 def _layer_shares(pipeline: ImagePipeline) -> dict[str, float] | None:

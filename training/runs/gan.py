@@ -1,11 +1,16 @@
 """What scripts that train a generator of latents against a discriminator share: z, G and D."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from training.runs.run import Run, mix
+from genmodels.data import images
+from genmodels.data.image_folder import evenly
+from training.runs.run import Run, RunConfig, mix
 
 # Images seen -> what to expect of a few thousand photographs at 64 px. Our own runs on cars.
 EXPECTATIONS = (
@@ -15,6 +20,22 @@ EXPECTATIONS = (
     (600_000, "clear things with some detail, some of them bent"),
     (float("inf"), "as good as the data and the size of the networks allow"),
 )
+
+MAX_SEEN = 500  # Images of each kind that the discriminator is tested on ...
+MIN_SEEN = 32  # ... and so few that the test says nothing: its error is 0.35 with 32.
+
+Logits = Callable[[Tensor], Tensor]  # Images [n, 3, R, R] -> logits, as the loop computes them.
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanConfig(RunConfig):
+    """Flags that only scripts of GANs have."""
+
+    may_change: ClassVar = RunConfig.may_change | {"snapshot_images", "on_alarm"}
+
+    snapshot_images: float = 10_000  # Images between snapshots, which are measured.
+    # "stop" ends the run at a snapshot that is worse than the best one, if an alarm has come since.
+    on_alarm: Literal["warn", "stop"] = "warn"
 
 
 def forecast(run: Run, G: nn.Module, D: nn.Module, z_dim: int) -> None:
@@ -47,3 +68,21 @@ def fixed_latents(run: Run, num_images: int, z_dim: int) -> tuple[Tensor, Tensor
     z = torch.randn(num_images, z_dim, generator=rng)
     rows = torch.randint(len(run.data), (num_images,), generator=rng)
     return z.to(run.device), run.data.c[rows].to(run.device)
+
+
+@torch.no_grad()
+def held_out_gap(run: Run, logits: Logits) -> float | None:
+    """Mean sign of D on training images minus that on held-out ones: 0 to 2 as it learns by heart.
+
+    None where few are held out. Seeds torch's global source, as each part of a batch does.
+    """
+    if min(len(run.data), len(run.held_out)) < MIN_SEEN:
+        return None
+    torch.manual_seed(mix(run.config.seed, "held-out gap"))
+    means = []
+    for folder in (run.data, run.held_out):
+        pixels = folder.images[evenly(len(folder), MAX_SEEN)]
+        batches = pixels.split(run.micro_batch_size)
+        signs = [logits(images.to_float(x.to(run.device))).sign().flatten() for x in batches]
+        means.append(float(torch.cat(signs).mean()))
+    return means[0] - means[1]

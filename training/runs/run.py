@@ -26,10 +26,12 @@ from torch.utils.tensorboard import SummaryWriter
 from genmodels.data import images
 from genmodels.data.file_list import read_files
 from genmodels.data.image_folder import ImageFolder, epoch_flips, epoch_indices
+from genmodels.doctor import training as doctor
 from genmodels.hub import repo
 from genmodels.hub.modeling import HubModel
 from genmodels.nn.allocator import keep_freed_memory
 from training.runs import checkpoint
+from training.runs.alarms import AlarmRecord
 from training.runs.config_record import ConfigRecord
 from training.runs.disk import read_json, whole_file
 from training.runs.forecast import Expectations, forecast, take_fastest_threads
@@ -45,6 +47,8 @@ from training.runs.launching import mixed_precision
 from training.runs.lock import lock
 from training.runs.stopping import StopSignals, print_line
 
+LOG = "log.jsonl"
+LINES_KEPT = 1_000  # Of the log, in memory: a window of the training doctor has fewer.
 FREE_SETTINGS = {"dropout", "group_size"}  # Settings with which the same weights still work.
 
 
@@ -168,9 +172,12 @@ class Run:
         self._state: dict[str, Any] = {}
         self._noted: dict[str, tuple[Tensor, int]] = {}  # Sum and count since the last log line.
         self._writer = SummaryWriter(config.out / "tensorboard") if self.is_main else None
+        self._logged: list[dict[str, float]] = []  # The newest lines of the log, for the doctor.
+        self.alarms = AlarmRecord(config.out)
+        self.is_given_up = False  # For an alarm.
         self._signals = StopSignals(is_loud=self.is_main)
         self._is_interrupted = False  # Any process has, and all of them know.
-        self._is_stopping = False  # For that reason or for the budget, all of them.
+        self._is_stopping = False  # For that reason, for the budget or an alarm, all of them.
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = 0
         self.print(f"{len(self.data)} images to train on, {len(self.held_out)} held out")
@@ -255,6 +262,8 @@ class Run:
                 torch.set_num_threads(counters["threads"])
             self.print(f"resumed at step {self.step}")
             self._record.accept(self.step, is_main=self.is_main)
+        self.alarms.resume(self.images_seen)
+        self._logged = read_log(self.config.out / LOG, self.images_seen)
         self._started = self._counted = self._logged_at = time.monotonic()
         self._logged_step = self.step
 
@@ -297,7 +306,7 @@ class Run:
     def steps(self) -> Iterator[int]:
         """The remaining steps, from 0; ends early on Ctrl-C, SIGTERM, SIGHUP or a spent budget.
 
-        The body calls `end_step`; a second Ctrl-C ends at once.
+        Or once it is given up. The body calls `end_step`; a second Ctrl-C ends at once.
         """
         try:
             with self._signals:
@@ -367,6 +376,21 @@ class Run:
             total, count = self._noted.get(name, (torch.zeros((), device=self.device), 0))
             self._noted[name] = (total + value.detach().float().mean(), count + 1)
 
+    def alarm(self, *alarms: doctor.Alarm) -> None:
+        """Tell what goes wrong: printed, in alarms.jsonl, on the card, and counted in the log."""
+        if not self.is_main:
+            return
+        for alarm in alarms:
+            self.print(str(alarm))
+            try:
+                self.alarms.add(alarm, self.images_seen)
+            except OSError as error:  # It must not end the run.
+                self.print(f"the alarm could not be written: {error}")
+
+    def give_up(self) -> None:
+        """End the run after this step as one that is finished; every process calls it."""
+        self.is_given_up = self._is_stopping = True
+
     def end_step(self) -> None:
         """Count the step, log when that is due, and agree whether to go on."""
         if not self._record.is_accepted:
@@ -411,7 +435,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all steps are done or the budget is spent, rather than the run interrupted."""
+        """Whether all steps are done, the budget is spent or the run given up; not interrupted."""
         return self.step >= self.config.steps or (self._is_stopping and not self._is_interrupted)
 
     def _log(self) -> None:
@@ -429,11 +453,14 @@ class Run:
         self._noted, self._logged_at, self._logged_step = {}, now, self.step
         if self._writer is None:
             return
-        figures = {**means, "images_per_second": rate, "memory_gib": memory}
-        line = {"step": self.step, "images_seen": self.images_seen, **figures}
+        counted = {"step": self.step, "images_seen": self.images_seen}
+        self._logged = [*self._logged, _rounded(counted | means)][-LINES_KEPT:]
+        if "r_t" in means:  # Of a GAN.
+            self.alarm(*doctor.of_log(self._logged))
+        figures = {**means, "images_per_second": rate, "memory_gib": memory, **self.alarms.counts}
         try:
-            with (self.config.out / "log.jsonl").open("a") as log:
-                log.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+            with (self.config.out / LOG).open("a") as log:
+                log.write(json.dumps(_rounded(counted | figures)) + "\n")
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, self.images_seen)
         except OSError as error:  # A lost log line must not end the run.
@@ -445,7 +472,7 @@ class Run:
         )
 
     def _agree_to_stop(self) -> None:
-        reasons = [self._signals.has_come, self._is_budget_spent()]
+        reasons = [self._signals.has_come, self._is_budget_spent(), self.is_given_up]
         if self.world > 1:  # A process that stops alone would leave the others waiting.
             counts = self.accelerator.reduce(torch.tensor(reasons, device=self.device).float())
             reasons = (counts > 0).tolist()
@@ -454,10 +481,12 @@ class Run:
     def _require_finite(self, tensors: dict[str, Tensor]) -> None:
         bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
         if bad:
+            alarm = doctor.not_finite(bad, self.step)
+            self.alarm(alarm)
             good = checkpoint.newest(self.config.out / "checkpoints")
             raise FloatingPointError(
-                f"{', '.join(bad)} not finite at step {self.step}: the run has diverged. The last "
-                f"good checkpoint is {good or 'none'}: resume it with a lower --lr"
+                f"{alarm.message}. The last good checkpoint is {good or 'none'}: resume it with a "
+                "lower --lr"
             )
 
     def _is_budget_spent(self) -> bool:
@@ -488,6 +517,21 @@ class Run:
                 "restore them, or choose another --out (a version before 0.5 also read other "
                 "files and divided repeats: --init-from starts from that run's model)"
             )
+
+
+def read_log(path: Path, images_seen: int) -> list[dict[str, float]]:
+    """The newest lines of a log, without those that a kill has left of steps to be done again."""
+    lines: dict[int, dict[str, float]] = {}
+    for text in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):  # Cut off by a kill or a full disk.
+            line = json.loads(text)
+            if line["images_seen"] <= images_seen:
+                lines[line["images_seen"]] = line
+    return [lines[key] for key in sorted(lines)][-LINES_KEPT:]
+
+
+def _rounded(line: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in line.items()}
 
 
 def _is_remodelled(parent: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 A critic on pretrained features makes single pictures better and better while the generator forgets
 how to draw most of its data, so the last state of a run is not always its best. The judges share
-nothing with those features: they are `genmodels.metrics`' own.
+nothing with those features: they are `genmodels.metrics`' own. The training doctor reads each
+snapshot.
 """
 
 import json
@@ -16,9 +17,14 @@ from torch import Tensor
 
 from genmodels import metrics
 from genmodels.data import images
+from genmodels.data.image_folder import evenly
+from genmodels.doctor import training as doctor
+from genmodels.doctor.leaks import leak
 from genmodels.hub.modeling import HubModel
 from genmodels.hub.pipelines import HubPipeline
 from genmodels.metrics.figures import UndefinedFigureError
+from genmodels.nn.augment import classical_augment
+from training.runs.gan import Logits, held_out_gap
 from training.runs.run import Run
 
 Networks = Mapping[str, HubModel]  # What is published beside the pipeline, by folder.
@@ -28,8 +34,6 @@ BEST = "best"  # The folder of the best one's networks, as a model's ...
 FACTS = "snapshot.json"  # ... and in it, what was found of them.
 MAX_JUDGED = 500  # Samples and held-out images each; the order of snapshots is stable from there.
 FIRST_SEED = 4_000_000  # Seed of the first sample; the card uses other seeds.
-SAMENESS_MARGIN = 0.15  # MS-SSIM of random pairs this far above real ones' is a collapse.
-COVERAGE_SHARE = 0.6  # Covering less than this share of what an earlier snapshot did is one, too.
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Snapshot:
     coverage: float  # Share of the held-out images that samples come near to.
     sameness: float  # MS-SSIM of random pairs ...
     real_sameness: float  # ... and that of the held-out images.
+    # Mean sign of D on training images minus that on held-out ones; None: not measured.
+    held_out_gap: float | None = None
+    leak: float | None = None  # 0 = as real images, 1 = as classically augmented ones.
 
     @property
     def score(self) -> float:
@@ -60,17 +67,6 @@ class Snapshot:
             f"(real {self.real_sameness:.2f})"
         )
 
-    def alarm(self, earlier: list["Snapshot"]) -> str | None:
-        """What is wrong with its variety, if anything is."""
-        most = max((each.coverage for each in earlier), default=0.0)
-        if self.coverage < COVERAGE_SHARE * most:
-            return f"coverage has fallen from {most:.2f} to {self.coverage:.2f}"
-        if self.sameness > self.real_sameness + SAMENESS_MARGIN:
-            return (
-                f"samples resemble each other: {self.sameness:.2f}, real {self.real_sameness:.2f}"
-            )
-        return None
-
 
 class Snapshots:
     """Those of one run, in its folder: a line each in snapshots.jsonl, the best one's weights.
@@ -83,10 +79,16 @@ class Snapshots:
         run: Run,
         every_images: float,  # How often one is due.
         sampling: dict[str, Any],  # Settings of the pipeline for the samples.
+        logits: Logits | None = None,  # The discriminator as the loop uses it, if there is one.
+        *,
+        gives_up: bool = False,  # End the run at one that is worse, once there was an alarm.
     ) -> None:
         self.run, self.every_images, self.sampling = run, every_images, sampling
+        self.logits, self.gives_up = logits, gives_up
         # A run resumed from an older checkpoint measures the later snapshots again.
         self._found = [each for each in self._read() if each.images_seen <= run.images_seen]
+        if self._is_hopeless:
+            run.give_up()
 
     @property
     def is_due(self) -> bool:
@@ -101,8 +103,22 @@ class Snapshots:
         """
         snapshot = self._judge(pipeline, extra_networks) if self.run.is_main else None
         coverage = 0.0 if snapshot is None else snapshot.coverage
-        everywhere = torch.tensor(coverage, device=self.run.device)
-        return float(self.run.accelerator.reduce(everywhere, "sum"))
+        is_hopeless = float(self.run.is_main and self._is_hopeless)
+        on_main = torch.tensor([coverage, is_hopeless], device=self.run.device)
+        coverage, is_hopeless = self.run.accelerator.reduce(on_main, "sum").tolist()
+        if is_hopeless:
+            self.run.print("given up after an alarm; --on-alarm warn would go on")
+            self.run.give_up()
+        return coverage
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """Whether the run now is worse than it was, and there was an alarm since it was best."""
+        if not self.gives_up or not self._found:
+            return False
+        newest, best = self._found[-1], min(self._found, key=lambda each: each.score)
+        is_now = newest.images_seen == self.run.images_seen
+        return is_now and newest != best and self.run.alarms.since(best.images_seen)
 
     def _judge(self, pipeline: HubPipeline, extra_networks: Networks) -> Snapshot | None:
         """None where these images have no such figures, as few ones or flat ones do not."""
@@ -121,8 +137,7 @@ class Snapshots:
         partial.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self._found))
         partial.replace(path)
         self.run.print(f"{snapshot}{': the best so far' if is_best else ''}")
-        if wrong := snapshot.alarm(earlier):
-            self.run.print(f"ALARM: {wrong}. The best snapshot is kept and will be published")
+        self.run.alarm(*doctor.of_snapshot(asdict(snapshot), [asdict(each) for each in earlier]))
         return snapshot
 
     def choose(
@@ -160,6 +175,7 @@ class Snapshots:
             ).images
         ]
         fake = images.from_pil(samples)
+        seen = self.run.data.images[evenly(len(self.run.data), MAX_JUDGED)]
         structure = metrics.structure(fake, held_out)
         return Snapshot(
             images_seen=self.run.images_seen,
@@ -168,6 +184,8 @@ class Snapshots:
             coverage=structure["coverage"],
             sameness=float(metrics.ms_ssim_diversity(fake)),
             real_sameness=float(metrics.ms_ssim_diversity(held_out)),
+            held_out_gap=None if self.logits is None else held_out_gap(self.run, self.logits),
+            leak=leak(fake, seen, classical_augment(seen, torch.Generator().manual_seed(0))),
         )
 
     def _keep(self, pipeline: HubPipeline, extra_networks: Networks, snapshot: Snapshot) -> None:
