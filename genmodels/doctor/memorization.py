@@ -80,14 +80,14 @@ def check(
     All images have one size, 16 px or more. UndefinedFigureError for fewer than 32 held-out or 2
     training images.
     """
+    if len(held_out) < MIN_HELD_OUT or len(train) < 2:
+        raise UndefinedFigureError(
+            f"it needs {MIN_HELD_OUT} held-out and 2 training images, there are {len(held_out)} "
+            f"and {len(train)}"
+        )
     names = ("samples", "train", "held_out")
     fake, seen, real = image_batches(samples, train, held_out, names=names, min_side=16)
     fake, seen, real = (_small(batch) for batch in (fake, seen, real))
-    if len(real) < MIN_HELD_OUT or len(seen) < 2:
-        raise UndefinedFigureError(
-            f"it needs {MIN_HELD_OUT} held-out and 2 training images, there are {len(real)} and "
-            f"{len(seen)}"
-        )
     is_near, is_near_real = np.ones(len(fake), bool), np.ones(len(real), bool)
     farness, nearest = np.zeros(len(fake)), np.zeros(len(fake), int)
     for features in (deep_features, _thumbnails):  # The nearest image is by the latter.

@@ -11,6 +11,7 @@ from genmodels.models.patches.field import Canvas, Level
 from genmodels.models.patches.source import PATCH, PatchSettings, patches_of, resize
 from genmodels.nn.threads import threads_for
 
+MIRRORED = PatchSettings(mirror=True)  # And stretched: all kinds of pieces.
 PLAIN = PatchSettings(mirror=False, stretches=(), uniqueness=0, reuse=0)
 
 
@@ -118,7 +119,7 @@ def test_the_refined_search_finds_what_lies_near():
 
 def test_the_refined_search_never_takes_a_further_patch():
     photo, picture = smooth(90, 80), smooth(90, 160).flip(1) + 0.2 * noise(90, 160)
-    level = Level(photo, Canvas(90, 160), 1.0, PatchSettings())
+    level = Level(photo, Canvas(90, 160), 1.0, MIRRORED)
     assert not level.is_exact
     queries = level.source.describe(picture, level.rows_wanted)
     field = (torch.rand(level.own.shape) * len(level.source.row)).long()
@@ -178,7 +179,7 @@ def test_both_searches_leave_the_photos_own_patches():
 @pytest.mark.parametrize("wrap", [False, True])
 def test_no_patch_is_half_mirrored(wrap):
     photo = smooth(24, 24).flip(1) + 0.3 * noise(24, 24)
-    coarse, fine = (beside(photo, scale, PatchSettings(), wrap) for scale in (0.7, 1.0))
+    coarse, fine = (beside(photo, scale, MIRRORED, wrap) for scale in (0.7, 1.0))
     seams = 2 * len((1, *coarse.settings.stretches)) - 1
     assert coarse.source.straddles.sum() == coarse.ph * (PATCH - 1) * seams
     allowed = (~coarse.source.straddles).nonzero()[:, 0]
@@ -192,7 +193,7 @@ def test_no_patch_is_half_mirrored(wrap):
 @pytest.mark.parametrize("guided", [False, True])
 def test_the_identity_paints_the_photo(guided):
     photo = noise(26, 31)
-    level = whole(photo, PatchSettings())
+    level = whole(photo, MIRRORED)
     level.guide = photo if guided else None
     assert level.paint(identity(level)).allclose(photo, atol=1e-3)
     level.guide = photo.flip(2) if guided else None
@@ -224,7 +225,7 @@ def test_a_guide_gives_its_colours():
 @pytest.mark.parametrize("scale", [0.5, 0.7, 0.83])
 def test_a_carried_identity_is_the_identity(size, scale):
     photo = smooth(*size)
-    coarse, fine = whole(photo, PatchSettings(), scale), whole(photo, PatchSettings())
+    coarse, fine = whole(photo, MIRRORED, scale), whole(photo, MIRRORED)
     assert fine.carry(coarse, identity(coarse)).equal(identity(fine))
     mirrored = fine.carry(coarse, identity(coarse) + coarse.w)
     assert mirrored.equal(identity(fine) + fine.w)
@@ -233,7 +234,7 @@ def test_a_carried_identity_is_the_identity(size, scale):
 @pytest.mark.parametrize("piece", range(6))
 def test_a_carried_patch_stays_in_its_copy_of_the_photo(piece):
     photo = smooth(40, 60)
-    coarse, fine = whole(photo, PatchSettings(), 0.5), whole(photo, PatchSettings())
+    coarse, fine = whole(photo, MIRRORED, 0.5), whole(photo, MIRRORED)
     field = torch.full_like(coarse.own, int(coarse.source.starts[piece]) + 3)
     carried = fine.carry(coarse, field)
     assert fine.source.piece_of(carried % fine.pw).eq(piece).all()
@@ -276,7 +277,7 @@ def test_a_carried_piece_stays_in_one_piece():
 @pytest.mark.parametrize("wrap", [False, True])
 def test_the_photos_own_patches_are_carried_to_themselves(wrap):
     photo = smooth(36, 30)
-    coarse, fine = (beside(photo, scale, PatchSettings(), wrap) for scale in (0.7, 1.0))
+    coarse, fine = (beside(photo, scale, MIRRORED, wrap) for scale in (0.7, 1.0))
     field = fine.carry(coarse, torch.where(coarse.own >= 0, coarse.own, 0))
     assert field[fine.own >= 0].equal(fine.own[fine.own >= 0])
     assert field.min() >= 0
@@ -324,11 +325,11 @@ def test_what_is_alone_is_more_unique_than_what_repeats(mirror):
     told = level.source.dislike.view(level.ph, level.pw)
     alone, stripes = told[8:9, 40:41], told[:, : 20 - PATCH]
     assert alone.min() > 3 * stripes.max()
-    assert whole(photo, PatchSettings(uniqueness=0)).source.dislike.eq(0).all()
+    assert whole(photo, PatchSettings(mirror=True, uniqueness=0)).source.dislike.eq(0).all()
 
 
 def test_what_has_no_like_far_enough_counts_as_most_unique():
-    level = whole(noise(16, 16), PatchSettings(min_shift=1.0))
+    level = whole(noise(16, 16), PatchSettings(mirror=True, min_shift=1.0))
     assert level.source.dislike.isfinite().all()
 
 
@@ -359,7 +360,7 @@ def test_too_near_is_what_would_stand_beside_itself():
 def test_the_photo_fits_in_its_frame_at_every_scale(scale, corner):
     photo = smooth(53, 61)
     canvas = Canvas(66, 78, *corner, anchored=True)
-    level = Level(photo, canvas, scale, PatchSettings())
+    level = Level(photo, canvas, scale, MIRRORED)
     assert level.source.photo.shape[1:] == (round(53 * scale), round(61 * scale))
     assert level.known.sum() == level.h * level.w
     assert level.base[:, level.known].equal(level.source.photo.flatten(1))
@@ -398,6 +399,6 @@ def test_a_picture_is_resized_without_leaving_its_range():
 
 def test_a_picture_that_is_all_photo_can_be_searched():
     photo = noise(16, 20)
-    level = Level(photo, Canvas(16, 20, anchored=True), 1.0, PatchSettings())
+    level = Level(photo, Canvas(16, 20, anchored=True), 1.0, MIRRORED)
     assert len(level.open) == 0
     assert level.search(level.own, photo, rng()).equal(level.own)
