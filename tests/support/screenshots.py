@@ -34,6 +34,7 @@ FILMED = (10, 40, 70)  # Seed of the first car of each film.
 def main() -> None:
     """Write every picture."""
     _save(_results(), "results")
+    _save(_mirrors(), "panoramas")
     first, *others = _film()
     settings = {"quality": 70, "method": 6, "duration": FRAME, "loop": 0}
     first.save(DOCS / "cars.webp", save_all=True, append_images=others, **settings)
@@ -114,6 +115,27 @@ def _results() -> Image.Image:
     for x, picture in enumerate(panoramas):
         strip = picture.resize((half, SIDE), Image.Resampling.LANCZOS)
         sheet.paste(strip, (x * (half + GAP), 2 * (SIDE + GAP)))
+    return sheet
+
+
+def _mirrors() -> Image.Image:
+    """Each scene twice as wide, with mirrored patches above and without below."""
+    patches, wide, gap = genmodels.load("patches"), 2 * COLUMNS * SIDE // 5, GAP
+    rows = []
+    for mirror in (True, False):
+        row = []
+        for path in sorted((ASSETS / "scenes").glob("*")):
+            photo = images.open_rgb(path)
+            photo.thumbnail((2 * SIDE, SIDE))
+            size = {"width": 2 * photo.width, "height": photo.height}
+            (picture,) = patches.extend(photo, seed=0, mirror=mirror, **size).images
+            row.append(picture.resize((wide, round(wide * picture.height / picture.width))))
+        rows.append(row)
+    height = max(picture.height for row in rows for picture in row)
+    sheet = Image.new("RGB", (3 * wide + 2 * gap, 2 * height + gap), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(picture, (x * (wide + gap), y * (height + gap)))
     return sheet
 
 

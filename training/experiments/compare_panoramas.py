@@ -160,7 +160,7 @@ def _photo(config: Config, name: str) -> Image.Image:
     return photo
 
 
-def _ours(mode: str, photo: Image.Image, seed: int, mirror: bool = True) -> Image.Image:
+def _ours(mode: str, photo: Image.Image, seed: int, mirror: bool | None = None) -> Image.Image:
     wide = 2 * photo.width
     return ENGINE(photo, mode=mode, width=wide, seed=seed, mirror=mirror).images[0]
 
