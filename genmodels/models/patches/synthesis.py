@@ -193,13 +193,14 @@ def continue_in_pieces(level: Level, rng: torch.Generator) -> Tensor:
     del rng  # The level's taste has all the chance in it.
     photo, settings, width = level.source.photo, level.settings, level.w
     beyond = level.width - width - level.left
-    likes = _column_taste(level)
+    dislike = _column_taste(level)
     if level.canvas.wrap:  # One gap, from the photo's end round to its beginning.
-        gap = continuation(photo, beyond + level.left, settings, likes, closes=True)
+        gap = continuation(photo, beyond + level.left, settings, dislike, closes=True)
         right, left = gap[:beyond], gap[beyond:]
     else:
-        right = continuation(photo, beyond, settings, likes)
-        left = width - 1 - continuation(photo.flip(2), level.left, settings, likes.flip(0)).flip(0)
+        right = continuation(photo, beyond, settings, dislike)
+        left = continuation(photo.flip(2), level.left, settings, dislike.flip(0))
+        left = width - 1 - left.flip(0)
     columns = torch.cat([left, torch.arange(width), right])
     column = columns[(level.x + level.left + HALF) % level.width] - HALF
     field = level.y.clamp(0, level.ph - 1) * level.pw + column.clamp(0, width - PATCH)
@@ -219,7 +220,7 @@ def continuation(
     photo: Tensor,  # [3, h, w] in [-1, 1].
     length: int,
     settings: PatchSettings,
-    likes: Tensor,  # [w]: how little each column is liked, from 0 to 1.
+    dislike: Tensor,  # [w]: how little each column is liked, from 0 to 1.
     *,
     closes: bool = False,  # Whether the photo's first column follows.
 ) -> Tensor:
@@ -234,7 +235,7 @@ def continuation(
     w = photo.shape[2]
     columns = photo.permute(2, 0, 1).flatten(1)  # [w, 3 h]
     place, reach = torch.arange(w), max(PATCH, round(2 * settings.min_shift * w))
-    unique = _uniqueness(columns, reach)
+    unique = _uniqueness(torch.cdist(columns, columns).square() / columns.shape[1], reach)
     # cut[a, b]: what it costs that b follows a: how the columns up to a differ from those before b.
     windows = torch.cat([columns[:1].expand(CONTEXT, -1), columns]).unfold(0, CONTEXT, 1).flatten(1)
     alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w + 1, w + 1]
@@ -242,7 +243,7 @@ def continuation(
     usual = cut.median()
     cut = cut.masked_fill((place - place[:, None] - 1).abs() < reach, NEVER)
     cut[place[:-1], place[1:]] = 0
-    disliked = settings.variety * TASTE_COST * usual * likes / w
+    disliked = settings.variety * TASTE_COST * usual * dislike / w
 
     def price(i: int) -> Tensor:
         nearness = (1 - (w + i - place).float() / w).clamp_min(0)
@@ -285,7 +286,7 @@ def cheapest_path(photo: Tensor, length: int, settings: PatchSettings) -> Tensor
     alike = torch.cdist(windows, windows).square() / windows.shape[1]  # [w, w]
     place = torch.arange(w)
     reach = max(PATCH, round(settings.min_shift * w))
-    unique = _uniqueness(windows, reach)
+    unique = _uniqueness(alike, reach)
     # jump[a, b]: what it costs that b follows a, which is what b differs from a + 1, and that the
     # columns between are left out or come again.
     upto = F.pad(unique.cumsum(0), (1, 0))
@@ -305,10 +306,9 @@ def cheapest_path(photo: Tensor, length: int, settings: PatchSettings) -> Tensor
     return torch.tensor(path[::-1])
 
 
-def _uniqueness(columns: Tensor, reach: int) -> Tensor:
-    """[w]: how much each of the columns [w, n] differs from the one most like it further away."""
-    apart = torch.cdist(columns, columns).square() / columns.shape[1]
-    place = torch.arange(len(columns))
+def _uniqueness(apart: Tensor, reach: int) -> Tensor:
+    """[w]: how much each column differs from the one most like it beyond `reach`; apart [w, w]."""
+    place = torch.arange(len(apart))
     nearest = apart.masked_fill((place[:, None] - place).abs() < reach, math.inf).amin(1)
     return nearest.nan_to_num(posinf=float(apart.max()))
 

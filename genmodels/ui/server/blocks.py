@@ -121,14 +121,10 @@ def _with_files(value: Any) -> Any:
 def _check_data(inputs: list[Any]) -> None:
     """Raise `ValueError` for what would not come back from a handler as it came in."""
     for part in _parts(inputs):
-        if isinstance(part, str) and not part.isascii():
-            _expect(
-                not _SURROGATE.search(part), "text", "Unicode, which half a character is not", ""
-            )
-        elif isinstance(part, dict):
-            _expect(
-                "__type__" not in part, "a value", "a value, and no update of a component", part
-            )
+        if isinstance(part, str) and _SURROGATE.search(part):
+            raise ValueError("text must be Unicode, got half of a character")
+        if isinstance(part, dict) and "__type__" in part:
+            raise ValueError(f"a value must not update its component, got {quoted(part)}")
 
 
 def _check_value(block: Component, value: Any) -> None:
